@@ -1,0 +1,23 @@
+//! cfgserver: a Sentinel-compatible control plane for fleets of Redis replication groups.
+//!
+//! The modules stand in floors; imports go down only (`tests/it/floors.rs` holds that).
+//!
+//! ```text
+//! F6  app, cli                                  wiring, configuration, argv, drain order
+//! F5  server  control  probe                    long-running services; they meet through F4
+//! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry
+//! ============================ the line: no clock, socket, disk, task or chance below ============
+//! F3  requests                                  one request -> one Effect
+//! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
+//! F1  machine | detect | resp                   replicated state | failure detection | the RESP codec
+//! F0  model                                     the nouns; time as data
+//! ```
+
+pub mod clock;
+pub mod machine;
+pub mod model;
+pub mod net;
+pub mod requests;
+pub mod resp;
+pub mod store;
+pub mod task;

@@ -1,0 +1,3 @@
+//! The cfgserver binary.
+
+fn main() {}

@@ -1,0 +1,23 @@
+//! The nouns: what a group, an instance, a node and a failover are, and time as data.
+//!
+//! Nothing here reads a clock, opens a socket or draws a random number.
+//! What does not live here: behaviour that needs the world, and rules (they are in `machine` and `failover`).
+
+mod address;
+mod event;
+mod group;
+mod ids;
+mod node;
+mod sighting;
+mod time;
+
+pub use address::{Address, AddressError};
+pub use event::{Event, EventKind, InstanceRef};
+pub use group::{
+    Abort, Failover, FailoverKind, Fault, Group, GroupConfig, Identity, Lineage, Member, Mode, Monitored, Outage,
+    ReconfStep, Setting, Stage, Switch,
+};
+pub use ids::{ClusterId, Epoch, GroupId, GroupName, MyId, NameError, NodeId, Revision, RunId, Term};
+pub use node::{Node, NodeRole};
+pub use sighting::{Facts, LinkState, ReplicaLine, Role, Sighting, Verdict, VoteKey};
+pub use time::{Age, Instant, Timestamp};

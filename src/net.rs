@@ -1,0 +1,44 @@
+//! The one place that opens sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+
+/// What a connection is in this build.
+pub use tokio::net::{TcpListener, TcpStream};
+
+/// Pending connections that the kernel may hold for a listener: a fleet of proxies reconnects at once.
+const BACKLOG: i32 = 4096;
+/// A silent connection is probed after this long, and given up after four probes.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Listens on `address`, reusing an address in TIME_WAIT.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connects to `host:port` within `limit` and prepares the connection.
+pub async fn connect(host_port: &str, limit: Duration) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(limit, TcpStream::connect(host_port))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connect timed out"))??;
+    prepare(&stream)?;
+    Ok(stream)
+}
+
+/// Sends small writes at once, and notices a peer that vanished.
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE / 4)
+        .with_retries(4);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
