@@ -18,6 +18,7 @@ pub mod clock;
 pub mod machine;
 pub mod model;
 pub mod net;
+pub mod raft;
 pub mod requests;
 pub mod resp;
 pub mod store;
