@@ -22,3 +22,4 @@ pub mod requests;
 pub mod resp;
 pub mod store;
 pub mod task;
+pub mod telemetry;
