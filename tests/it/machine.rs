@@ -364,8 +364,10 @@ fn reset_forgets_only_what_it_is_told_and_not_between_the_commits() {
 
 #[test]
 fn time_never_goes_back() {
-    let mut world = World::default();
-    world.now = 1_000;
+    let mut world = World {
+        now: 1_000,
+        ..World::default()
+    };
     world.done(monitor("g", 1, 1));
     world.now = 5;
     world.done(monitor("h", 2, 1));
