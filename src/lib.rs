@@ -5,7 +5,7 @@
 //! ```text
 //! F6  app, cli                                  wiring, configuration, argv, drain order
 //! F5  server  control  probe                    long-running services; they meet through F4
-//! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry
+//! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry  stop
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
 //! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
@@ -13,6 +13,7 @@
 //! F0  model                                     the nouns; time as data
 //! ```
 
+pub mod board;
 pub mod clock;
 pub mod machine;
 pub mod model;
@@ -21,3 +22,4 @@ pub mod requests;
 pub mod resp;
 pub mod store;
 pub mod task;
+pub mod telemetry;
