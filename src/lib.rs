@@ -15,11 +15,14 @@
 
 pub mod board;
 pub mod clock;
+pub mod detect;
 pub mod machine;
 pub mod model;
 pub mod net;
 pub mod raft;
+pub mod redis;
 pub mod requests;
 pub mod resp;
 pub mod store;
 pub mod task;
+pub mod telemetry;
