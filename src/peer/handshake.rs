@@ -287,16 +287,17 @@ fn refused(reply: Reply) -> HandshakeError {
 fn prove(local: &Local, role: &str, hello: &Hello, welcome: &Welcome) -> Vec<u8> {
     let key = local.secret.as_ref().map_or(&[][..], |secret| secret.bytes());
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    let cluster = |cluster: &Option<ClusterId>| cluster.as_ref().map_or(String::new(), ToString::to_string);
+    let text = |cluster: &Option<ClusterId>| cluster.as_ref().map_or(String::new(), ToString::to_string);
+    let (ours, theirs) = (text(&hello.cluster), text(&welcome.cluster));
     let parts: [&[u8]; 11] = [
         role.as_bytes(),
         &PROTOCOL.to_be_bytes(),
-        cluster(&hello.cluster).as_bytes(),
+        ours.as_bytes(),
         &hello.from.to_be_bytes(),
         &hello.to.unwrap_or(0).to_be_bytes(),
         hello.incarnation.as_bytes(),
         &hello.nonce,
-        cluster(&welcome.cluster).as_bytes(),
+        theirs.as_bytes(),
         &welcome.id.to_be_bytes(),
         welcome.incarnation.as_bytes(),
         &welcome.nonce,

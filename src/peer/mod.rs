@@ -14,9 +14,9 @@ mod handshake;
 mod link;
 mod local;
 
-pub use acceptor::{Acceptor, Caller, Service};
+pub use acceptor::{Acceptor, Answer, Caller, Service};
 pub use handshake::Refusal;
-pub use link::{CallError, Link, Links, Purpose};
+pub use link::{CallError, Link, LinkParts, Links, Pending, Purpose};
 pub use local::{Local, Secret};
 
 /// Version of the requests between nodes. Nodes of different versions refuse each other.

@@ -1,8 +1,10 @@
 //! Consensus: the only place that names openraft.
 
 mod feed;
+mod identity;
 mod log;
 mod machine;
+mod network;
 mod records;
 mod types;
 
