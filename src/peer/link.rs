@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info};
 
@@ -18,7 +19,7 @@ use super::codec::{FRAME_BYTES_MAX, decode_answer, encode_request};
 use super::handshake::{self, HandshakeError, Refusal};
 use super::{Call, Local};
 use crate::clock::Clock;
-use crate::model::{Instant, NodeId};
+use crate::model::{ClusterId, Instant, NodeId};
 use crate::net::{self, TcpStream};
 use crate::resp::Reply;
 use crate::task::Tasks;
@@ -120,7 +121,7 @@ impl Link {
             told: None,
         };
         let stopping = parts.tasks.stopping();
-        parts.tasks.spawn("peer-link", async move {
+        parts.tasks.spawn_on("peer-link", &parts.runtime, async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 () = wire.run(inbox) => {}
@@ -157,6 +158,8 @@ pub struct LinkParts {
     pub clock: Clock,
     /// Its tasks.
     pub tasks: Tasks,
+    /// The runtime on which connections live.
+    pub runtime: runtime::Handle,
 }
 
 /// The links of a node, one per peer and purpose.
@@ -191,6 +194,11 @@ impl Links {
     /// A link to whoever listens at `address`.
     pub fn contact(&self, to: Option<NodeId>, address: &str) -> Link {
         Link::open(&self.parts, to, address, Purpose::Contact)
+    }
+
+    /// The cluster of this node.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.parts.local.cluster()
     }
 
     /// Forgets the links to nodes that are not in the cluster.
