@@ -9,7 +9,9 @@
 //! What does not live here: the socket, the queue of a subscriber, Raft.
 
 mod effect;
+mod stub;
 mod view;
 
 pub use effect::{AdminRequest, Effect, Render, Write, WriteError, WriteReply};
+pub use stub::{Session, dispatch};
 pub use view::{Clients, NodeStatus, PeerStatus, RaftRole, Sightings, Stats, View};
