@@ -20,6 +20,7 @@ pub mod model;
 pub mod net;
 pub mod requests;
 pub mod resp;
+pub mod sentinel;
 pub mod store;
 pub mod task;
 pub mod telemetry;
