@@ -41,6 +41,8 @@ pub struct StartOptions {
     pub formation: Formation,
     /// Its disk.
     pub store: Arc<dyn Store>,
+    /// Random id of the data directory, if the disk has one; drawn otherwise. Read when the directory is new.
+    pub incarnation: Option<String>,
     /// Its clock.
     pub clock: Clock,
     /// Its tasks.
@@ -211,7 +213,7 @@ async fn own_identity(options: &StartOptions) -> Result<Identity, StartError> {
             asked: options.node_id,
         }),
         None => {
-            let identity = Identity::draw(options.node_id)?;
+            let identity = Identity::draw(options.node_id, options.incarnation.clone())?;
             identity.save(options.store.as_ref()).await?;
             info!(target: "cfgserver::raft", node = identity.node_id, my_id = %identity.my_id, "new data directory");
             Ok(identity)

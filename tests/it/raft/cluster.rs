@@ -12,6 +12,7 @@ use cfgserver::net::{self, TcpListener, TcpStream};
 use cfgserver::peer::{Acceptor, Secret};
 use cfgserver::raft::{self, ApplySink, Failure, Formation, Handle, Leadership, StartError, StartOptions, Tuning};
 use cfgserver::requests::{AdminRequest, NodeStatus, Write, WriteError, WriteReply};
+use cfgserver::resp::{Decoder, Limits};
 use cfgserver::store::{MemoryStore, Store};
 use cfgserver::task::Tasks;
 use tokio::io::AsyncReadExt;
@@ -111,6 +112,7 @@ impl TestNode {
             advertise: address.clone(),
             formation: plan.formation.clone(),
             store: plan.store.clone(),
+            incarnation: None,
             clock: Clock::start(),
             tasks: tasks.clone(),
             sink: sink.clone(),
@@ -206,9 +208,9 @@ async fn accept(listener: TcpListener, acceptor: Acceptor, tasks: Tasks) {
 }
 
 async fn serve(mut stream: TcpStream, acceptor: Acceptor) {
-    let mut buffer = BytesMut::new();
+    let (mut buffer, mut requests) = (BytesMut::new(), Decoder::new(Limits::CLIENT));
     loop {
-        if let Some(first) = first_request(&mut buffer) {
+        if let Some(first) = requests.decode(&mut buffer).unwrap() {
             return acceptor.serve(stream, buffer, first).await;
         }
         match stream.read_buf(&mut buffer).await {
@@ -216,21 +218,6 @@ async fn serve(mut stream: TcpStream, acceptor: Acceptor) {
             Ok(_) => {}
         }
     }
-}
-
-fn first_request(buffer: &mut BytesMut) -> Option<Vec<bytes::Bytes>> {
-    use redis_protocol::resp2::{decode::decode_bytes_mut, types::BytesFrame};
-    if buffer.is_empty() {
-        return None;
-    }
-    let BytesFrame::Array(frames) = decode_bytes_mut(buffer).ok()??.0 else {
-        return None;
-    };
-    let bulk = |frame| match frame {
-        BytesFrame::BulkString(bytes) => Some(bytes),
-        _ => None,
-    };
-    frames.into_iter().map(bulk).collect()
 }
 
 /// Listens on an address that a node has just left.
