@@ -17,7 +17,7 @@ use super::write::write_error;
 use crate::machine::{Outcome, State};
 use crate::model::{Node, NodeId, NodeRole};
 use crate::peer::Call;
-use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
+use crate::requests::{AdminRequest, WriteError, WriteReply};
 
 /// A new node has this long to catch up.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(60);
@@ -105,11 +105,9 @@ impl Core {
             return Err(refused("the last voter cannot be removed"));
         }
         if id == self.me {
+            // Nothing is done yet: whoever asked asks the successor.
             self.hand_over(None).await?;
-            let write = Write::Admin(AdminRequest::RemoveNode { id });
-            let done = Box::pin(self.write(write)).await;
-            // The new leader retires this node as soon as it is out: it may not see its own removal applied.
-            return done;
+            return Err(WriteError::NoLeader);
         }
         let _changing = self.begin_change()?;
         // The state must know the node before it can remember that it was removed.
