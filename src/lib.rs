@@ -13,6 +13,7 @@
 //! F0  model                                     the nouns; time as data
 //! ```
 
+pub mod cli;
 pub mod clock;
 pub mod machine;
 pub mod model;
