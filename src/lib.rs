@@ -5,7 +5,7 @@
 //! ```text
 //! F6  app, cli                                  wiring, configuration, argv, drain order
 //! F5  server  control  probe                    long-running services; they meet through F4
-//! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry
+//! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry  stop
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
 //! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
@@ -13,12 +13,16 @@
 //! F0  model                                     the nouns; time as data
 //! ```
 
+pub mod board;
 pub mod cli;
 pub mod clock;
+pub mod detect;
 pub mod machine;
 pub mod model;
 pub mod net;
+pub mod redis;
 pub mod requests;
 pub mod resp;
 pub mod store;
 pub mod task;
+pub mod telemetry;

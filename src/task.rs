@@ -18,7 +18,6 @@ pub struct Tasks {
 
 impl Tasks {
     /// Spawns a task. It should end soon after [`Tasks::stopping`] resolves.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.tracker.spawn(task.instrument(debug_span!("task", name)));
     }

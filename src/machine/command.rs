@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Address, ClusterId, Epoch, Event, FailoverKind, Fault, GroupId, GroupName, Lineage, Node, NodeId, ReconfStep,
-    Revision, RunId, Setting, Timestamp,
+    Address, ClusterId, Epoch, Event, FailoverKind, Fault, GroupId, GroupName, Lineage, Member, Node, NodeId,
+    ReconfStep, Revision, RunId, Setting, Timestamp,
 };
 
 /// One committed input: a command and the proposer's wall clock.
@@ -201,19 +201,7 @@ pub struct ResetGroup {
 }
 
 /// The facts of a member that are replicated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberFacts {
-    /// Run id.
-    pub run_id: Option<RunId>,
-    /// Replication ids.
-    pub lineage: Option<Lineage>,
-    /// In sync with the group's lineage, now or before without a break.
-    pub synced: bool,
-    /// It has keys.
-    pub non_empty: bool,
-    /// Evidence that it belongs elsewhere.
-    pub quarantine: Option<Arc<str>>,
-}
+pub type MemberFacts = Member;
 
 /// What `apply` did.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,1 +1,238 @@
-//! Being written.
+//! What operators do to groups, what the leader learns about them, and the nodes of the cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::machine::apply::{Change, primary_of, replica_of};
+use crate::machine::{MemberFacts, Outcome, Rejection, ResetGroup};
+use crate::model::{
+    Address, ClusterId, EventKind, Group, GroupConfig, GroupId, GroupName, InstanceRef, Member, Monitored, Node,
+    NodeId, Revision, Setting, Stage,
+};
+
+pub(super) fn monitor(
+    change: &mut Change<'_>,
+    name: &GroupName,
+    primary: Address,
+    quorum: u32,
+) -> Result<(), Rejection> {
+    if quorum == 0 {
+        return Err(Rejection::Invalid);
+    }
+    let wanted = Monitored {
+        address: primary,
+        quorum,
+    };
+    if let Some(group) = change.state.group_named(name.as_str()) {
+        let current = Monitored {
+            address: group.primary,
+            quorum: group.config.quorum,
+        };
+        let same = wanted == group.monitored || wanted == current;
+        return if same { Ok(()) } else { Err(Rejection::DuplicateName) };
+    }
+    if let Some(other) = change.state.group_at(primary) {
+        return Err(Rejection::AddressTaken(other.name.clone()));
+    }
+    let header = change.state.header_mut();
+    header.next_group += 1;
+    let group = Group {
+        id: GroupId(header.next_group),
+        name: name.clone(),
+        monitored: wanted,
+        config: GroupConfig {
+            quorum,
+            ..GroupConfig::default()
+        },
+        primary,
+        members: BTreeMap::from([(primary, Member::default())]),
+        epoch: 0,
+        config_epoch: 0,
+        failover: None,
+        outage: None,
+        switches: Vec::new(),
+        abort: None,
+        version: change.revision,
+        created: change.revision,
+    };
+    change.tell(
+        group.id,
+        EventKind::Monitor {
+            primary: primary_of(&group),
+            quorum,
+        },
+    );
+    change.put(group);
+    Ok(())
+}
+
+pub(super) fn remove(change: &mut Change<'_>, name: &GroupName) -> Result<(), Rejection> {
+    let id = change
+        .state
+        .group_named(name.as_str())
+        .ok_or(Rejection::NoSuchGroup)?
+        .id;
+    if let Some(group) = change.take(id) {
+        change.tell(id, EventKind::Unmonitor(primary_of(&group)));
+    }
+    Ok(())
+}
+
+pub(super) fn set(change: &mut Change<'_>, name: &GroupName, settings: &[Setting]) -> Result<(), Rejection> {
+    let group = change.state.group_named(name.as_str()).ok_or(Rejection::NoSuchGroup)?;
+    let mut group = group.as_ref().clone();
+    let before = group.config.clone();
+    for setting in settings {
+        let (option, value) = put_setting(&mut group.config, setting)?;
+        let kind = EventKind::Set {
+            primary: primary_of(&group),
+            option: Arc::from(option),
+            value: Arc::from(value.as_str()),
+        };
+        change.tell(group.id, kind);
+    }
+    if group.config == before {
+        change.mark();
+    } else {
+        change.put(group);
+    }
+    Ok(())
+}
+
+/// Puts one setting in its place; gives its name and its value as shown to subscribers.
+fn put_setting(config: &mut GroupConfig, setting: &Setting) -> Result<(&'static str, String), Rejection> {
+    const MASK: &str = "******";
+    let positive = |value: u64| if value == 0 { Err(Rejection::Invalid) } else { Ok(value) };
+    Ok(match setting {
+        Setting::Quorum(value) => {
+            positive(u64::from(*value))?;
+            config.quorum = *value;
+            ("quorum", value.to_string())
+        }
+        Setting::DownAfterMs(value) => {
+            config.down_after_ms = positive(*value)?;
+            ("down-after-milliseconds", value.to_string())
+        }
+        Setting::FailoverTimeoutMs(value) => {
+            config.failover_timeout_ms = positive(*value)?;
+            ("failover-timeout", value.to_string())
+        }
+        Setting::ParallelSyncs(value) => {
+            positive(u64::from(*value))?;
+            config.parallel_syncs = *value;
+            ("parallel-syncs", value.to_string())
+        }
+        Setting::RefusedAfterMs(value) => {
+            config.refused_after_ms = *value;
+            ("refused-after-milliseconds", value.to_string())
+        }
+        Setting::RebootDownAfterMs(value) => {
+            config.reboot_down_after_ms = *value;
+            ("master-reboot-down-after-period", value.to_string())
+        }
+        Setting::Mode(value) => {
+            config.mode = *value;
+            ("mode", format!("{value:?}").to_lowercase())
+        }
+        Setting::Identity(value) => {
+            config.identity = *value;
+            ("identity", format!("{value:?}").to_lowercase())
+        }
+        Setting::AuthUser(value) => {
+            config.auth_user.clone_from(value);
+            ("auth-user", value.clone())
+        }
+        Setting::AuthPass(value) => {
+            config.auth_pass.clone_from(value);
+            ("auth-pass", MASK.to_owned())
+        }
+    })
+}
+
+pub(super) fn reset(change: &mut Change<'_>, resets: &[ResetGroup]) -> Result<Outcome, Rejection> {
+    let mut groups = Vec::with_capacity(resets.len());
+    for reset in resets {
+        let group = change.planned(reset.group, reset.on)?;
+        if group
+            .failover
+            .as_ref()
+            .is_some_and(|failover| failover.stage == Stage::Promote)
+        {
+            return Err(Rejection::InProgress);
+        }
+        groups.push((group, reset));
+    }
+    for (mut group, reset) in groups {
+        let primary = group.primary;
+        group
+            .members
+            .retain(|address, _| *address == primary || !reset.forget.contains(address));
+        group.failover = None;
+        group.outage = None;
+        group.abort = None;
+        change.tell(group.id, EventKind::Reset(primary_of(&group)));
+        change.put(group);
+    }
+    Ok(Outcome::Count(resets.len() as u64))
+}
+
+pub(super) fn learn(
+    change: &mut Change<'_>,
+    id: GroupId,
+    on: Revision,
+    members: &BTreeMap<Address, MemberFacts>,
+) -> Result<(), Rejection> {
+    let mut group = change.planned(id, on)?;
+    let before = group.members.clone();
+    for (address, facts) in members {
+        let elsewhere = change.state.group_at(*address).is_some_and(|other| other.id != id);
+        if elsewhere {
+            continue;
+        }
+        let known = group.members.insert(*address, facts.clone());
+        if known.is_none() {
+            change.tell(id, EventKind::Replica(replica_of(&group, *address)));
+        }
+    }
+    if group.members != before {
+        change.put(group);
+    }
+    Ok(())
+}
+
+pub(super) fn nodes(change: &mut Change<'_>, nodes: &BTreeMap<NodeId, Node>) {
+    if change.state.nodes() == nodes {
+        return;
+    }
+    let before = std::mem::replace(&mut change.state.header_mut().nodes, nodes.clone());
+    change.mark();
+    let new = nodes
+        .iter()
+        .filter(|(id, _)| !before.contains_key(id))
+        .map(|(_, node)| node);
+    let groups: Vec<_> = change.state.groups().cloned().collect();
+    for node in new {
+        for group in &groups {
+            change.tell(group.id, EventKind::NodeAdded(node_of(group, node)));
+        }
+    }
+}
+
+fn node_of(group: &Group, node: &Node) -> InstanceRef {
+    InstanceRef::Node {
+        group: group.name.clone(),
+        my_id: node.my_id.clone(),
+        host: node.host().into(),
+        port: node.port().into(),
+        primary: group.primary,
+    }
+}
+
+pub(super) fn found(change: &mut Change<'_>, cluster: &ClusterId) {
+    if change.state.header().cluster.is_none() {
+        let header = change.state.header_mut();
+        header.cluster = Some(cluster.clone());
+        header.level = 1;
+        change.mark();
+    }
+}

@@ -1,0 +1,151 @@
+//! The board: what a node knows, shared between its services.
+//!
+//! ```text
+//! pubsub publishes the applied state --> | state     | --> requests, probe, control read it
+//! probe puts what it sees            --> | sightings | --> requests, control read it; news mark groups dirty
+//! raft's status is put by app        --> | status    | --> requests read it
+//! ```
+//!
+//! Read-mostly and never awaited on: readers take a pointer. What does not live here: decisions, and queues of
+//! anything that must not be lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, broadcast, watch};
+
+use crate::machine::State;
+use crate::model::{Address, GroupId, Revision, Sighting};
+use crate::requests::{NodeStatus, Sightings};
+
+/// Requests for INFO that a slow reader may miss; a missed one costs freshness only.
+const INFO_REQUESTS_MAX: usize = 4096;
+
+/// Whether a sighting tells the control something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Only times moved on.
+    Ages,
+    /// Verdict, role, facts or link changed: the group is planned again.
+    News,
+}
+
+/// What a node knows, shared between its services.
+pub struct Board {
+    state: ArcSwap<State>,
+    status: ArcSwap<NodeStatus>,
+    revision: watch::Sender<Revision>,
+    sightings: Mutex<BTreeMap<GroupId, BTreeMap<Address, Sighting>>>,
+    dirty: Mutex<BTreeSet<GroupId>>,
+    dirty_notify: Notify,
+    info_requests: broadcast::Sender<GroupId>,
+}
+
+impl Board {
+    /// An empty board.
+    pub fn new(status: NodeStatus) -> Self {
+        Self {
+            state: ArcSwap::default(),
+            status: ArcSwap::from_pointee(status),
+            revision: watch::Sender::new(0),
+            sightings: Mutex::default(),
+            dirty: Mutex::default(),
+            dirty_notify: Notify::new(),
+            info_requests: broadcast::Sender::new(INFO_REQUESTS_MAX),
+        }
+    }
+
+    /// The replicated state that this node has applied.
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// Replaces the state; everything that watches the revision wakes.
+    pub fn publish_state(&self, state: Arc<State>) {
+        let revision = state.revision();
+        self.state.store(state);
+        self.revision.send_replace(revision);
+    }
+
+    /// Changes after each published state.
+    pub fn watch_revision(&self) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
+    }
+
+    /// This node and its place in the cluster.
+    pub fn status(&self) -> Arc<NodeStatus> {
+        self.status.load_full()
+    }
+
+    /// Replaces the status.
+    pub fn set_status(&self, status: NodeStatus) {
+        self.status.store(Arc::new(status));
+    }
+
+    /// What this node sees of the members of a group.
+    pub fn sightings(&self, group: GroupId) -> BTreeMap<Address, Sighting> {
+        lock(&self.sightings).get(&group).cloned().unwrap_or_default()
+    }
+
+    /// Puts a sighting. News make the group dirty.
+    pub fn put_sighting(&self, group: GroupId, address: Address, sighting: Sighting, change: Change) {
+        lock(&self.sightings)
+            .entry(group)
+            .or_default()
+            .insert(address, sighting);
+        if change == Change::News {
+            self.mark_dirty(group);
+        }
+    }
+
+    /// Forgets an instance that is no longer watched.
+    pub fn drop_sighting(&self, group: GroupId, address: Address) {
+        let mut sightings = lock(&self.sightings);
+        if let Some(members) = sightings.get_mut(&group) {
+            members.remove(&address);
+            if members.is_empty() {
+                sightings.remove(&group);
+            }
+        }
+    }
+
+    /// The group has news for the control.
+    pub fn mark_dirty(&self, group: GroupId) {
+        if lock(&self.dirty).insert(group) {
+            self.dirty_notify.notify_one();
+        }
+    }
+
+    /// Takes the groups that have news.
+    pub fn take_dirty(&self) -> BTreeSet<GroupId> {
+        std::mem::take(&mut *lock(&self.dirty))
+    }
+
+    /// Resolves when a group has become dirty since the last call. One waiter: the control.
+    pub async fn dirty_notified(&self) {
+        self.dirty_notify.notified().await;
+    }
+
+    /// Asks the probe for INFO of a group's instances at once.
+    pub fn request_info(&self, group: GroupId) {
+        // No receiver: nothing is probed here, so there is nothing to hasten.
+        let _ = self.info_requests.send(group);
+    }
+
+    /// The probe's end of [`Board::request_info`].
+    pub fn info_requests(&self) -> broadcast::Receiver<GroupId> {
+        self.info_requests.subscribe()
+    }
+}
+
+impl Sightings for Board {
+    fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting> {
+        lock(&self.sightings).get(&group)?.get(&address).cloned()
+    }
+}
+
+/// No code panics while it holds one of these locks, so a poisoned one is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
