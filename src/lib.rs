@@ -23,6 +23,7 @@ pub mod net;
 pub mod redis;
 pub mod requests;
 pub mod resp;
+pub mod stop;
 pub mod store;
 pub mod task;
 pub mod telemetry;
