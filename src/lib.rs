@@ -24,6 +24,7 @@ pub mod redis;
 pub mod requests;
 pub mod resp;
 pub mod sentinel;
+pub mod stop;
 pub mod store;
 pub mod task;
 pub mod telemetry;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::cli::{ConfigError, HostPort, Layer, Secret};
 use crate::model::NodeId;
+use crate::telemetry::LogFormat;
 
 /// Everything that `serve` needs to know, without contradictions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,27 +114,6 @@ impl LogLevel {
             Self::Info => "info",
             Self::Debug => "debug",
             Self::Trace => "trace",
-        }
-    }
-}
-
-/// Form of the log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One object a line.
-    Json,
-}
-
-impl LogFormat {
-    /// The form as an option writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
         }
     }
 }

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, FromArgMatches};
 use serde::Deserialize;
 
-use crate::cli::config::{LogFormat, LogLevel};
+use crate::cli::config::LogLevel;
 use crate::cli::{ConfigError, HostPort, Peers, Whole, YesNo};
+use crate::telemetry::LogFormat;
 
 const ENVIRONMENT_PREFIX: &str = "CFGSERVER_";
 const HOUR_MS: u64 = 3_600_000;

@@ -15,7 +15,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-pub use config::{Founding, Limits, LogFormat, LogLevel, ServeConfig};
+pub use config::{Founding, Limits, LogLevel, ServeConfig};
 pub use error::{ConfigError, Refusal};
 pub use layer::Layer;
 pub use secret::Secret;

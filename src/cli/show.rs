@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::cli::config::{Founding, ServeConfig};
 use crate::cli::{Peers, YesNo};
+use crate::telemetry::LogFormat;
 
 impl ServeConfig {
     /// The configuration as TOML. The secret is named by its file and never shown.
@@ -26,7 +27,13 @@ impl ServeConfig {
             line("cluster-secret-file", quoted(&path.to_string_lossy()));
         }
         line("log-level", quoted(self.log_level.as_str()));
-        line("log-format", quoted(self.log_format.as_str()));
+        line(
+            "log-format",
+            quoted(match self.log_format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            }),
+        );
         let strict = if self.strict_sentinel { YesNo::Yes } else { YesNo::No };
         line("strict-sentinel", quoted(strict.as_str()));
         let limits = &self.limits;

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod floors;
 mod machine;
 mod machine_random;
