@@ -4,3 +4,8 @@
 mod floors;
 mod machine;
 mod machine_random;
+mod store;
+#[cfg(feature = "rocksdb")]
+mod store_damage;
+#[cfg(feature = "rocksdb")]
+mod store_process;
