@@ -20,6 +20,8 @@ pub mod detect;
 pub mod machine;
 pub mod model;
 pub mod net;
+pub mod peer;
+pub mod raft;
 pub mod redis;
 pub mod requests;
 pub mod resp;
