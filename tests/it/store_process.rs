@@ -76,6 +76,14 @@ fn numbers(child: &mut Child) -> Receiver<u64> {
     hearing
 }
 
+/// Some entries are so large that memory fills up and logs change while the child works.
+fn padded(index: u64) -> Vec<u8> {
+    let mut bytes = value(index, 1);
+    let padding = if index.is_multiple_of(8) { 256 << 10 } else { 0 };
+    bytes.resize(bytes.len() + padding, index as u8);
+    bytes
+}
+
 /// The child: appends, votes, applies and purges, and says each index when its callback has come.
 #[test]
 fn child_that_appends_until_it_is_killed() {
@@ -86,7 +94,7 @@ fn child_that_appends_until_it_is_killed() {
     loop {
         for _ in 0..4 {
             let entries: Vec<_> = (next..next + 1 + next % 3)
-                .map(|index| (index, value(index, 1)))
+                .map(|index| (index, padded(index)))
                 .collect();
             next += entries.len() as u64;
             let (last, heard) = (next - 1, heard.clone());
@@ -126,11 +134,8 @@ fn check(dir: &Path, acknowledged: Option<u64>) {
     let purged = number(store.get(Meta::Purged).unwrap());
     let mut expected = purged.map_or(0, |purged| purged + 1);
     for (index, bytes) in log(&store) {
-        assert_eq!(
-            (index, bytes),
-            (expected, value(expected, 1)),
-            "the log has a hole or another entry"
-        );
+        assert_eq!(index, expected, "the log has a hole");
+        assert!(bytes == padded(index), "entry {index} is another one");
         expected += 1;
     }
     assert_eq!(last.map_or(0, |last| last + 1), expected);

@@ -44,7 +44,7 @@ pub enum OpenError {
     },
     /// It was a data directory, but its database is gone.
     #[error(
-        "data directory {dir:?} has lost its database ({reason}): restore the whole directory as it was last, \
+        "data directory {dir:?} has lost its database ({reason}): put back what was moved away, \
          or empty it and let the node join under a new node id"
     )]
     Missing {
@@ -126,7 +126,7 @@ impl OpenError {
 
 /// An error of RocksDB as one of I/O.
 pub(super) fn io_error(error: &rocksdb::Error) -> io::Error {
-    let text = one_line(&error.to_string());
+    let text = one_line(error.as_ref());
     let kind = if text.contains("No space left") {
         io::ErrorKind::StorageFull
     } else if matches!(error.kind(), rocksdb::ErrorKind::Corruption) {
