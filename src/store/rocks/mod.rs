@@ -282,3 +282,25 @@ impl Store for RocksStore {
             .collect()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use rocksdb::statistics::Ticker;
+
+    use super::*;
+
+    #[test]
+    fn a_sync_reaches_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = options::database(options::Expect::Draft).unwrap();
+        options.enable_statistics();
+        let db = DB::open_cf_descriptors(&options, dir.path(), options::families()).unwrap();
+        let syncs = || options.get_ticker_count(Ticker::WalFileSynced);
+        let before = syncs();
+        db.put_cf(db.cf_handle(LOG).unwrap(), keys::entry(0), b"entry").unwrap();
+        assert_eq!(syncs(), before, "a write alone does not wait for the disk");
+        sync(&db).unwrap();
+        assert_eq!(syncs(), before + 1);
+    }
+}
