@@ -359,7 +359,7 @@ mod alike {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn both_stores_do_the_same(calls in prop::collection::vec(call(), 1..40)) {
