@@ -9,3 +9,4 @@ mod store;
 mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
+mod server;
