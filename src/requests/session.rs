@@ -105,9 +105,10 @@ impl Session {
     }
 
     /// The frames of a switch for each group that this connection was told of and that has moved since. Requests
-    /// that subscribe include it; the pump needs it only when it may have missed events.
+    /// that subscribe include it; the pump needs it only when it may have missed events. A node that has not caught
+    /// up says nothing.
     pub fn catch_up(&mut self, view: &View<'_>) -> Option<Reply> {
-        if !self.hears(SWITCH_CHANNEL) {
+        if !view.node.ready || !self.hears(SWITCH_CHANNEL) {
             return None;
         }
         let old_proxy = self.is_old_proxy(view);

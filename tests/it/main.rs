@@ -3,3 +3,5 @@
 
 mod machine;
 mod machine_random;
+mod real_sentinel;
+mod transcripts;
