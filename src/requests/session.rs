@@ -249,3 +249,34 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session::new(1, String::new(), String::new(), Instant(0))
+    }
+
+    #[test]
+    fn the_number_of_subscriptions_is_bounded_and_repeating_one_is_free() {
+        let mut session = session();
+        for number in 0..SUBSCRIPTIONS_MAX {
+            session
+                .subscribe(Kind::Channel, &Bytes::from(number.to_string()))
+                .unwrap();
+        }
+        assert!(session.subscribe(Kind::Pattern, &Bytes::from("one-more")).is_err());
+        session.subscribe(Kind::Channel, &Bytes::from("0")).unwrap();
+        assert_eq!(session.subscriptions(), SUBSCRIPTIONS_MAX);
+    }
+
+    #[test]
+    fn the_bytes_of_subscriptions_are_bounded() {
+        let mut session = session();
+        session
+            .subscribe(Kind::Pattern, &Bytes::from(vec![b'a'; SUBSCRIPTION_BYTES_MAX]))
+            .unwrap();
+        assert!(session.subscribe(Kind::Channel, &Bytes::from("b")).is_err());
+    }
+}

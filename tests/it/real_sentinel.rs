@@ -23,7 +23,10 @@ struct Sentinel {
 impl Sentinel {
     /// `None` when there is no redis-sentinel on this machine.
     fn start() -> Option<Self> {
-        let version = Command::new("redis-sentinel").arg("--version").stdout(Stdio::null()).status();
+        let version = Command::new("redis-sentinel")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
         if version.is_err() {
             let all = std::env::var("CFGSERVER_TEST_ALL").is_ok_and(|value| value == "1");
             assert!(!all, "redis-sentinel is not on PATH");
@@ -157,8 +160,13 @@ fn master_begins_with_the_fields_of_redis_sentinel() {
     let theirs = names(&connection.ask(&["SENTINEL", "MASTER", "sigma-server1"]));
     let lookups = files("lookups").remove(0);
     let (steps, _) = read(&lookups);
-    let master = steps.iter().find(|step| step.place(&lookups).ends_with("> SENTINEL MASTER sigma-server1"));
-    let bytes = master.expect("a MASTER in the transcript").expected.replace("\\r\\n", "\r\n");
+    let master = steps
+        .iter()
+        .find(|step| step.place(&lookups).ends_with("> SENTINEL MASTER sigma-server1"));
+    let bytes = master
+        .expect("a MASTER in the transcript")
+        .expected
+        .replace("\\r\\n", "\r\n");
     let mut decoder = AnswerDecoder::new(AnswerLimits::INSTANCE);
     let ours = decoder.decode(&mut BytesMut::from(bytes.as_bytes())).unwrap().unwrap();
     let ours = names(&ours);

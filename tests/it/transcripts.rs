@@ -138,7 +138,11 @@ pub(super) fn matches(expected: &str, got: &str) -> bool {
 fn rewrite(path: &Path, steps: &[Step], got: &[String], end: &[String]) {
     let mut text = String::new();
     for (step, got) in steps.iter().zip(got) {
-        let expected = if matches(&step.expected, got) { &step.expected } else { got };
+        let expected = if matches(&step.expected, got) {
+            &step.expected
+        } else {
+            got
+        };
         for line in step.before.iter().chain([&step.line]) {
             text.push_str(line);
             text.push('\n');
@@ -177,7 +181,11 @@ fn every_transcript_holds_without_sockets() {
             }
             let got = escape(&world.take_output());
             if !matches(&step.expected, &got) {
-                wrong.push(format!("{}\n  expected {}\n  got      {got}", step.place(&path), step.expected));
+                wrong.push(format!(
+                    "{}\n  expected {}\n  got      {got}",
+                    step.place(&path),
+                    step.expected
+                ));
             }
             all.push(got);
         }
@@ -185,7 +193,12 @@ fn every_transcript_holds_without_sockets() {
             rewrite(&path, &steps, &all, &end);
         }
     }
-    assert!(rewriting || wrong.is_empty(), "{} steps differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        rewriting || wrong.is_empty(),
+        "{} steps differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]

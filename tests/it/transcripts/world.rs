@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use cfgserver::machine::{Command, Entry, Outcome, ReplicaFault, State, SwitchProof, apply};
 use cfgserver::model::{
-    Address, Event, EventKind, Facts, FailoverKind, Fault, GroupId, GroupName, Instant, InstanceRef, Lineage,
+    Address, Event, EventKind, Facts, FailoverKind, Fault, GroupId, GroupName, InstanceRef, Instant, Lineage,
     LinkState, Member, MyId, Node, NodeId, NodeRole, ReconfStep, Role, RunId, Sighting, Timestamp, Verdict,
 };
 use cfgserver::requests::{
@@ -222,7 +222,12 @@ impl World {
             ["abort", name] => {
                 let (group, on, epoch) = self.planned(name);
                 let fault = Fault::Candidate("it said READONLY".into());
-                self.done(Command::AbortFailover { group, on, epoch, fault });
+                self.done(Command::AbortFailover {
+                    group,
+                    on,
+                    epoch,
+                    fault,
+                });
             }
             ["outage", name, votes] => self.outage(name, votes.parse().unwrap(), BTreeMap::new()),
             ["no-good-replica", name, address, reason @ ..] => {
@@ -242,7 +247,9 @@ impl World {
                 self.now = self.now.plus(ms);
                 self.wall.0 += ms;
             }
-            ["reconnect"] => self.session = Session::new(8, "127.0.0.1:50001".into(), "127.0.0.1:26379".into(), self.now),
+            ["reconnect"] => {
+                self.session = Session::new(8, "127.0.0.1:50001".into(), "127.0.0.1:26379".into(), self.now)
+            }
             ["ready"] => self.node.ready = true,
             ["not-ready"] => self.node.ready = false,
             ["stalled"] => self.node.stalled_since = Some(self.now),
@@ -306,7 +313,12 @@ impl World {
             run_id: failover.candidate_run_id,
             lineage: Some(lineage()),
         };
-        self.done(Command::CompletePromotion { group, on, epoch, proof });
+        self.done(Command::CompletePromotion {
+            group,
+            on,
+            epoch,
+            proof,
+        });
     }
 
     fn reconf(&mut self, name: &str, address: &str, step: &str) {
@@ -318,7 +330,12 @@ impl World {
             other => panic!("no such step: {other}"),
         };
         let steps = BTreeMap::from([(address.parse().unwrap(), step)]);
-        self.done(Command::Reconfigured { group, on, epoch, steps });
+        self.done(Command::Reconfigured {
+            group,
+            on,
+            epoch,
+            steps,
+        });
     }
 
     fn end(&mut self, name: &str) {
@@ -358,7 +375,11 @@ impl World {
         let facts = Facts {
             run_id: run_id(&address.to_string()),
             version: "7.0.15".to_owned(),
-            role: if primary.is_none() { Role::Primary } else { Role::Replica },
+            role: if primary.is_none() {
+                Role::Primary
+            } else {
+                Role::Replica
+            },
             lineage: Some(lineage()),
             primary_offset: 4096,
             replica_offset: 4096,
