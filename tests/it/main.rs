@@ -10,3 +10,8 @@ mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
 mod server;
+mod chain;
+mod machine;
+mod machine_random;
+mod real_sentinel;
+mod transcripts;
