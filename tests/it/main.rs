@@ -15,3 +15,4 @@ mod machine;
 mod machine_random;
 mod real_sentinel;
 mod transcripts;
+mod raft;
