@@ -19,6 +19,7 @@ pub mod detect;
 pub mod machine;
 pub mod model;
 pub mod net;
+pub mod probe;
 pub mod redis;
 pub mod requests;
 pub mod resp;
