@@ -148,7 +148,8 @@ impl Watch {
             self.wrong_role = None;
             self.rebooted_at = None;
         }
-        if !self.asked && !self.verdict.is_down() {
+        let other_limit = (rules.recorded, rules.down_after_ms) != (self.rules.recorded, self.rules.down_after_ms);
+        if other_limit && !self.asked && !self.verdict.is_down() {
             self.silent_from = self.silent_from.max(now);
         }
         self.rules = rules;
@@ -319,3 +320,7 @@ impl Streak {
         self.last.since(self.first)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;
