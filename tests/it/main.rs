@@ -1,5 +1,11 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod floors;
 mod machine;
 mod machine_random;
+mod store;
+#[cfg(feature = "rocksdb")]
+mod store_damage;
+#[cfg(feature = "rocksdb")]
+mod store_process;
