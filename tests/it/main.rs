@@ -4,6 +4,8 @@
 mod floors;
 mod machine;
 mod machine_random;
+mod redis_link;
+mod servers;
 mod store;
 #[cfg(feature = "rocksdb")]
 mod store_damage;
