@@ -4,6 +4,7 @@
 mod floors;
 mod machine;
 mod machine_random;
+mod probe;
 mod redis_link;
 mod servers;
 mod store;
