@@ -4,9 +4,10 @@ mod world;
 
 use cfgserver::detect::{Judgement, VoteAck};
 use cfgserver::machine::{Command, MemberFacts};
-use cfgserver::model::{EventKind, InstanceRef, LinkState, Role, RunId, Setting};
+use cfgserver::model::{EventKind, InstanceRef, LinkState, Role, RunId, Setting, Sighting, Verdict};
 use cfgserver::redis::Answer;
 
+use crate::fake_redis::{Deed, FakeRedis, healthy};
 use crate::servers::{SOON, Server, redis_is_missing};
 use world::World;
 
@@ -116,7 +117,7 @@ async fn info_is_fetched_at_once_when_somebody_wants_it() {
     world.board.request_info(world.group);
     world.wait_facts(server.address, |facts| facts.keys == 1).await;
     let took_ms = world.clock.now().since(asked_at);
-    assert!(took_ms < 5_000, "took {took_ms} ms, INFO is due every 10 s only");
+    assert!(took_ms < 900, "took {took_ms} ms, otherwise INFO comes after a second");
 }
 
 #[tokio::test]
@@ -278,6 +279,88 @@ async fn a_vote_is_about_the_process_that_the_state_names() {
             (world.vote()?.key.run_id == Some(RunId::new("abc"))).then_some(())
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_replaced_before_a_verdict_when_another_one_answers() {
+    let fake = FakeRedis::start(|connection, number, name| match (connection, number) {
+        (0, 5..) => Deed::Nothing,
+        _ => healthy(name),
+    });
+    let world = World::watching_address(fake.address, &[Setting::DownAfterMs(1_000)]);
+    world.wait_up(fake.address).await;
+    world
+        .wait("there is a second connection", || {
+            (fake.connections() == 2).then_some(())
+        })
+        .await;
+    let began_at = world.clock.now();
+    let later = |seen: &Sighting| seen.ok_reply_at.since(began_at) > 1_500;
+    world
+        .wait_sighting("the second connection goes on", fake.address, later)
+        .await;
+    assert_eq!(world.downs(), 0);
+    assert_eq!(fake.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_every_connection_is_down_and_is_not_hammered() {
+    let fake = FakeRedis::start(|_, _, _| Deed::Close);
+    let world = World::watching_address(
+        fake.address,
+        &[Setting::DownAfterMs(60_000), Setting::RefusedAfterMs(500)],
+    );
+    world.wait_down(fake.address).await;
+    assert!(fake.connections() < 30, "{} connections", fake.connections());
+}
+
+#[tokio::test]
+async fn a_server_that_talks_unasked_is_no_instance() {
+    let fake = FakeRedis::start(|_, _, _| Deed::Say("+OK\r\n+OK\r\n+OK\r\n".to_owned()));
+    let world = World::watching_address(fake.address, &[Setting::DownAfterMs(500)]);
+    world.wait_down(fake.address).await;
+    assert_eq!(world.sighting(fake.address).unwrap().facts, None);
+}
+
+#[tokio::test]
+async fn loading_is_up_and_busy_is_not() {
+    for (answer, is_up) in [
+        ("-LOADING Redis is loading", true),
+        ("-MASTERDOWN Link", true),
+        ("-BUSY script", false),
+    ] {
+        let fake = FakeRedis::start(move |_, _, name| match name {
+            "PING" => Deed::Say(format!("{answer}\r\n")),
+            _ => healthy(name),
+        });
+        let world = World::watching_address(fake.address, &[Setting::DownAfterMs(300)]);
+        let judged = |seen: &Sighting| seen.verdict != Verdict::Unknown;
+        let seen = world.wait_sighting("it is judged", fake.address, judged).await;
+        assert_eq!(seen.verdict == Verdict::Up, is_up, "{answer}");
+        assert_eq!(format!("-{}", seen.error), answer);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_stood_still_does_not_judge_by_that_time() {
+    if redis_is_missing() {
+        return;
+    }
+    let server = Server::start(&[]).await;
+    let world = World::watching(&server, &[Setting::DownAfterMs(1_500)]);
+    world.wait_up(server.address).await;
+    server.freeze();
+    // The test and the probe share one thread.
+    std::thread::sleep(std::time::Duration::from_millis(2_000));
+    world
+        .wait_event("+tilt", |kind| matches!(kind, EventKind::Tilt { entered: true }))
+        .await;
+    server.thaw();
+    world
+        .wait_event("-tilt", |kind| matches!(kind, EventKind::Tilt { entered: false }))
+        .await;
+    assert_eq!(world.downs(), 0);
+    world.wait_up(server.address).await;
 }
 
 async fn clients(server: &Server) -> String {

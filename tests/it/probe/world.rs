@@ -153,7 +153,12 @@ impl World {
         wait_for(what, &self.clock, condition).await
     }
 
-    async fn wait_sighting(&self, what: &str, address: Address, good: impl Fn(&Sighting) -> bool) -> Sighting {
+    pub(super) async fn wait_sighting(
+        &self,
+        what: &str,
+        address: Address,
+        good: impl Fn(&Sighting) -> bool,
+    ) -> Sighting {
         self.wait(what, || self.sighting(address).filter(&good)).await
     }
 
@@ -184,6 +189,14 @@ impl World {
 
     pub(super) fn events(&self) -> Vec<EventKind> {
         self.leader.events.lock().unwrap().clone()
+    }
+
+    /// How many `+sdown` there were.
+    pub(super) fn downs(&self) -> usize {
+        self.events()
+            .iter()
+            .filter(|kind| matches!(kind, EventKind::Down(_)))
+            .count()
     }
 
     pub(super) async fn wait_event(&self, what: &str, good: impl Fn(&EventKind) -> bool) {
