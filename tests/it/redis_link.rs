@@ -247,6 +247,23 @@ async fn a_pause_holds_back_writes_until_it_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_paused_primary_can_be_made_to_follow() {
+    if redis_is_missing() {
+        return;
+    }
+    let (primary, replica) = pair(&[]).await;
+    let mut old = open(&primary).await;
+    give(&mut old, Order::Pause { ms: 60_000 }).await.unwrap();
+    give(&mut open(&replica).await, Order::Promote).await.unwrap();
+    let order = Order::Follow {
+        primary: replica.address,
+        disconnect_clients: true,
+    };
+    assert_eq!(give(&mut old, order).await, Ok(Some(Role::Replica)));
+    primary.wait_info("master_link_status:up").await;
+}
+
+#[tokio::test]
 async fn passwords_are_sent_and_a_wrong_one_is_an_error_with_the_words_of_the_instance() {
     if redis_is_missing() {
         return;
