@@ -1,9 +1,13 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod fake_redis;
 mod floors;
 mod machine;
 mod machine_random;
+mod probe;
+mod redis_link;
+mod servers;
 mod store;
 #[cfg(feature = "rocksdb")]
 mod store_damage;
