@@ -15,9 +15,11 @@
 
 pub mod board;
 pub mod clock;
+pub mod detect;
 pub mod machine;
 pub mod model;
 pub mod net;
+pub mod redis;
 pub mod requests;
 pub mod resp;
 pub mod store;
