@@ -16,6 +16,7 @@
 pub mod board;
 pub mod clock;
 pub mod detect;
+pub mod failover;
 pub mod machine;
 pub mod model;
 pub mod net;

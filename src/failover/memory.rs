@@ -91,6 +91,8 @@ pub enum LinkFault {
 pub(super) struct OrderMemory {
     pub(super) order: Order,
     pub(super) at: Instant,
+    /// The failover that it belongs to; `None`: a repair, or a pause that is lifted.
+    pub(super) epoch: Option<Epoch>,
     pub(super) answer: Option<Result<Option<Arc<Facts>>, OrderFault>>,
 }
 
@@ -222,6 +224,7 @@ impl Memory {
         let order = OrderMemory {
             order: order.clone(),
             at: now,
+            epoch: self.attempt.map(|attempt| attempt.epoch),
             answer: None,
         };
         self.orders.insert(address, order);

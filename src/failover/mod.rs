@@ -55,3 +55,36 @@ pub fn plan(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Plan {
     }
     draft.finish()
 }
+
+#[cfg(test)]
+mod testing {
+    //! Literals for the unit tests of this area.
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use crate::model::{Address, Group, GroupConfig, GroupId, GroupName, Member, Monitored};
+
+    pub(super) fn group() -> Group {
+        let primary = Address::parse("10.0.0.1", "6379").unwrap();
+        Group {
+            id: GroupId(1),
+            name: GroupName::new("g").unwrap(),
+            monitored: Monitored {
+                address: primary,
+                quorum: 1,
+            },
+            config: GroupConfig::default(),
+            primary,
+            members: BTreeMap::from([(primary, Member::default())]),
+            epoch: 0,
+            config_epoch: 0,
+            failover: None,
+            outage: None,
+            switches: Vec::new(),
+            abort: None,
+            version: 1,
+            created: 1,
+        }
+    }
+}

@@ -6,6 +6,9 @@ use crate::model::{Address, Age, Instant, NodeId};
 
 /// How long a leader keeps leadership before it may hand it over, so that it does not travel in circles.
 const COOL_DOWN_MS: Age = 10_000;
+/// How long an alarm must last before what peers claim to reach is believed: a host that died with all its instances
+/// is reached by nobody, but not all notice in the same moment.
+const SETTLE_MS: Age = 1_000;
 
 /// Whether another node should lead.
 pub(super) enum Better {
@@ -31,7 +34,11 @@ pub(super) fn better_node(draft: &Draft<'_>, selection: &Selection) -> Better {
         .filter(|(address, unfit)| unreached(unfit) && on_record(draft, **address))
         .map(|(address, _)| *address)
         .collect();
-    to_node_that_reaches(draft, &wanted)
+    let settled = draft.memory.alarm_at.unwrap_or(draft.memory.took_over_at).plus(SETTLE_MS);
+    match to_node_that_reaches(draft, &wanted) {
+        Better::Node(_) if draft.now < settled => Better::NotBefore(settled),
+        better => better,
+    }
 }
 
 /// The node that reaches the committed candidate, when this node does not.

@@ -86,12 +86,12 @@ fn slots(draft: &Draft<'_>) -> usize {
 
 fn repair(draft: &mut Draft<'_>, address: Address, since: Instant, slots: &mut usize) {
     let Some((facts, facts_at)) = draft.facts(address) else { return };
+    if answered(draft, address) == Answered::NothingMoreNow {
+        return;
+    }
     let Some(wrong) = what_is_wrong(draft.group, &facts) else {
         return;
     };
-    if answered(draft, address, wrong) {
-        return;
-    }
     let due = due(draft, address, wrong, since, &facts);
     if draft.now < due {
         draft.wake_by(due);
@@ -124,32 +124,46 @@ fn repair(draft: &mut Draft<'_>, address: Address, since: Instant, slots: &mut u
     }
 }
 
-/// The order was answered: say so on every node. `true`: there is nothing more to do now.
-fn answered(draft: &mut Draft<'_>, address: Address, wrong: Wrong) -> bool {
+#[derive(PartialEq, Eq)]
+enum Answered {
+    /// No order of this repair was answered.
+    No,
+    /// It was: what is to be done about that is planned.
+    NothingMoreNow,
+}
+
+/// The order was answered: say so on every node.
+fn answered(draft: &mut Draft<'_>, address: Address) -> Answered {
     let primary = draft.group.primary;
-    let Some(order) = draft.memory.orders.get(&address) else {
-        return false;
+    let Some(memory) = draft.memory.orders.get(&address).filter(|memory| memory.epoch.is_none()) else {
+        return Answered::No;
     };
-    let ours = matches!(order.order, Order::Follow { primary: followed, .. } if followed == primary);
-    match &order.answer {
-        Some(Ok(_)) if ours && order.at.plus(REPAIR_MS) > draft.now => {
+    let Order::Follow {
+        primary: followed,
+        disconnect_clients: was_primary,
+    } = memory.order
+    else {
+        return Answered::No;
+    };
+    match &memory.answer {
+        Some(Ok(_)) if followed == primary && memory.at.plus(REPAIR_MS) > draft.now => {
             if !draft.proposes() {
                 let (group, on) = draft.target();
                 draft.propose(Command::Repaired {
                     group,
                     on,
                     member: address,
-                    was_primary: wrong == Wrong::Master,
+                    was_primary,
                 });
                 draft.refresh_info_since(draft.now);
             }
-            true
+            Answered::NothingMoreNow
         }
-        Some(Err(_)) if ours && order.at.plus(RETRY_MS) > draft.now => {
-            draft.wake_by(order.at.plus(RETRY_MS));
-            true
+        Some(Err(_)) if memory.at.plus(RETRY_MS) > draft.now => {
+            draft.wake_by(memory.at.plus(RETRY_MS));
+            Answered::NothingMoreNow
         }
-        _ => false,
+        _ => Answered::No,
     }
 }
 
