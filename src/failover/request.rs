@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::failover::selection::{Purpose, select};
-use crate::failover::{Memory, Scene};
+use crate::failover::{Action, Memory, Scene};
 use crate::machine::Command;
 use crate::model::{Address, FailoverKind, Instant, Mode};
 
@@ -19,8 +19,9 @@ pub enum Refusal {
     NoGoodReplica(BTreeMap<Address, Arc<str>>),
 }
 
-/// Commit 1 of an operator's failover. Neither the votes nor the brake are asked: an operator knows better.
-pub fn operator(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Result<Command, Refusal> {
+/// Commit 1 of an operator's failover, and the links that it will need. Neither the votes nor the brake are asked: an
+/// operator knows better.
+pub fn operator(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Result<Vec<Action>, Refusal> {
     if scene.group.failover.is_some() {
         return Err(Refusal::InProgress);
     }
@@ -33,14 +34,20 @@ pub fn operator(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Result<Comm
     let Some((candidate, run_id)) = selection.chosen else {
         return Err(Refusal::NoGoodReplica(reasons));
     };
-    Ok(Command::OpenFailover {
+    let mut actions: Vec<Action> = [candidate, scene.group.primary]
+        .into_iter()
+        .filter(|address| !memory.links.contains_key(address))
+        .map(Action::OpenLink)
+        .collect();
+    actions.push(Action::Propose(Command::OpenFailover {
         group: scene.group.id,
         on: scene.group.version,
         kind: FailoverKind::Operator,
         votes: scene.tally.down,
         candidate,
         run_id,
-    })
+    }));
+    Ok(actions)
 }
 
 /// The replicas that RESET forgets: those that this node sees Down, and those that belong elsewhere.

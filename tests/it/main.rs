@@ -3,3 +3,4 @@
 
 mod machine;
 mod machine_random;
+mod scenarios;
