@@ -101,18 +101,9 @@ impl<'a> Draft<'a> {
         self.sighting(address).is_some_and(|sighting| sighting.verdict.is_down())
     }
 
-    /// The newest INFO of an instance: the probe's, or the one that was read on its order link.
+    /// The newest INFO of an instance.
     pub(super) fn facts(&self, address: Address) -> Option<(Arc<Facts>, Instant)> {
-        let sighting = self.sighting(address);
-        let probed = sighting.and_then(|sighting| sighting.facts.clone().zip(sighting.facts_at));
-        let read = match self.memory.links.get(&address) {
-            Some(LinkMemory::Open { facts, facts_at, .. }) => Some((facts.clone(), *facts_at)),
-            _ => None,
-        };
-        match (probed, read) {
-            (Some(probed), Some(read)) => Some(if read.1 > probed.1 { read } else { probed }),
-            (probed, read) => probed.or(read),
-        }
+        self.memory.newest_facts(self.scene, address)
     }
 
     /// Ask again at `at`, at the latest.

@@ -6,7 +6,7 @@ use crate::failover::emptied::{self, Emptied};
 use crate::failover::selection::{Purpose, Selection, select};
 use crate::failover::{Action, Order, held_until, learn, reach, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, FailoverKind, Fault, Mode, Role};
+use crate::model::{Address, Age, FailoverKind, Fault, Mode};
 
 /// How long the choice waits for INFO of replicas that is as fresh as the alarm.
 const FRESH_INFO_MS: Age = 200;
@@ -184,14 +184,11 @@ enum Demoted {
 
 /// A committed primary that keeps saying that it is a replica: a late order of a dead leader, or an operator.
 fn demoted(draft: &mut Draft<'_>) -> Demoted {
-    let Some(sighting) = draft.sighting(draft.group.primary) else {
+    let primary = draft.group.primary;
+    let (Some((_, since)), true) = (draft.memory.demoted, draft.sees_up(primary)) else {
         return Demoted::No;
     };
-    let says_replica = sighting.facts.as_ref().is_some_and(|facts| facts.role == Role::Replica);
-    if !says_replica || !draft.sees_up(draft.group.primary) {
-        return Demoted::No;
-    }
-    let due = sighting.role_since.plus(DEMOTED_MS);
+    let due = since.plus(DEMOTED_MS);
     if draft.now < due {
         draft.wake_by(due);
         return Demoted::Wait;
@@ -199,11 +196,8 @@ fn demoted(draft: &mut Draft<'_>) -> Demoted {
     // Said once more after the wait, and the replicas are known as well as that.
     draft.open_links_early();
     draft.refresh_info_since(due);
-    if sighting.facts_at.is_some_and(|at| at >= due) {
-        Demoted::Yes
-    } else {
-        Demoted::Wait
-    }
+    let said_again = draft.facts(primary).is_some_and(|(_, at)| at >= due);
+    if said_again { Demoted::Yes } else { Demoted::Wait }
 }
 
 /// The primary is Up again and no failover is open.

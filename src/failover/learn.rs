@@ -38,19 +38,23 @@ pub(super) fn plan(draft: &mut Draft<'_>, emptiness: Emptiness) {
     });
 }
 
-fn known_members(draft: &Draft<'_>) -> BTreeMap<Address, Member> {
+fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
     let mut changes = BTreeMap::new();
     for (address, member) in &draft.group.members {
         if !draft.sees_up(*address) {
             continue;
         }
-        let Some((facts, _)) = draft.facts(*address) else {
+        let Some((facts, at)) = draft.facts(*address) else {
             continue;
         };
-        if let Some(learnt) = learnt(draft, *address, member, &facts) {
-            if learnt != *member {
+        let learnt = learnt(draft, *address, member, &facts).filter(|learnt| learnt != member);
+        match learnt {
+            // What this node saw before it led may be older than what is on record.
+            Some(_) if at < draft.memory.took_over_at => draft.refresh_info_since(draft.memory.took_over_at),
+            Some(learnt) => {
                 changes.insert(*address, learnt);
             }
+            None => {}
         }
     }
     changes

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::failover::{Action, Order, Scene, emptied, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, Epoch, Facts, Instant, RunId, Stage};
+use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Role, RunId, Stage};
 
 /// What one leader remembers about one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Memory {
     pub(super) info_asked_at: Option<Instant>,
     /// Since when the primary is seen emptied.
     pub(super) emptied_at: Option<Instant>,
+    /// The primary, and since when it is seen to say that it is a replica.
+    pub(super) demoted: Option<(Address, Instant)>,
     /// Since when a member is seen with the wrong role or primary.
     pub(super) wrong_since: BTreeMap<Address, Instant>,
     /// The open failover, as far as this leader is with it.
@@ -146,6 +148,7 @@ impl Memory {
         since(&mut self.alarm_at, scene.alarm(), now);
         since(&mut self.emptied_at, emptied::suspected(scene), now);
         self.observe_stage(scene, now);
+        self.observe_demotion(scene, now);
         let wrong = repair::wrong_members(scene);
         self.wrong_since.retain(|address, _| wrong.contains(address));
         for address in wrong {
@@ -156,6 +159,28 @@ impl Memory {
         self.orders.retain(|address, _| known(address));
         self.shunned.retain(|address, _| known(address));
         self.repaired_at.retain(|address, _| known(address));
+    }
+
+    fn observe_demotion(&mut self, scene: &Scene<'_>, now: Instant) {
+        let primary = scene.group.primary;
+        let newest = self.newest_facts(scene, primary);
+        let demoted = newest.is_some_and(|(facts, _)| facts.role == Role::Replica);
+        let known = self.demoted.filter(|(address, _)| *address == primary);
+        self.demoted = demoted.then(|| known.unwrap_or((primary, now)));
+    }
+
+    /// The newest INFO of an instance: the probe's, or the one that was read on its order link.
+    pub(super) fn newest_facts(&self, scene: &Scene<'_>, address: Address) -> Option<(Arc<Facts>, Instant)> {
+        let sighting = scene.sightings.get(&address);
+        let probed = sighting.and_then(|sighting| sighting.facts.clone().zip(sighting.facts_at));
+        let read = match self.links.get(&address) {
+            Some(LinkMemory::Open { facts, facts_at, .. }) => Some((facts.clone(), *facts_at)),
+            _ => None,
+        };
+        match (probed, read) {
+            (Some(probed), Some(read)) => Some(if read.1 > probed.1 { read } else { probed }),
+            (probed, read) => probed.or(read),
+        }
     }
 
     fn observe_stage(&mut self, scene: &Scene<'_>, now: Instant) {
@@ -306,8 +331,7 @@ impl Memory {
         }
     }
 
-    fn shun(&mut self, scene: &Scene<'_>, fault: &crate::model::Fault, now: Instant) {
-        use crate::model::Fault;
+    fn shun(&mut self, scene: &Scene<'_>, fault: &Fault, now: Instant) {
         let (Some(failover), Fault::Candidate(_) | Fault::Timeout) = (&scene.group.failover, fault) else {
             return;
         };

@@ -29,6 +29,7 @@ const REACH_SETTLE_MS: Age = 1_000;
 
 pub(super) fn plan(draft: &mut Draft<'_>, failover: &Failover) {
     let attempt = draft.attempt();
+    draft.open_links_early();
     match state_of_candidate(draft, failover, &attempt) {
         Candidate::Promoted(facts) => complete(draft, failover, &facts),
         Candidate::Lost(why) => abort(draft, failover, Fault::Candidate(why)),

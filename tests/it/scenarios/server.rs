@@ -132,6 +132,21 @@ impl Server {
         Ok(())
     }
 
+    /// Replication has nothing to do.
+    fn settled(&self, others: &BTreeMap<Address, Self>) -> bool {
+        let Some(primary) = self.follows.and_then(|address| others.get(&address)) else {
+            return !self.link_up && self.syncing_until.is_none();
+        };
+        if !self.answers() {
+            return true;
+        }
+        if !primary.answers() || primary.loading || self.stuck {
+            return !self.link_up && self.syncing_until.is_none();
+        }
+        let same = self.offset == primary.offset && self.keys == primary.keys && self.lineage == primary.lineage;
+        self.link_up && same
+    }
+
     pub(super) fn facts(&self, others: &BTreeMap<Address, Self>, now: u64) -> Facts {
         let replica = self.follows.is_some();
         let lines = others.values().filter(|other| {
@@ -173,6 +188,9 @@ impl Server {
 
 /// One millisecond of replication.
 pub(super) fn replicate(servers: &mut BTreeMap<Address, Server>, now: u64) {
+    if servers.values().all(|server| server.settled(servers)) {
+        return;
+    }
     let before = servers.clone();
     for server in servers.values_mut() {
         let Some(primary) = server.follows.and_then(|address| before.get(&address)) else {

@@ -9,7 +9,7 @@
 
 use cfgserver::failover;
 use cfgserver::machine::{Command, Outcome, ResetGroup};
-use cfgserver::model::{Address, GroupName, Identity, Mode, Setting};
+use cfgserver::model::{Address, GroupName, Identity, Mode, Setting, Stage};
 
 use super::server::Server;
 use super::world::World;
@@ -144,7 +144,13 @@ fn change_server(world: &mut World, change: &str, name: &str, options: &[&str]) 
 
 fn show(world: &mut World, name: &str) {
     let group = world.group(name);
-    let failover = group.failover.as_ref().map(|failover| format!(", failover at {:?}", failover.stage));
+    let failover = group.failover.as_ref().map(|failover| match &failover.stage {
+            Stage::Promote => format!(", promoting {}", failover.candidate),
+            Stage::Reconfigure { steps } => {
+                let each = steps.iter().map(|(address, step)| format!("{address} {step:?}"));
+                format!(", reconfiguring {}", each.collect::<Vec<_>>().join(", "))
+            }
+        });
     world.say(format!(
         "primary {}, epoch {}, config epoch {}{}{}",
         group.primary,

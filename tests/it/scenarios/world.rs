@@ -48,6 +48,8 @@ pub(super) struct World {
     dirty: BTreeSet<GroupId>,
     wake: BTreeMap<GroupId, u64>,
     votes: BTreeMap<GroupId, Tally>,
+    /// A verdict, the electorate or a primary changed.
+    news_of_votes: bool,
     output: Vec<String>,
 }
 
@@ -69,6 +71,7 @@ impl World {
             dirty: BTreeSet::new(),
             wake: BTreeMap::new(),
             votes: BTreeMap::new(),
+            news_of_votes: true,
             output: Vec::new(),
         };
         world.set_nodes(3);
@@ -128,6 +131,7 @@ impl World {
             }
         }
         self.dirty.extend(self.state.groups().map(|group| group.id));
+        self.news_of_votes = true;
         applied.outcome
     }
 
@@ -136,6 +140,7 @@ impl World {
         self.say(format!("node {to} leads"));
         self.leader = to;
         self.memories.clear();
+        self.news_of_votes = true;
         self.coming.clear();
         self.proposing.clear();
         self.wake.clear();
@@ -179,46 +184,37 @@ impl World {
     fn probe(&mut self) {
         let now = self.instant();
         let groups: Vec<Arc<Group>> = self.state.groups().cloned().collect();
-        for node in self.alive.clone() {
+        let mut sightings = std::mem::take(&mut self.sightings);
+        for node in &self.alive {
+            let seen = sightings.entry(*node).or_default();
             for group in &groups {
                 for address in group.members.keys() {
-                    let reached = self.reaches(node, *address);
-                    let seen = self.sightings.entry(node).or_default().remove(address);
-                    let (sighting, news) = self.look(seen, *address, reached, group, now);
-                    if news && node == self.leader {
+                    let sighting = seen.entry(*address).or_insert_with(|| first_sighting(now));
+                    let news = self.look(sighting, *node, *address, group);
+                    self.news_of_votes |= news.verdict;
+                    if (news.verdict || news.facts) && *node == self.leader {
                         self.dirty.insert(group.id);
                     }
-                    self.sightings.entry(node).or_default().insert(*address, sighting);
                 }
             }
         }
+        self.sightings = sightings;
     }
 
-    fn look(
-        &self,
-        seen: Option<Sighting>,
-        address: Address,
-        reached: bool,
-        group: &Group,
-        now: Instant,
-    ) -> (Sighting, bool) {
-        let first = Sighting {
-            watched_since: now,
-            ok_reply_at: now,
-            reply_at: now,
-            role_since: now,
-            ..Sighting::default()
-        };
-        let mut sighting = seen.unwrap_or(first);
-        let before = (sighting.verdict, sighting.facts.clone());
-        if reached {
+    fn look(&self, sighting: &mut Sighting, node: NodeId, address: Address, group: &Group) -> News {
+        let now = self.instant();
+        let before = sighting.verdict;
+        let mut facts = false;
+        if self.reaches(node, address) {
             let reconnected = sighting.link == LinkState::Disconnected;
             sighting.link = LinkState::Connected;
             sighting.verdict = Verdict::Up;
             sighting.ok_reply_at = now;
             let due = sighting.facts_at.is_none_or(|at| now.since(at) >= INFO_EVERY_MS);
             if reconnected || due {
-                self.read_info(&mut sighting, address, now);
+                let known = sighting.facts.clone();
+                self.read_info(sighting, address, now);
+                facts = known != sighting.facts;
             }
         } else {
             sighting.link = LinkState::Disconnected;
@@ -226,8 +222,10 @@ impl World {
                 sighting.verdict = Verdict::Down { since: now };
             }
         }
-        let news = before != (sighting.verdict, sighting.facts.clone());
-        (sighting, news)
+        News {
+            verdict: before != sighting.verdict,
+            facts,
+        }
     }
 
     fn read_info(&self, sighting: &mut Sighting, address: Address, now: Instant) {
@@ -274,6 +272,9 @@ impl World {
     }
 
     fn count_votes(&mut self) {
+        if !std::mem::take(&mut self.news_of_votes) {
+            return;
+        }
         let groups: Vec<Arc<Group>> = self.state.groups().cloned().collect();
         for group in groups {
             let tally = self.tally(&group);
@@ -485,6 +486,22 @@ impl World {
                 self.change_leader(node);
             }
         }
+    }
+}
+
+/// What changed with a look at an instance.
+struct News {
+    verdict: bool,
+    facts: bool,
+}
+
+fn first_sighting(now: Instant) -> Sighting {
+    Sighting {
+        watched_since: now,
+        ok_reply_at: now,
+        reply_at: now,
+        role_since: now,
+        ..Sighting::default()
     }
 }
 
