@@ -11,7 +11,7 @@ use crate::failover::memory::{Attempt, OrderMemory};
 use crate::failover::selection::{Purpose, select};
 use crate::failover::{Action, Order, OrderFault, reach};
 use crate::machine::{Command, SwitchProof};
-use crate::model::{Address, Age, Facts, Failover, FailoverKind, Fault, Instant, Role, Verdict};
+use crate::model::{Address, Age, Facts, Failover, FailoverKind, Fault, Instant, Role, RunId, Verdict};
 
 /// How long writes may be held back: longer than the fence and both effects after it take, short enough that a
 /// leader that dies leaves no lasting harm.
@@ -199,6 +199,9 @@ fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate 
     let Some(run_id) = fenceable(draft, failover, attempt) else {
         return Gate::Open;
     };
+    if promoted_before(draft, failover) {
+        return Gate::Open;
+    }
     let pausing = pause(draft, primary, &run_id, attempt);
     let limit_ms = match (failover.kind, pausing) {
         (FailoverKind::Operator, Pausing::Impossible) => EQUAL_OFFSETS_UNPAUSED_MS,
@@ -223,8 +226,14 @@ fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate 
     }
 }
 
+/// A leader before this one got as far as the order: waiting for offsets would only lengthen the time with two masters.
+fn promoted_before(draft: &mut Draft<'_>, failover: &Failover) -> bool {
+    let link = draft.link(failover.candidate, &failover.candidate_run_id);
+    matches!(link, LinkView::Ready { facts, .. } if facts.role == Role::Primary)
+}
+
 /// The process whose writes can be held back. `None`: there is nothing to fence.
-fn fenceable(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Option<crate::model::RunId> {
+fn fenceable(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Option<RunId> {
     let member = draft.group.members.get(&failover.old_primary)?;
     let lost = failover.kind == FailoverKind::Emptied || attempt.promote_sent;
     if lost || member.quarantine.is_some() || !draft.sees_up(failover.old_primary) {
@@ -249,7 +258,7 @@ enum Pausing {
     },
 }
 
-fn pause(draft: &mut Draft<'_>, primary: Address, run_id: &crate::model::RunId, attempt: &Attempt) -> Pausing {
+fn pause(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, attempt: &Attempt) -> Pausing {
     let facts = match draft.link(primary, run_id) {
         LinkView::Ready { facts, .. } => facts,
         LinkView::NotYet => return Pausing::UnderWay,
@@ -288,7 +297,7 @@ enum Written {
     Hopeless,
 }
 
-fn written(draft: &mut Draft<'_>, primary: Address, run_id: &crate::model::RunId, since: Instant) -> Written {
+fn written(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, since: Instant) -> Written {
     let paused = draft.memory.paused.as_ref().filter(|paused| paused.address == primary);
     if let Some(offset) = paused.and_then(|paused| paused.offset) {
         return Written::Offset(offset);

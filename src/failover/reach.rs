@@ -5,7 +5,7 @@ use crate::failover::selection::{Selection, Unfit};
 use crate::model::{Address, Age, Instant, NodeId};
 
 /// How long a leader keeps leadership before it may hand it over, so that it does not travel in circles.
-const COOL_DOWN_MS: Age = 10_000;
+const COOL_DOWN_MS: Age = 5_000;
 /// How long an alarm must last before what peers claim to reach is believed: a host that died with all its instances
 /// is reached by nobody, but not all notice in the same moment.
 const SETTLE_MS: Age = 1_000;

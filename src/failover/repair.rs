@@ -58,7 +58,8 @@ fn what_is_wrong(group: &Group, facts: &Facts) -> Option<Wrong> {
     if followed == group.primary {
         return None;
     }
-    // The same primary under another address, or a chain through a replica of ours that an operator built.
+    // In sync through an address that is not a member's: the same primary under another name. A chain through a
+    // replica of ours is turned, as Sentinel does.
     let by_another_way = facts.primary_link_up && related(facts.lineage.as_ref(), group_lineage(group));
     let ours = group.members.contains_key(&followed);
     (ours || !by_another_way).then_some(Wrong::Follower)

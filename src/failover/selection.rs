@@ -190,7 +190,7 @@ fn fitness(draft: &Draft<'_>, purpose: Purpose, address: Address, member: &Membe
             return Err(Unfit::Failed(shunned.why.clone()));
         }
     }
-    check_data(draft, member, &facts)?;
+    check_data(draft, purpose, member, &facts)?;
     check_cut_off(draft, &facts)?;
     Ok(facts)
 }
@@ -223,7 +223,10 @@ fn check_age(draft: &Draft<'_>, purpose: Purpose, facts_at: Instant) -> Result<(
 }
 
 /// Rule 10.
-fn check_data(draft: &Draft<'_>, member: &Member, facts: &Facts) -> Result<(), Unfit> {
+fn check_data(draft: &Draft<'_>, purpose: Purpose, member: &Member, facts: &Facts) -> Result<(), Unfit> {
+    if matches!(purpose, Purpose::Emptied { .. }) && still_has_data(draft, member, facts) {
+        return Ok(());
+    }
     if facts.sync_in_progress {
         return Err(Unfit::Resyncing);
     }
@@ -238,6 +241,13 @@ fn check_data(draft: &Draft<'_>, member: &Member, facts: &Facts) -> Result<(), U
         return Err(Unfit::Empty);
     }
     Ok(())
+}
+
+/// The copy of an emptied primary is on its way, and until it is loaded the replica keeps its data and its lineage,
+/// though it reports no offset any more. A promotion ends the copy.
+fn still_has_data(draft: &Draft<'_>, member: &Member, facts: &Facts) -> bool {
+    let lineage_kept = related(facts.lineage.as_ref(), group_lineage(draft.group));
+    member.synced && lineage_kept && facts.keys > 0
 }
 
 /// It has followed the stream past the point at which the primary was last seen with keys, so the keys were deleted,
@@ -260,7 +270,7 @@ fn check_cut_off(draft: &Draft<'_>, facts: &Facts) -> Result<(), Unfit> {
     let grace_ms = draft.group.config.down_after_ms.saturating_mul(CUT_OFF_DOWN_AFTERS);
     // A replica that was restarted since reports no age; its synced mark and its lineage speak for it.
     match facts.primary_link_down_ms {
-        Some(cut_off_ms) if cut_off_ms > down_ms.saturating_add(grace_ms) => Err(Unfit::CutOffTooLong),
+        Some(cut_off_ms) if facts.role == Role::Replica && cut_off_ms > down_ms.saturating_add(grace_ms) => Err(Unfit::CutOffTooLong),
         _ => Ok(()),
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Server {
     pub(super) version: String,
     pub(super) follows: Option<Address>,
     pub(super) link_up: bool,
+    /// Which process of the primary the link goes to.
+    linked_to: u32,
     pub(super) link_lost_at: u64,
     pub(super) ever_linked: bool,
     pub(super) syncing_until: Option<u64>,
@@ -45,6 +47,7 @@ impl Server {
             version: "7.0.15".to_owned(),
             follows: None,
             link_up: false,
+            linked_to: 0,
             link_lost_at: 0,
             ever_linked: false,
             syncing_until: None,
@@ -144,7 +147,7 @@ impl Server {
             return !self.link_up && self.syncing_until.is_none();
         }
         let same = self.offset == primary.offset && self.keys == primary.keys && self.lineage == primary.lineage;
-        self.link_up && same
+        self.link_up && same && self.linked_to == primary.starts
     }
 
     pub(super) fn facts(&self, others: &BTreeMap<Address, Self>, now: u64) -> Facts {
@@ -203,6 +206,10 @@ pub(super) fn replicate(servers: &mut BTreeMap<Address, Server>, now: u64) {
         if !primary.answers() || primary.loading || server.stuck {
             lose_link(server, now);
             continue;
+        }
+        if server.linked_to != primary.starts {
+            server.linked_to = primary.starts;
+            lose_link(server, now);
         }
         if !server.link_up && server.syncing_until.is_none() {
             let related = server.lineage.related(&primary.lineage) && server.offset <= primary.offset;
