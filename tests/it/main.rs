@@ -12,3 +12,4 @@ mod store;
 mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
+mod raft;
