@@ -17,6 +17,7 @@ pub mod board;
 pub mod cli;
 pub mod clock;
 pub mod detect;
+pub mod failover;
 pub mod machine;
 pub mod model;
 pub mod net;

@@ -6,6 +6,7 @@ mod floors;
 mod machine;
 mod machine_random;
 mod probe;
+mod scenarios;
 mod redis_link;
 mod servers;
 mod store;
