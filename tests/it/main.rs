@@ -1,6 +1,13 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod badinput;
+mod clients;
+mod failover_real;
+mod fixtures;
 mod floors;
+mod formation;
 mod machine;
 mod machine_random;
+mod operations;
+mod world;
