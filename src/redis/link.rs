@@ -10,8 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::model::{Address, GroupConfig};
 use crate::net::{self, TcpStream};
 use crate::redis::LinkError;
-use crate::redis::codec::{AnswerDecoder, encode_request};
-use crate::resp::Reply;
+use crate::resp::{AnswerDecoder, AnswerLimits, Reply, encode_request};
 
 /// What an instance answers to one request.
 pub type Answer = Reply;
@@ -87,7 +86,7 @@ impl Link {
             stream,
             output: BytesMut::new(),
             input: BytesMut::new(),
-            decoder: AnswerDecoder::default(),
+            decoder: AnswerDecoder::new(AnswerLimits::INSTANCE),
             auth_pending: false,
             pending: 0,
             broken: None,
@@ -162,7 +161,7 @@ impl Link {
 
     async fn next(&mut self) -> Result<Answer, LinkError> {
         loop {
-            if let Some(answer) = self.decoder.decode(&mut self.input).map_err(LinkError::Protocol)? {
+            if let Some(answer) = self.decoder.decode(&mut self.input)? {
                 self.release();
                 return Ok(answer);
             }

@@ -56,7 +56,12 @@ impl OrderLink {
             let found = self.facts.run_id.clone();
             return Err(OrderError::OtherProcess { found });
         }
-        within(limit, self.carry_out(order, fence)).await
+        let done = within(limit, self.carry_out(order, fence)).await;
+        if let Err(OrderError::Link(error)) = &done {
+            // Answers may still be on their way: nothing else may be read here as if it were the next one.
+            self.link.fail(error.clone());
+        }
+        done
     }
 
     async fn establish(target: &Target, name: LeaderName) -> Result<Self, OrderError> {

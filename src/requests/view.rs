@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::machine::State;
-use crate::model::{Address, Age, GroupId, Instant, MyId, NodeId, Revision, Sighting, Term, Timestamp};
+use crate::model::{Address, Age, GroupId, Instant, MyId, Node, NodeId, Revision, Sighting, Term, Timestamp};
 
 /// The world as one request sees it: one state, one moment.
 pub struct View<'a> {
@@ -21,6 +21,24 @@ pub struct View<'a> {
     pub now: Instant,
     /// Wall-clock time.
     pub wall: Timestamp,
+}
+
+impl View<'_> {
+    /// The nodes of the cluster other than this one.
+    pub fn other_nodes(&self) -> impl Iterator<Item = (&NodeId, &Node)> {
+        let me = self.node.id;
+        self.state.nodes().iter().filter(move |(id, _)| **id != me)
+    }
+
+    /// What this node knows of another.
+    pub fn peer(&self, id: NodeId) -> Option<&PeerStatus> {
+        self.node.peers.iter().find(|peer| peer.id == id)
+    }
+
+    /// How many nodes judge; a node that has not heard of its cluster counts itself.
+    pub fn electorate_size(&self) -> usize {
+        self.state.electorate().count().max(1)
+    }
 }
 
 /// What this node sees of instances.
@@ -64,6 +82,8 @@ pub struct NodeStatus {
     pub run_id: String,
     /// Where it listens: `ip:port`.
     pub listen: String,
+    /// Its process.
+    pub process_id: u32,
     /// Configuration file; empty when there is none.
     pub config_file: String,
     /// What it does in Raft.

@@ -11,3 +11,8 @@ mod machine;
 mod machine_random;
 mod operations;
 mod world;
+mod store;
+#[cfg(feature = "rocksdb")]
+mod store_damage;
+#[cfg(feature = "rocksdb")]
+mod store_process;

@@ -13,7 +13,7 @@ mod wal_sync;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
@@ -36,6 +36,7 @@ pub struct RocksStore {
     /// Held around every write and the enqueueing of its callback, which gives both the same order.
     bounds: Mutex<Bounds>,
     failure: Failure,
+    dir: PathBuf,
     incarnation: String,
     // In this order: the thread ends before the database closes.
     wal_sync: WalSync,
@@ -77,6 +78,7 @@ impl RocksStore {
         Ok(Self {
             bounds: Mutex::new(bounds),
             failure,
+            dir: dir.to_owned(),
             incarnation: opened.incarnation,
             wal_sync,
             db,
@@ -86,6 +88,11 @@ impl RocksStore {
     /// The random name of this directory, drawn when it was made.
     pub fn incarnation(&self) -> &str {
         &self.incarnation
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn lock(&self) -> MutexGuard<'_, Bounds> {

@@ -1,0 +1,41 @@
+//! From a request to its effect.
+
+use bytes::Bytes;
+
+use crate::requests::{Effect, Session, View, spec};
+use crate::resp::{Protocol, Reply, Request};
+use crate::sentinel::errors;
+
+/// What peers' requests begin with. They have connections of their own.
+const PEER_PREFIX: &[u8] = b"RAFT.";
+
+/// Decides what a request wants done.
+///
+/// The events up to the view's revision must have been delivered to the session before.
+pub fn dispatch(session: &mut Session, view: &View<'_>, request: &Request) -> Effect {
+    match admit(session, view, &request.0) {
+        Ok(spec) => {
+            session.note(spec.name, view.now);
+            (spec.run)(session, view, &request.0)
+        }
+        Err(refusal) => Effect::Reply(refusal),
+    }
+}
+
+/// The row of the request, or why it is not carried out.
+fn admit(session: &Session, view: &View<'_>, args: &[Bytes]) -> Result<&'static spec::Spec, Reply> {
+    let name = args.first().map(Bytes::as_ref).unwrap_or_default();
+    if let Some(prefix) = name.get(..PEER_PREFIX.len())
+        && prefix.eq_ignore_ascii_case(PEER_PREFIX)
+    {
+        return Err(Reply::error(errors::PEERS_ONLY));
+    }
+    let spec = spec::find(args)?;
+    if session.protocol() == Protocol::Resp2 && session.subscribed() && !spec.while_subscribed {
+        return Err(errors::only_while_subscribed(spec.name));
+    }
+    if !view.node.ready && !spec.while_not_ready() {
+        return Err(Reply::error(errors::LOADING));
+    }
+    Ok(spec)
+}

@@ -1,0 +1,170 @@
+//! SENTINEL requests that ask, and ROLE. They are answered from what this node has applied and sees.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::model::{Address, Group};
+use crate::requests::client::parse_integer;
+use crate::requests::told::ListKind;
+use crate::requests::{Effect, Session, View, spec};
+use crate::resp::Reply;
+use crate::sentinel::errors::{self, Missed};
+use crate::sentinel::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry};
+
+pub(super) fn my_id(_: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
+    Effect::Reply(Reply::bulk(view.node.my_id.0.as_ref()))
+}
+
+pub(super) fn role(_: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
+    let names = view
+        .state
+        .groups_by_name()
+        .map(|group| Reply::bulk(group.name.as_str()));
+    Effect::Reply(Reply::Array(vec![
+        Reply::bulk("sentinel"),
+        Reply::Array(names.collect()),
+    ]))
+}
+
+pub(super) fn get_master_address(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    let Some(group) = group_named(view, &args[2]) else {
+        return Effect::Reply(Reply::NullArray);
+    };
+    session.looked_up(view, &group);
+    let Address { ip, port } = group.primary;
+    Effect::Reply(Reply::Array(vec![
+        Reply::bulk(ip.to_string()),
+        Reply::bulk(port.to_string()),
+    ]))
+}
+
+pub(super) fn master(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    with_group(view, &args[2], |group| {
+        session.looked_up(view, group);
+        primary_entry(view, group)
+    })
+}
+
+pub(super) fn masters(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
+    session.listed(view, ListKind::Maps);
+    let entries = view.state.groups_by_name().map(|group| primary_entry(view, group));
+    Effect::Reply(Reply::Array(entries.collect()))
+}
+
+fn primary_entry(view: &View<'_>, group: &Group) -> Reply {
+    PrimaryEntry {
+        group,
+        sighting: view.sightings.sighting(group.id, group.primary).as_ref(),
+        other_nodes: view.other_nodes().count(),
+        electorate: view.electorate_size(),
+        revision: view.state.revision(),
+        moment: moment(view),
+    }
+    .render()
+}
+
+pub(super) fn replicas(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    with_group(view, &args[2], |group| {
+        let mut entries = Vec::new();
+        for (address, member) in group.replicas() {
+            let sighting = view.sightings.sighting(group.id, *address);
+            let entry = ReplicaEntry {
+                group,
+                address: *address,
+                member,
+                sighting: sighting.as_ref(),
+                moment: moment(view),
+            };
+            if entry.announced() {
+                entries.push(entry.render());
+            }
+        }
+        Reply::Array(entries)
+    })
+}
+
+pub(super) fn sentinels(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    with_group(view, &args[2], |group| {
+        let entries = view.other_nodes().map(|(id, node)| {
+            let peer = view.peer(*id);
+            NodeEntry {
+                id: *id,
+                node,
+                down: peer.is_some_and(|peer| peer.down),
+                contact_ms: peer.and_then(|peer| peer.contact_ms),
+                leads: view.node.leader == Some(*id),
+                down_after_ms: group.config.down_after_ms,
+            }
+            .render()
+        });
+        Reply::Array(entries.collect())
+    })
+}
+
+/// Counts the nodes that judge and are not known to be down. A quorum that can never be reached is told here.
+pub(super) fn check_quorum(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    with_group(view, &args[2], |group| {
+        let electorate = view.electorate_size();
+        let up = |id: &u64| *id == view.node.id || !view.peer(*id).is_some_and(|peer| peer.down);
+        let usable = match view.state.electorate().count() {
+            0 => 1,
+            _ => view.state.electorate().filter(up).count(),
+        };
+        let quorum_missed = usable < group.config.quorum as usize;
+        let majority_missed = usable < electorate / 2 + 1;
+        if quorum_missed || majority_missed {
+            return errors::no_quorum(usable, Missed::from(quorum_missed), Missed::from(majority_missed));
+        }
+        let text = format!("OK {usable} usable Sentinels. Quorum and failover authorization can be reached");
+        Reply::Simple(text.into())
+    })
+}
+
+/// Answers as a Sentinel that is asked for no vote. Nodes of this cluster vote otherwise.
+pub(super) fn is_master_down(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    let (Some(port), Some(_)) = (parse_integer(&args[3]), parse_integer(&args[4])) else {
+        return Effect::Reply(Reply::error(errors::NOT_AN_INTEGER));
+    };
+    let host = String::from_utf8_lossy(&args[2]);
+    let down = Address::parse(&host, &port.to_string()).is_ok_and(|address| sees_primary_down(view, address));
+    Effect::Reply(Reply::Array(vec![
+        Reply::Integer(i64::from(down)),
+        Reply::bulk("*"),
+        Reply::Integer(0),
+    ]))
+}
+
+fn sees_primary_down(view: &View<'_>, address: Address) -> bool {
+    let group = view.state.group_at(address).filter(|group| group.primary == address);
+    let sighting = group.and_then(|group| view.sightings.sighting(group.id, address));
+    view.node.stalled_since.is_none() && sighting.is_some_and(|sighting| sighting.verdict.is_down())
+}
+
+pub(super) fn flush_config(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
+    Effect::Reply(Reply::OK)
+}
+
+pub(super) fn help(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
+    spec::help("sentinel")
+}
+
+/// The group of that name.
+pub(super) fn group_named(view: &View<'_>, name: &[u8]) -> Option<Arc<Group>> {
+    let name = std::str::from_utf8(name).ok()?;
+    view.state.group_named(name).cloned()
+}
+
+fn with_group(view: &View<'_>, name: &[u8], answer: impl FnOnce(&Group) -> Reply) -> Effect {
+    Effect::Reply(match group_named(view, name) {
+        Some(group) => answer(&group),
+        None => Reply::error(errors::NO_SUCH_MASTER),
+    })
+}
+
+fn moment(view: &View<'_>) -> Moment {
+    Moment {
+        now: view.now,
+        wall: view.wall,
+    }
+}

@@ -1,0 +1,250 @@
+//! A client connection as requests see it: protocol, names, subscriptions, and what it was told.
+//!
+//! What does not live here: the socket, and the queue of events that wait for it.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::model::{Address, Group, Instant};
+use crate::requests::View;
+use crate::requests::told::{ListKind, Told};
+use crate::resp::{Protocol, Reply, glob_matches};
+use crate::sentinel::{Published, SWITCH_CHANNEL};
+
+/// Subscriptions of one connection. There are some forty channels; a client that wants more is mistaken.
+const SUBSCRIPTIONS_MAX: usize = 4096;
+/// Bytes of all the names and patterns of one connection.
+const SUBSCRIPTION_BYTES_MAX: usize = 1 << 18;
+
+/// A client connection.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) id: u64,
+    peer: String,
+    local: String,
+    connected: Instant,
+    active: Instant,
+    pub(super) protocol: Protocol,
+    pub(super) name: String,
+    pub(super) library_name: String,
+    pub(super) library_version: String,
+    last_request: &'static str,
+    channels: BTreeSet<Bytes>,
+    patterns: BTreeSet<Bytes>,
+    told: Told,
+}
+
+/// The two kinds of subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Channel,
+    Pattern,
+}
+
+/// A connection has as many subscriptions as it may.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Session {
+    /// A connection that was just accepted; `peer` and `local` are `ip:port`.
+    pub fn new(id: u64, peer: String, local: String, now: Instant) -> Self {
+        Self {
+            id,
+            peer,
+            local,
+            connected: now,
+            active: now,
+            protocol: Protocol::Resp2,
+            name: String::new(),
+            library_name: String::new(),
+            library_version: String::new(),
+            last_request: "NULL",
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            told: Told::default(),
+        }
+    }
+
+    /// The connection's number, as CLIENT ID answers.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The protocol of replies and messages.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Whether it subscribes to anything.
+    pub fn subscribed(&self) -> bool {
+        self.subscriptions() > 0
+    }
+
+    /// Channels and patterns that it subscribes to.
+    pub fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+
+    /// The frames of an event for this connection; `None` when it does not concern it or is no news.
+    ///
+    /// Events must come in the order of their revisions, and before a request is dispatched with a view of the
+    /// revision that they caused.
+    pub fn deliver(&mut self, event: &Published, view: &View<'_>) -> Option<Reply> {
+        if !self.hears(event.channel) {
+            return None;
+        }
+        if let Some((_, to)) = event.switch
+            && self.is_old_proxy(view)
+            && !self.told.concerns_proxy(event.switched_name(), to)
+        {
+            return None;
+        }
+        let event = self.told.admit(&view.state, event)?;
+        self.frames(&event)
+    }
+
+    /// The frames of a switch for each group that this connection was told of and that has moved since. Requests
+    /// that subscribe include it; the pump needs it only when it may have missed events.
+    pub fn catch_up(&mut self, view: &View<'_>) -> Option<Reply> {
+        if !self.hears(SWITCH_CHANNEL) {
+            return None;
+        }
+        let old_proxy = self.is_old_proxy(view);
+        let concerns = |told: &Told, name: &str, to: Address| !old_proxy || told.concerns_proxy(name, to);
+        let switches = self.told.moved(&view.state, concerns);
+        let frames: Vec<_> = switches.iter().filter_map(|event| self.frames(event)).collect();
+        if frames.is_empty() {
+            None
+        } else {
+            Some(Reply::Many(frames))
+        }
+    }
+
+    /// This connection's line of CLIENT LIST, with a line feed.
+    pub fn list_line(&self, now: Instant) -> String {
+        let seconds = |then: Instant| now.since(then) / 1000;
+        let protocol = match self.protocol {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        };
+        format!(
+            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 qbuf=0 \
+             qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user=default \
+             redir=-1 resp={protocol} lib-name={} lib-ver={}\n",
+            self.id,
+            self.peer,
+            self.local,
+            self.name,
+            seconds(self.connected),
+            seconds(self.active),
+            if self.subscribed() { 'P' } else { 'N' },
+            self.channels.len(),
+            self.patterns.len(),
+            self.last_request,
+            self.library_name,
+            self.library_version,
+        )
+    }
+
+    /// A request of this name arrived.
+    pub(super) fn note(&mut self, request: &'static str, now: Instant) {
+        self.last_request = request;
+        self.active = now;
+    }
+
+    /// As on a new connection: RESET.
+    pub(super) fn reset(&mut self) {
+        self.protocol = Protocol::Resp2;
+        self.name.clear();
+        self.channels.clear();
+        self.patterns.clear();
+        self.told = Told::default();
+    }
+
+    /// The client is told the primary of a group that it asked for.
+    pub(super) fn looked_up(&mut self, view: &View<'_>, group: &Group) {
+        self.told.looked_up(&view.state, group);
+    }
+
+    /// The client is told the primaries of all groups.
+    pub(super) fn listed(&mut self, view: &View<'_>, kind: ListKind) {
+        self.told.listed(&view.state, kind);
+    }
+
+    /// Adds a subscription; having it already is fine.
+    pub(super) fn subscribe(&mut self, kind: Kind, name: &Bytes) -> Result<(), TooMany> {
+        if self.names(kind).contains(name) {
+            return Ok(());
+        }
+        let bytes: usize = self.channels.iter().chain(&self.patterns).map(Bytes::len).sum();
+        if self.subscriptions() >= SUBSCRIPTIONS_MAX || bytes + name.len() > SUBSCRIPTION_BYTES_MAX {
+            return Err(TooMany);
+        }
+        // A copy: the name must not keep the read buffer alive.
+        self.names_mut(kind).insert(Bytes::copy_from_slice(name));
+        self.told.subscriptions_changed();
+        Ok(())
+    }
+
+    /// Takes a subscription away; not having it is fine.
+    pub(super) fn unsubscribe(&mut self, kind: Kind, name: &Bytes) {
+        if self.names_mut(kind).remove(name) {
+            self.told.subscriptions_changed();
+        }
+    }
+
+    /// The subscriptions of one kind.
+    pub(super) fn names(&self, kind: Kind) -> &BTreeSet<Bytes> {
+        match kind {
+            Kind::Channel => &self.channels,
+            Kind::Pattern => &self.patterns,
+        }
+    }
+
+    fn names_mut(&mut self, kind: Kind) -> &mut BTreeSet<Bytes> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+        }
+    }
+
+    fn hears(&self, channel: &str) -> bool {
+        let channel = channel.as_bytes();
+        self.channels.contains(channel) || self.patterns.iter().any(|pattern| glob_matches(pattern, channel))
+    }
+
+    /// The signature of the proxies: one subscription, to this very pattern. They close the connection on a
+    /// message that they do not expect, so they get only what they know.
+    fn is_old_proxy(&self, view: &View<'_>) -> bool {
+        let pattern = SWITCH_CHANNEL.as_bytes();
+        !view.node.strict_sentinel && self.subscriptions() == 1 && self.patterns.contains(pattern)
+    }
+
+    /// One frame per subscription that matches.
+    fn frames(&self, event: &Published) -> Option<Reply> {
+        let channel = event.channel.as_bytes();
+        let bulk = |text: &[u8]| Reply::Bulk(Bytes::copy_from_slice(text));
+        let mut frames = Vec::new();
+        if self.channels.contains(channel) {
+            frames.push(Reply::Push(vec![
+                Reply::bulk("message"),
+                bulk(channel),
+                Reply::Bulk(event.payload.clone()),
+            ]));
+        }
+        for pattern in self.patterns.iter().filter(|pattern| glob_matches(pattern, channel)) {
+            frames.push(Reply::Push(vec![
+                Reply::bulk("pmessage"),
+                Reply::Bulk(pattern.clone()),
+                bulk(channel),
+                Reply::Bulk(event.payload.clone()),
+            ]));
+        }
+        match frames.len() {
+            0 => None,
+            1 => frames.pop(),
+            _ => Some(Reply::Many(frames)),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Every error text of the surface, in one place.
+//!
+//! Texts that Sentinel has are Sentinel's, byte for byte: clients and automation compare them. The own ones are
+//! at the end.
+
+use std::fmt::Display;
+
+use crate::resp::Reply;
+
+/// Longest part of a name or of arguments that an error repeats, in bytes.
+const ECHO_BYTES_MAX: usize = 128;
+
+/// Any name that is not a group, except in GET-MASTER-ADDR-BY-NAME.
+pub const NO_SUCH_MASTER: &str = "ERR No such master with that name";
+/// MONITOR: the quorum is not a number.
+pub const INVALID_QUORUM: &str = "ERR Invalid quorum";
+/// MONITOR: the port is not a number.
+pub const INVALID_PORT: &str = "ERR Invalid port";
+/// MONITOR: quorum 0 or below.
+pub const QUORUM_TOO_SMALL: &str = "ERR Quorum must be 1 or greater.";
+/// MONITOR: the host is not an IP address.
+pub const INVALID_HOST: &str = "ERR Invalid IP address or hostname specified";
+/// MONITOR: the port is out of range.
+pub const INVALID_PORT_NUMBER: &str = "ERR Invalid port number.";
+/// MONITOR: the name is taken.
+pub const DUPLICATE_MASTER: &str = "ERR Duplicate master name.";
+/// SET: scripts are never configured over the wire.
+pub const SCRIPTS_DENIED: &str = "ERR Reconfiguration of scripts path is denied for security reasons. Check the \
+                                  deny-scripts-reconfig configuration directive in your Sentinel configuration";
+/// FAILOVER, RESET: one is in progress.
+pub const FAILOVER_IN_PROGRESS: &str = "INPROG Failover already in progress";
+/// FAILOVER: nobody to promote.
+pub const NO_GOOD_REPLICA: &str = "NOGOODSLAVE No suitable replica to promote";
+/// An integer that is not one.
+pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+/// HELLO: the version is not a number.
+pub const HELLO_VERSION: &str = "ERR Protocol version is not an integer or out of range";
+/// HELLO: neither 2 nor 3.
+pub const NO_PROTOCOL: &str = "NOPROTO unsupported protocol version";
+/// A client name with a space or worse.
+pub const CLIENT_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
+/// AUTH with one argument while there is no password.
+pub const NO_PASSWORD_SET: &str = "ERR AUTH <password> called without any password configured for the default user. \
+                                   Are you sure your configuration is correct?";
+/// AUTH of an unknown user.
+pub const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+/// Options that make no sense.
+pub const SYNTAX: &str = "ERR syntax error";
+/// CLIENT LIST ID with something else than a number.
+pub const INVALID_CLIENT_ID: &str = "ERR Invalid client ID";
+
+/// No request of that name.
+pub fn unknown_command(args: &[impl AsRef<[u8]>]) -> Reply {
+    let name = args.first().map(|name| echo(name.as_ref(), ECHO_BYTES_MAX));
+    let mut shown = Vec::new();
+    for argument in args.iter().skip(1) {
+        if shown.len() >= ECHO_BYTES_MAX {
+            break;
+        }
+        let room = ECHO_BYTES_MAX - shown.len();
+        shown.push(b'\'');
+        shown.extend_from_slice(cut(argument.as_ref(), room));
+        shown.extend_from_slice(b"' ");
+    }
+    Reply::error(format!(
+        "ERR unknown command '{}', with args beginning with: {}",
+        name.unwrap_or_default(),
+        String::from_utf8_lossy(&shown)
+    ))
+}
+
+/// A container that has no such subcommand; `container` in upper case.
+pub fn unknown_subcommand(container: &str, subcommand: &[u8]) -> Reply {
+    let subcommand = echo(subcommand, ECHO_BYTES_MAX);
+    Reply::error(format!("ERR unknown subcommand '{subcommand}'. Try {container} HELP."))
+}
+
+/// A known container with a shape that it does not have; `container` in upper case.
+pub fn subcommand_shape(container: &str, subcommand: &[u8]) -> Reply {
+    let subcommand = echo(subcommand, ECHO_BYTES_MAX);
+    Reply::error(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {container} HELP."
+    ))
+}
+
+/// Too few or too many arguments; `name` as in `sentinel|set`.
+pub fn arity(name: &str) -> Reply {
+    Reply::error(format!("ERR wrong number of arguments for '{name}' command"))
+}
+
+/// A RESP2 connection that subscribes may ask for little else; `name` as in `client|id`.
+pub fn only_while_subscribed(name: &str) -> Reply {
+    Reply::error(format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+         context"
+    ))
+}
+
+/// HELLO with an option that it does not have, or without its value.
+pub fn hello_option(option: &[u8]) -> Reply {
+    let option = echo(option, ECHO_BYTES_MAX);
+    Reply::error(format!("ERR Syntax error in HELLO option '{option}'"))
+}
+
+/// CLIENT SETINFO of something else than the library's name and version.
+pub fn client_info_option(option: &[u8]) -> Reply {
+    Reply::error(format!("ERR Unrecognized option '{}'", echo(option, ECHO_BYTES_MAX)))
+}
+
+/// CLIENT SETINFO with a value that would break CLIENT LIST.
+pub fn client_info_value(option: &str) -> Reply {
+    Reply::error(format!(
+        "ERR {option} cannot contain spaces, newlines or special characters."
+    ))
+}
+
+/// CLIENT LIST TYPE of an unknown type.
+pub fn client_type(name: &[u8]) -> Reply {
+    Reply::error(format!("ERR Unknown client type '{}'", echo(name, ECHO_BYTES_MAX)))
+}
+
+/// SET: the value does not fit the option.
+pub fn set_argument(value: &[u8], option: &[u8]) -> Reply {
+    Reply::error(format!(
+        "ERR Invalid argument '{}' for SENTINEL SET '{}'",
+        echo(value, ECHO_BYTES_MAX),
+        echo(option, ECHO_BYTES_MAX)
+    ))
+}
+
+/// SET: no such option, or its value is missing.
+pub fn set_option(option: &[u8]) -> Reply {
+    Reply::error(format!(
+        "ERR Unknown option or number of arguments for SENTINEL SET '{}'",
+        echo(option, ECHO_BYTES_MAX)
+    ))
+}
+
+/// SET: a control character in the argument at `index` of the request.
+pub fn set_control_character(index: usize) -> Reply {
+    Reply::error(format!(
+        "ERR Invalid argument at index {index} for SENTINEL SET: control characters are not allowed"
+    ))
+}
+
+/// CKQUORUM: not enough nodes.
+pub fn no_quorum(usable: usize, quorum_missed: Missed, majority_missed: Missed) -> Reply {
+    let mut reasons = Vec::new();
+    if quorum_missed == Missed::Yes {
+        reasons.push("Not enough available Sentinels to reach the specified quorum for this master");
+    }
+    if majority_missed == Missed::Yes {
+        reasons.push("Not enough available Sentinels to reach the majority and authorize a failover");
+    }
+    Reply::error(format!("NOQUORUM {usable} usable Sentinels. {}", reasons.join(". ")))
+}
+
+/// Whether a number of nodes was missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// There are fewer.
+    Yes,
+    /// There are enough.
+    No,
+}
+
+impl From<bool> for Missed {
+    fn from(missed: bool) -> Self {
+        if missed { Self::Yes } else { Self::No }
+    }
+}
+
+// From here on: texts that Sentinel does not have.
+
+/// The node has not caught up: its answer could be old. The code is one that clients take for "ask another".
+pub const LOADING: &str = "LOADING This node has not caught up with its cluster yet";
+/// MONITOR: the name is not one.
+pub const INVALID_GROUP_NAME: &str = "ERR Invalid group name.";
+/// SET `rename-command`.
+pub const RENAME_COMMAND: &str = "ERR SENTINEL SET 'rename-command' is not supported yet";
+/// A write while there is nobody to decide it.
+pub const NO_LEADER: &str = "ERR No leader can be reached. Nothing was done";
+/// A write that may or may not have been done.
+pub const OUTCOME_UNKNOWN: &str =
+    "ERR The outcome is unknown: it may or may not have been done, and it was not retried";
+/// The group changed while a request about it was decided.
+pub const MOVED: &str = "ERR The group changed meanwhile. Nothing was done";
+/// Peers' requests on a connection that has not done their handshake.
+pub const PEERS_ONLY: &str = "ERR RAFT requests need the handshake of a peer";
+/// A client name or library field that is too long.
+pub const CLIENT_TEXT_TOO_LONG: &str = "ERR Client names and library fields are limited to 1024 bytes";
+/// More subscriptions than one connection may have.
+pub const TOO_MANY_SUBSCRIPTIONS: &str = "ERR Too many subscriptions on this connection";
+/// CFG: a node id is a number from 1 up.
+pub const INVALID_NODE_ID: &str = "ERR Invalid node id";
+/// CFG NODE ADD: not host:port.
+pub const INVALID_NODE_ADDRESS: &str = "ERR Invalid node address, host:port is needed";
+
+/// MONITOR: another group has this instance.
+pub fn address_taken(group: impl Display) -> Reply {
+    Reply::error(format!("ERR Address already belongs to group '{group}'."))
+}
+
+/// FAILOVER: nobody to promote, with the reason of each replica.
+pub fn no_good_replica(reasons: &[(String, String)]) -> Reply {
+    if reasons.is_empty() {
+        return Reply::error(NO_GOOD_REPLICA);
+    }
+    let reasons: Vec<_> = reasons.iter().map(|(who, why)| format!("{who} {why}")).collect();
+    Reply::error(format!("{NO_GOOD_REPLICA}: {}", reasons.join(", ")))
+}
+
+/// Any other refusal, as text for people.
+pub fn refused(reason: impl Display) -> Reply {
+    Reply::error(format!("ERR {reason}"))
+}
+
+/// What C's `%.*s` prints: at most `bytes_max` bytes, up to the first NUL.
+fn cut(text: &[u8], bytes_max: usize) -> &[u8] {
+    let text = &text[..text.len().min(bytes_max)];
+    text.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn echo(text: &[u8], bytes_max: usize) -> String {
+    String::from_utf8_lossy(cut(text, bytes_max)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(reply: &Reply) -> &str {
+        match reply {
+            Reply::Error(text) => text,
+            other => panic!("not an error: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn unknown_command_repeats_at_most_128_bytes_of_name_and_arguments() {
+        let long = "x".repeat(200);
+        let reply = unknown_command(&[long.as_bytes(), "a".repeat(100).as_bytes(), "b".repeat(100).as_bytes()]);
+        let expected = format!(
+            "ERR unknown command '{}', with args beginning with: '{}' '{}' ",
+            "x".repeat(128),
+            "a".repeat(100),
+            "b".repeat(25)
+        );
+        assert_eq!(text(&reply), expected);
+    }
+
+    #[test]
+    fn missing_quorum_and_majority_are_joined_by_a_full_stop() {
+        let reply = no_quorum(1, Missed::Yes, Missed::Yes);
+        let expected = "NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the specified quorum for \
+                        this master. Not enough available Sentinels to reach the majority and authorize a failover";
+        assert_eq!(text(&reply), expected);
+    }
+}

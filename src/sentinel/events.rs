@@ -1,0 +1,164 @@
+//! Events as subscribers see them: the only place with channel names and payload bytes.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::model::{Address, Event, EventKind, GroupId, GroupName, InstanceRef, Revision};
+
+/// The channel of a changed address.
+pub const SWITCH_CHANNEL: &str = "+switch-master";
+
+/// Longest payload, in bytes. Sentinel's own limit.
+const PAYLOAD_BYTES_MAX: usize = 1023;
+
+/// An event, rendered once for all subscribers of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Revision of the replicated state that caused it; `None` for this node's own sightings.
+    pub revision: Option<Revision>,
+    /// The group that it is about.
+    pub group: Option<GroupId>,
+    /// Of `+switch-master`: the address before and after.
+    pub switch: Option<(Address, Address)>,
+    /// Where it is published.
+    pub channel: &'static str,
+    /// What is published.
+    pub payload: Bytes,
+}
+
+impl Published {
+    /// A `+switch-master` that says `from` is the old address.
+    pub fn switch(group: GroupId, name: &GroupName, revision: Option<Revision>, from: Address, to: Address) -> Self {
+        Self {
+            revision,
+            group: Some(group),
+            switch: Some((from, to)),
+            channel: SWITCH_CHANNEL,
+            payload: Bytes::from(switch_payload(name, from, to)),
+        }
+    }
+
+    /// Makes a `+switch-master` of group `name` say that `from` is the old address. Other events stay as they are.
+    pub fn rewrite_from(&mut self, name: &GroupName, from: Address) {
+        if let Some((_, to)) = self.switch {
+            self.switch = Some((from, to));
+            self.payload = Bytes::from(switch_payload(name, from, to));
+        }
+    }
+
+    /// The name of the group in a `+switch-master`; empty for other events.
+    pub fn switched_name(&self) -> &str {
+        if self.switch.is_none() {
+            return "";
+        }
+        let name = self.payload.split(|byte| *byte == b' ').next().unwrap_or_default();
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+}
+
+/// Renders an event.
+pub fn publish(event: &Event) -> Published {
+    let (channel, mut payload) = render(&event.kind);
+    while payload.len() > PAYLOAD_BYTES_MAX {
+        payload.pop();
+    }
+    let switch = match event.kind {
+        EventKind::Switch { from, to, .. } => Some((from, to)),
+        _ => None,
+    };
+    Published {
+        revision: event.revision,
+        group: event.group,
+        switch,
+        channel,
+        payload: Bytes::from(payload),
+    }
+}
+
+fn render(kind: &EventKind) -> (&'static str, String) {
+    match kind {
+        EventKind::Monitor { primary, quorum } => ("+monitor", format!("{} quorum {quorum}", At(primary))),
+        EventKind::Set { primary, option, value } => ("+set", format!("{} {option} {value}", At(primary))),
+        EventKind::Outage { primary, votes, quorum } => ("+odown", format!("{} #quorum {votes}/{quorum}", At(primary))),
+        EventKind::NewEpoch(epoch) => ("+new-epoch", epoch.to_string()),
+        EventKind::Switch { group, from, to } => (SWITCH_CHANNEL, switch_payload(group, *from, *to)),
+        EventKind::RoleChange {
+            instance,
+            to_primary,
+            agrees,
+        } => {
+            let channel = if *agrees { "+role-change" } else { "-role-change" };
+            let role = if *to_primary { "master" } else { "slave" };
+            (channel, format!("{} new reported role is {role}", At(instance)))
+        }
+        EventKind::Tilt { entered: true } => ("+tilt", "#tilt mode entered".to_owned()),
+        EventKind::Tilt { entered: false } => ("-tilt", "#tilt mode exited".to_owned()),
+        EventKind::Unmonitor(instance) => about("-monitor", instance),
+        EventKind::Reset(instance) => about("+reset-master", instance),
+        EventKind::Down(instance) => about("+sdown", instance),
+        EventKind::NotDown(instance) => about("-sdown", instance),
+        EventKind::OutageOver(instance) => about("-odown", instance),
+        EventKind::TryFailover(instance) => about("+try-failover", instance),
+        EventKind::ElectedLeader(instance) => about("+elected-leader", instance),
+        EventKind::SelectReplica(instance) => about("+failover-state-select-slave", instance),
+        EventKind::AbortNoGoodReplica(instance) => about("-failover-abort-no-good-slave", instance),
+        EventKind::SelectedReplica(instance) => about("+selected-slave", instance),
+        EventKind::SendPromote(instance) => about("+failover-state-send-slaveof-noone", instance),
+        EventKind::WaitPromotion(instance) => about("+failover-state-wait-promotion", instance),
+        EventKind::AbortReplicaTimeout(instance) => about("-failover-abort-slave-timeout", instance),
+        EventKind::Promoted(instance) => about("+promoted-slave", instance),
+        EventKind::ReconfReplicas(instance) => about("+failover-state-reconf-slaves", instance),
+        EventKind::Replica(instance) => about("+slave", instance),
+        EventKind::ReconfSent(instance) => about("+slave-reconf-sent", instance),
+        EventKind::ReconfInProgress(instance) => about("+slave-reconf-inprog", instance),
+        EventKind::ReconfDone(instance) => about("+slave-reconf-done", instance),
+        EventKind::ReconfTimeout(instance) => about("-slave-reconf-sent-timeout", instance),
+        EventKind::FailoverEndForTimeout(instance) => about("+failover-end-for-timeout", instance),
+        EventKind::FailoverEnd(instance) => about("+failover-end", instance),
+        EventKind::NodeAdded(instance) => about("+sentinel", instance),
+        EventKind::Reboot(instance) => about("+reboot", instance),
+        EventKind::ConvertToReplica(instance) => about("+convert-to-slave", instance),
+        EventKind::FixReplica(instance) => about("+fix-slave-config", instance),
+    }
+}
+
+fn about(channel: &'static str, instance: &InstanceRef) -> (&'static str, String) {
+    (channel, At(instance).to_string())
+}
+
+/// The five words that proxies parse; nothing may follow them.
+fn switch_payload(name: &GroupName, from: Address, to: Address) -> String {
+    format!("{name} {} {} {} {}", from.ip, from.port, to.ip, to.port)
+}
+
+/// Sentinel's `%@`.
+struct At<'a>(&'a InstanceRef);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            InstanceRef::Primary { group, address } => {
+                write!(f, "master {group} {} {}", address.ip, address.port)
+            }
+            InstanceRef::Replica {
+                group,
+                address,
+                primary,
+            } => {
+                write!(f, "slave {address} {} {}", address.ip, address.port)?;
+                write!(f, " @ {group} {} {}", primary.ip, primary.port)
+            }
+            InstanceRef::Node {
+                group,
+                my_id,
+                host,
+                port,
+                primary,
+            } => {
+                write!(f, "sentinel {my_id} {host} {port}")?;
+                write!(f, " @ {group} {} {}", primary.ip, primary.port)
+            }
+        }
+    }
+}

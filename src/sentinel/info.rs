@@ -1,0 +1,101 @@
+//! The text of INFO, and its Sentinel section.
+//!
+//! One layout for everyone: modern clients read by key, and proxies of 2014 by position. Those want exactly three
+//! lines between the count and the first master line, and to understand each of the counted lines. So every line
+//! that Sentinel got later stands after the last master line, and the groups that they understand come first and
+//! are the ones that are counted.
+
+use std::fmt::{Display, Write};
+use std::net::IpAddr;
+
+use crate::model::{Address, Age, Group, GroupName, Sighting};
+
+/// An INFO reply in the making: sections of `key:value` lines, an empty line between sections.
+#[derive(Debug, Default)]
+pub struct InfoText(String);
+
+impl InfoText {
+    /// Begins a section.
+    pub fn section(&mut self, name: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str("\r\n");
+        }
+        self.push(format_args!("# {name}"));
+    }
+
+    /// One line.
+    pub fn line(&mut self, key: &str, value: impl Display) {
+        self.push(format_args!("{key}:{value}"));
+    }
+
+    /// The whole text.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+
+    fn push(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String has no way to fail.
+        let _ = self.0.write_fmt(line);
+        self.0.push_str("\r\n");
+    }
+}
+
+/// What the Sentinel section shows.
+#[derive(Debug)]
+pub struct SentinelSection<'a> {
+    /// Every group with what this node sees of its primary, in any order.
+    pub groups: Vec<(&'a Group, Option<Sighting>)>,
+    /// How many nodes there are, this one included.
+    pub nodes: usize,
+    /// How long this node has not judged, in milliseconds; `None` when it does.
+    pub stalled_ms: Option<Age>,
+}
+
+impl SentinelSection<'_> {
+    /// Renders the section.
+    pub fn render(&self, text: &mut InfoText) {
+        let (safe, other): (Vec<_>, Vec<_>) = self
+            .groups
+            .iter()
+            .partition(|(group, _)| is_safe_for_old_proxies(&group.name, group.primary));
+        text.section("Sentinel");
+        text.line("sentinel_masters", safe.len());
+        text.line("sentinel_tilt", u8::from(self.stalled_ms.is_some()));
+        text.line("sentinel_running_scripts", 0);
+        text.line("sentinel_scripts_queue_length", 0);
+        for (index, (group, sighting)) in safe.into_iter().chain(other).enumerate() {
+            text.line(&format!("master{index}"), self.group_line(group, sighting.as_ref()));
+        }
+        let seconds = self.stalled_ms.map_or(-1, |ms| (ms / 1000) as i64);
+        text.line("sentinel_tilt_since_seconds", seconds);
+        text.line("sentinel_simulate_failure_flags", 0);
+        text.line("cfgserver_groups", self.groups.len());
+    }
+
+    fn group_line(&self, group: &Group, sighting: Option<&Sighting>) -> String {
+        let down = sighting.is_some_and(|sighting| sighting.verdict.is_down());
+        let status = match (group.outage.is_some(), down) {
+            (true, _) => "odown",
+            (false, true) => "sdown",
+            (false, false) => "ok",
+        };
+        let replicas = group.replicas().count();
+        format!(
+            "name={},status={status},address={},slaves={replicas},sentinels={}",
+            group.name, group.primary, self.nodes
+        )
+    }
+}
+
+/// Whether the proxies that read INFO by position understand such a group: a name of two parts around its first
+/// dash, without the characters that they cut at, and an IPv4 address.
+pub fn is_safe_for_old_proxies(name: &GroupName, primary: Address) -> bool {
+    let IpAddr::V4(_) = primary.ip else {
+        return false;
+    };
+    let Some((pool, server)) = name.as_str().split_once('-') else {
+        return false;
+    };
+    let cuts = |c: char| matches!(c, ',' | '=' | ' ');
+    !pool.is_empty() && !server.is_empty() && !pool.contains(|c| cuts(c) || c == ':') && !server.contains(cuts)
+}
