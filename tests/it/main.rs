@@ -2,13 +2,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod fake_redis;
+mod badinput;
+mod clients;
+mod failover_real;
+mod fixtures;
 mod floors;
+mod formation;
 mod machine;
 mod machine_random;
 mod probe;
 mod scenarios;
 mod redis_link;
 mod servers;
+mod operations;
+mod world;
 mod store;
 #[cfg(feature = "rocksdb")]
 mod store_damage;
