@@ -14,14 +14,21 @@
 //! ```
 
 pub mod board;
+pub mod cli;
 pub mod clock;
 pub mod detect;
+pub mod failover;
 pub mod machine;
 pub mod model;
 pub mod net;
 pub mod peer;
+pub mod probe;
 pub mod raft;
 pub mod redis;
+pub mod requests;
+pub mod resp;
+pub mod sentinel;
+pub mod stop;
 pub mod pubsub;
 pub mod requests;
 pub mod resp;

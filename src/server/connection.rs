@@ -390,9 +390,9 @@ impl Connection {
             Woken::Writable | Woken::Events => {}
             Woken::Written(result) => self.written(result),
             Woken::HalfFrame => {
-                info!(target: "cfgserver::server", id = self.seat.id(), "a request was not completed in time");
-                let seconds = self.shared.options.half_frame_ms / 1000;
-                let error = format!("ERR Protocol error: request not completed within {seconds} seconds");
+                info!(target: "cfgserver::server", id = self.seat.id(), "a request stayed incomplete");
+                let limit_ms = self.shared.options.half_frame_ms;
+                let error = format!("ERR Protocol error: request not complete after {limit_ms} ms");
                 self.phase = Phase::Ending(Some(error));
             }
             Woken::Stop => self.phase = Phase::Ending(None),
