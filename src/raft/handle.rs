@@ -145,6 +145,8 @@ impl Handle {
 
     /// Ends this node's part in Raft at once; a leader that wants to be polite hands over first.
     pub async fn shut_down(&self) {
+        // First: the watches must not take the end of Raft for a failure.
+        self.core.tasks.stopping().cancel();
         _ = self.core.raft.shutdown().await;
         self.core.tasks.shut_down(SHUT_DOWN_LIMIT).await;
     }

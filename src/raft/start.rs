@@ -149,6 +149,10 @@ pub async fn start(options: StartOptions) -> Result<(Handle, Acceptor), StartErr
         labels: BTreeMap::new(),
     };
     let loaded = Loaded::from(options.store.as_ref())?;
+    let members = loaded.members();
+    if members.len() > 1 {
+        need_secret(&options, members.iter())?;
+    }
     look_around(&options, &links, &loaded).await?;
     let now = options.clock.now();
     let feed = Arc::new(Feed::start(
@@ -188,24 +192,32 @@ pub async fn start(options: StartOptions) -> Result<(Handle, Acceptor), StartErr
 }
 
 fn read_formation(options: &StartOptions) -> Result<(Waiting, String), StartError> {
+    let advertise = options.advertise.clone();
     match &options.formation {
-        Formation::Alone => Ok((Waiting::Alone, options.advertise.clone())),
-        Formation::Join(_) => Ok((Waiting::Adoption, options.advertise.clone())),
+        Formation::Alone => Ok((Waiting::Alone, advertise)),
+        Formation::Join(address) => {
+            need_secret(options, [address].into_iter())?;
+            Ok((Waiting::Adoption, advertise))
+        }
         Formation::Peers(peers) => {
             let own = peers
                 .get(&options.node_id)
                 .ok_or(StartError::NotAPeer(options.node_id))?;
-            let far = peers.values().find(|address| !is_loopback(address));
-            if let Some(far) = far.filter(|_| options.secret.is_none() && peers.len() > 1) {
-                return Err(StartError::NoSecret(far.clone()));
+            if peers.len() == 1 {
+                return Ok((Waiting::Alone, own.clone()));
             }
-            let waiting = if peers.len() == 1 {
-                Waiting::Alone
-            } else {
-                Waiting::Founders(peers.clone())
-            };
-            Ok((waiting, own.clone()))
+            need_secret(options, peers.values())?;
+            Ok((Waiting::Founders(peers.clone()), own.clone()))
         }
+    }
+}
+
+/// Nodes beyond this machine are spoken to only with a secret.
+fn need_secret<'a>(options: &StartOptions, mut nodes: impl Iterator<Item = &'a String>) -> Result<(), StartError> {
+    let far = nodes.find(|address| !is_loopback(address));
+    match far.filter(|_| options.secret.is_none()) {
+        Some(far) => Err(StartError::NoSecret(far.clone())),
+        None => Ok(()),
     }
 }
 

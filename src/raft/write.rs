@@ -104,7 +104,11 @@ impl Core {
 
     async fn forward(&self, leader: NodeId, write: &Write, limit: Duration) -> Result<Forwarded, WriteError> {
         let address = self.address_of(leader).ok_or(WriteError::NoLeader)?;
-        let link = self.links.get(leader, &address, Purpose::Forward);
+        let purpose = match write {
+            Write::Admin(_) => Purpose::Admin,
+            _ => Purpose::Forward,
+        };
+        let link = self.links.get(leader, &address, purpose);
         let body = encode(&ForwardBody { write: write.clone() });
         match link.call(Call::Write, body, limit).await {
             Ok(answer) => decode::<Result<Forwarded, WriteError>>(&answer).map_err(|_| WriteError::Unknown)?,

@@ -23,8 +23,6 @@ mod store_damage;
 mod store_process;
 mod server;
 mod chain;
-mod machine;
-mod machine_random;
 mod real_sentinel;
 mod transcripts;
 mod raft;
