@@ -15,9 +15,13 @@
 
 pub mod board;
 pub mod clock;
+pub mod detect;
 pub mod machine;
 pub mod model;
 pub mod net;
+pub mod peer;
+pub mod raft;
+pub mod redis;
 pub mod pubsub;
 pub mod requests;
 pub mod resp;

@@ -4,3 +4,4 @@
 mod machine;
 mod machine_random;
 mod server;
+mod raft;
