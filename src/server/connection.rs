@@ -25,6 +25,7 @@ use crate::resp::{Protocol, Reply, Request, encode};
 use super::Shared;
 use super::input::{Input, Read};
 use super::registry::Seat;
+use super::topics::Topics;
 
 /// Requests that are taken from the input at once: a bound on what one connection does before others get on.
 const TURN_REQUESTS_MAX: usize = 128;
@@ -77,6 +78,8 @@ struct Connection {
     /// The largest that the output has been since it was empty.
     output_peak: usize,
     subscription: Option<Subscription>,
+    /// What the registry knows that it subscribes to.
+    topics: Topics,
     writing: Option<Writing>,
     phase: Phase,
 }
@@ -136,6 +139,7 @@ impl Connection {
             output: BytesMut::new(),
             output_peak: 0,
             subscription: None,
+            topics: Topics::default(),
             writing: None,
             phase: Phase::Open,
         }
@@ -175,6 +179,7 @@ impl Connection {
         }
         self.end();
         self.show();
+        self.show_topics();
         write(stream, &mut self.output, &self.shared)?;
         self.give_back();
         Ok(self.next())
@@ -410,8 +415,19 @@ impl Connection {
     }
 
     fn show(&self) {
-        let line = self.session.list_line(self.shared.clock.now());
-        self.seat.show(line, self.session.subscribed());
+        self.seat.show(self.session.list_line(self.shared.clock.now()));
+    }
+
+    /// Tells the registry when what it subscribes to has changed.
+    fn show_topics(&mut self) {
+        let (channels, patterns) = (self.session.channels(), self.session.patterns());
+        if *channels != self.topics.channels || *patterns != self.topics.patterns {
+            self.topics = Topics {
+                channels: channels.clone(),
+                patterns: patterns.clone(),
+            };
+            self.seat.show_topics(self.topics.clone());
+        }
     }
 
     /// Sends what is owed and leaves the connection to the peers. It keeps its seat.

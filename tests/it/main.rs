@@ -4,7 +4,7 @@
 mod chain;
 mod machine;
 mod machine_random;
-mod server;
 mod raft;
 mod real_sentinel;
+mod server;
 mod transcripts;
