@@ -17,6 +17,7 @@ mod input;
 mod listener;
 mod lobby;
 mod registry;
+mod socket;
 mod topics;
 
 use std::io;
