@@ -1,30 +1,28 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod fake_redis;
 mod badinput;
+mod chain;
 mod clients;
 mod failover_real;
+mod fake_redis;
 mod fixtures;
 mod floors;
 mod formation;
 mod machine;
 mod machine_random;
-mod probe;
-mod scenarios;
-mod redis_link;
-mod servers;
 mod operations;
-mod world;
+mod probe;
+mod raft;
+mod real_sentinel;
+mod redis_link;
+mod scenarios;
+mod server;
+mod servers;
 mod store;
 #[cfg(feature = "rocksdb")]
 mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
-mod server;
-mod chain;
-mod machine;
-mod machine_random;
-mod real_sentinel;
 mod transcripts;
-mod raft;
+mod world;
