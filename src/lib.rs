@@ -13,6 +13,8 @@
 //! F0  model                                     the nouns; time as data
 //! ```
 
+#[cfg(feature = "rocksdb")]
+pub mod app;
 pub mod board;
 pub mod cli;
 pub mod clock;
