@@ -26,3 +26,7 @@ mod store_damage;
 mod store_process;
 mod transcripts;
 mod world;
+mod server;
+mod raft;
+mod real_sentinel;
+mod transcripts;
