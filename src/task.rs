@@ -22,6 +22,17 @@ impl Tasks {
         self.tracker.spawn(task.instrument(debug_span!("task", name)));
     }
 
+    /// Spawns a task on another runtime than the current one.
+    pub fn spawn_on(
+        &self,
+        name: &'static str,
+        runtime: &tokio::runtime::Handle,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.tracker
+            .spawn_on(task.instrument(debug_span!("task", name)), runtime);
+    }
+
     /// A token that is cancelled when the node stops.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()

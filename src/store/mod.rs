@@ -4,11 +4,21 @@
 //! state can never be ahead of the log. The only place that names rocksdb.
 //! What does not live here: Raft, and what the bytes mean.
 
+mod bounds;
+mod memory;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+
 use std::io;
 
 use crate::machine::Record;
 
-/// Called once, when a write is durable or has failed. Callbacks of one store come in the order of the writes.
+pub use memory::{MemoryStore, Syncing};
+#[cfg(feature = "rocksdb")]
+pub use rocks::{OpenError, RocksStore};
+
+/// Called once, when a write is durable or has failed. Callbacks of one store come in the order of the writes, never
+/// two at a time. A callback must not write to the store: it may be running on the thread that makes writes durable.
 pub type OnDurable = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// A node's disk. `RocksStore` in production, `MemoryStore` in tests.

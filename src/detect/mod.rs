@@ -1,0 +1,19 @@
+//! Failure detection: what one node thinks of an instance, and what the leader makes of all nodes' opinions.
+//!
+//! ```text
+//! probe history, INFO text -> Watch, parse_info -> verdict, Facts      (every node)
+//! VoteReport of every node -> Ballot -> Tally                          (the leader)
+//! ```
+//!
+//! Pure: every method takes `now`. What does not live here: sockets, timers, and what follows from a tally
+//! (that is `failover`).
+
+mod ballot;
+mod info;
+mod stall;
+mod watch;
+
+pub use ballot::{Ballot, Judgement, Tally, Vote, VoteAck, VoteReport};
+pub use info::{INFO_BYTES_MAX, InfoError, REPLICA_LINES_MAX, parse_info};
+pub use stall::{Stall, StallDetector};
+pub use watch::{Cause, Pace, PingAnswer, Seen, Watch, WatchRules};

@@ -1,0 +1,155 @@
+//! What a node tells the rest of itself about applied entries, and when it is ready.
+//!
+//! A starting node is behind. Until it has applied the commit index that it first hears from a leader (or hears
+//! none for the grace period) it collects, and then tells one difference. After that every apply is told as it is.
+//! What does not live here: openraft, and what a difference looks like (`machine::differences`).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::machine::State;
+use crate::model::{Event, Instant};
+
+/// How long a starting node waits for a word of a leader before it answers from what it has.
+pub(crate) const GRACE_MS: u64 = 5_000;
+
+/// Where applied entries go, in log order. Called on the Raft thread: it must not block.
+pub trait ApplySink: Send + Sync {
+    /// Entries were applied: the state after them, and their events in order.
+    fn applied(&self, state: Arc<State>, events: Vec<Event>);
+    /// The state moved as a whole: at start (from nothing to what was on disk, then to what was caught up with) and
+    /// when a snapshot arrived.
+    fn replaced(&self, before: Arc<State>, after: Arc<State>);
+}
+
+/// The applied state and the way it is told.
+pub(crate) struct Feed {
+    sink: Arc<dyn ApplySink>,
+    gate: Mutex<Gate>,
+    ready: AtomicBool,
+    applied: watch::Sender<u64>,
+}
+
+struct Gate {
+    state: Arc<State>,
+    applied: u64,
+    /// Set while the node collects.
+    collecting: Option<Collecting>,
+}
+
+struct Collecting {
+    before: Arc<State>,
+    /// Commit index to reach.
+    target: Option<u64>,
+    /// When a leader was last heard, or when the wait began.
+    heard: Instant,
+}
+
+impl Feed {
+    /// Tells the state from disk, and collects from then on.
+    pub(crate) fn start(sink: Arc<dyn ApplySink>, state: State, applied: u64, now: Instant) -> Self {
+        let state = Arc::new(state);
+        sink.replaced(Arc::default(), state.clone());
+        let collecting = Collecting {
+            before: state.clone(),
+            target: None,
+            heard: now,
+        };
+        Self {
+            sink,
+            gate: Mutex::new(Gate {
+                state,
+                applied,
+                collecting: Some(collecting),
+            }),
+            ready: AtomicBool::new(false),
+            applied: watch::Sender::new(applied),
+        }
+    }
+
+    /// Lookups may be answered.
+    pub(crate) fn ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// The applied state.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.gate().state.clone()
+    }
+
+    /// Changes whenever the applied index does.
+    pub(crate) fn watch_applied(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    /// Entries up to `index` were applied.
+    pub(crate) fn applied(&self, index: u64, state: State, events: Vec<Event>) {
+        let mut gate = self.gate();
+        gate.state = Arc::new(state);
+        gate.applied = index;
+        if gate.collecting.is_none() {
+            self.sink.applied(gate.state.clone(), events);
+        } else {
+            self.open_if_reached(&mut gate);
+        }
+        self.applied.send_replace(index);
+    }
+
+    /// A snapshot up to `index` took the place of the state.
+    pub(crate) fn replaced(&self, index: u64, state: State) {
+        let mut gate = self.gate();
+        let before = std::mem::replace(&mut gate.state, Arc::new(state));
+        gate.applied = index;
+        if gate.collecting.is_none() {
+            self.sink.replaced(before, gate.state.clone());
+        } else {
+            self.open_if_reached(&mut gate);
+        }
+        self.applied.send_replace(index);
+    }
+
+    /// A leader was heard; `committed` is the commit index of its own term, once it has one.
+    pub(crate) fn heard(&self, committed: Option<u64>, now: Instant) {
+        if self.ready() {
+            return;
+        }
+        let mut gate = self.gate();
+        if let Some(collecting) = &mut gate.collecting {
+            collecting.heard = now;
+            collecting.target = collecting.target.or(committed);
+        }
+        self.open_if_reached(&mut gate);
+    }
+
+    /// Opens when no leader was heard for the grace period.
+    pub(crate) fn tick(&self, now: Instant) {
+        if self.ready() {
+            return;
+        }
+        let mut gate = self.gate();
+        let silent = |collecting: &Collecting| now.since(collecting.heard) >= GRACE_MS;
+        if gate.collecting.as_ref().is_some_and(silent) {
+            self.open(&mut gate);
+        }
+    }
+
+    fn open_if_reached(&self, gate: &mut Gate) {
+        let target = gate.collecting.as_ref().and_then(|collecting| collecting.target);
+        if target.is_some_and(|target| gate.applied >= target) {
+            self.open(gate);
+        }
+    }
+
+    fn open(&self, gate: &mut Gate) {
+        if let Some(collecting) = gate.collecting.take() {
+            self.sink.replaced(collecting.before, gate.state.clone());
+            self.ready.store(true, Ordering::Release);
+        }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

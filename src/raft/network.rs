@@ -1,0 +1,324 @@
+//! openraft's outgoing requests over peer links.
+//!
+//! What does not live here: connections (`peer`), and the answering side (`service`).
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use futures_util::{Stream, StreamExt, stream};
+use openraft::OptionalSend;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::entry::RaftEntry;
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::time::Sleep;
+
+use super::records::{decode, encode};
+use super::types::{LogId, Snapshot, SnapshotMeta, TypeConfig, Vote};
+use crate::model::{Node, NodeId};
+use crate::peer::{Call, CallError, Links, Pending, Purpose};
+
+/// An append may wait this long for the follower's disk, whatever openraft's own budget says.
+const APPEND_LIMIT_MIN: Duration = Duration::from_millis(500);
+/// Appends on their way to one follower.
+const APPENDS_MAX: usize = 32;
+/// Bytes of one piece of a snapshot.
+const PIECE_BYTES: usize = 512 << 10;
+/// The last piece is answered when the snapshot is installed.
+const PIECE_LIMIT: Duration = Duration::from_secs(15);
+/// Pause between attempts to reach a peer.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+type RpcError = RPCError<TypeConfig>;
+
+/// Makes clients for openraft.
+pub(crate) struct NetworkFactory {
+    links: Links,
+}
+
+impl NetworkFactory {
+    /// Clients over `links`.
+    pub(crate) fn new(links: Links) -> Self {
+        Self { links }
+    }
+
+    fn client(&self, target: NodeId, node: &Node, purpose: Purpose) -> Network {
+        Network {
+            links: self.links.clone(),
+            target,
+            address: node.address.clone(),
+            purpose,
+        }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
+    type Network = Network;
+
+    async fn new_client(&mut self, target: NodeId, node: &Node) -> Network {
+        self.client(target, node, Purpose::Append)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: NodeId, node: &Node) -> Network {
+        self.client(target, node, Purpose::Heartbeat)
+    }
+
+    async fn new_snapshot_client(&mut self, target: NodeId, node: &Node) -> Network {
+        self.client(target, node, Purpose::Snapshot)
+    }
+}
+
+/// A client for one peer.
+pub(crate) struct Network {
+    links: Links,
+    target: NodeId,
+    address: String,
+    /// What its appends are for. Elections have a connection of their own.
+    purpose: Purpose,
+}
+
+/// One piece of a snapshot.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SnapshotPiece {
+    pub(super) vote: Vote,
+    pub(super) meta: SnapshotMeta,
+    pub(super) offset: u64,
+    pub(super) data: Bytes,
+    pub(super) last: bool,
+}
+
+/// The word to take over leadership.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TransferBody {
+    pub(super) from_leader: Vote,
+    pub(super) to: NodeId,
+    pub(super) last_log_id: Option<LogId>,
+}
+
+impl Network {
+    async fn ask<T: Serialize, A: DeserializeOwned>(
+        &self,
+        purpose: Purpose,
+        call: Call,
+        body: &T,
+        limit: Duration,
+    ) -> Result<A, RpcError> {
+        let link = self.links.get(self.target, &self.address, purpose);
+        let answer = link.call(call, encode(body), limit).await.map_err(unreachable)?;
+        decode(&answer).map_err(unreachable)
+    }
+}
+
+fn unreachable(error: impl ToString) -> RpcError {
+    RPCError::Unreachable(Unreachable::from_string(error))
+}
+
+impl RaftNetworkV2<TypeConfig> for Network {
+    type SnapshotData = Bytes;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let limit = option.soft_ttl().max(APPEND_LIMIT_MIN);
+        self.ask(self.purpose, Call::Append, &rpc, limit).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>, RpcError>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let pipe = Pipe {
+            network: self,
+            input: Some(input),
+            sent: VecDeque::new(),
+            broken: false,
+            limit: option.soft_ttl().max(APPEND_LIMIT_MIN),
+        };
+        let answers = stream::unfold(Some(pipe), |pipe| async move {
+            let mut pipe = pipe?;
+            let item = pipe.next().await?;
+            let goes_on = !pipe.broken;
+            Some((item, goes_on.then_some(pipe)))
+        });
+        let answers: BoxStream<'s, _> = Box::pin(answers);
+        Box::pin(async move { Ok(answers) })
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask(Purpose::Election, Call::Vote, &rpc, option.soft_ttl()).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask(Purpose::Election, Call::PreVote, &rpc, option.soft_ttl())
+            .await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let pieces = pin!(self.send_pieces(vote, snapshot));
+        match select(pieces, pin!(cancel)).await {
+            Either::Left((result, _)) => result.map_err(StreamingError::from),
+            Either::Right((closed, _)) => Err(closed.into()),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        let body = TransferBody {
+            from_leader: *request.from_leader(),
+            to: *request.to_node_id(),
+            last_log_id: request.last_log_id().copied(),
+        };
+        self.ask(Purpose::Election, Call::Transfer, &body, option.soft_ttl())
+            .await
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+    }
+}
+
+impl Network {
+    /// Sends the pieces one after another. A higher vote of the receiver ends it early.
+    async fn send_pieces(&self, vote: Vote, snapshot: Snapshot) -> Result<SnapshotResponse<TypeConfig>, RpcError> {
+        let mut offset = 0;
+        loop {
+            let end = (offset + PIECE_BYTES).min(snapshot.snapshot.len());
+            let piece = SnapshotPiece {
+                vote,
+                meta: snapshot.meta.clone(),
+                offset: offset as u64,
+                data: snapshot.snapshot.slice(offset..end),
+                last: end == snapshot.snapshot.len(),
+            };
+            let answer: SnapshotResponse<TypeConfig> =
+                self.ask(Purpose::Snapshot, Call::Snapshot, &piece, PIECE_LIMIT).await?;
+            if piece.last || answer.vote > vote {
+                return Ok(answer);
+            }
+            offset = end;
+        }
+    }
+}
+
+/// Appends on their way to one follower, in order.
+struct Pipe<'a, S> {
+    network: &'a mut Network,
+    input: Option<S>,
+    sent: VecDeque<Sent>,
+    /// After a conflict, a higher vote, half a success or a lost answer nothing that follows has a meaning.
+    broken: bool,
+    limit: Duration,
+}
+
+struct Sent {
+    prev: Option<LogId>,
+    last: Option<LogId>,
+    answer: Pending,
+    overdue: Pin<Box<Sleep>>,
+}
+
+impl<S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin> Pipe<'_, S> {
+    /// The answer to the oldest append; `None` when all are answered and no more come.
+    async fn next(&mut self) -> Option<Result<StreamAppendResult<TypeConfig>, RpcError>> {
+        loop {
+            let room = self.sent.len() < APPENDS_MAX;
+            match (self.input.as_mut().filter(|_| room), self.sent.front_mut()) {
+                (None, None) => return None,
+                (None, Some(oldest)) => {
+                    let answer = oldest.answer().await;
+                    return self.land(answer);
+                }
+                (Some(input), None) => {
+                    let request = input.next().await;
+                    self.send(request).await;
+                }
+                (Some(input), Some(oldest)) => {
+                    let step = {
+                        let answer = pin!(oldest.answer());
+                        match select(answer, input.next()).await {
+                            Either::Left((answer, _)) => Either::Left(answer),
+                            Either::Right((request, _)) => Either::Right(request),
+                        }
+                    };
+                    match step {
+                        Either::Left(answer) => return self.land(answer),
+                        Either::Right(request) => self.send(request).await,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, request: Option<AppendEntriesRequest<TypeConfig>>) {
+        let Some(request) = request else {
+            self.input = None;
+            return;
+        };
+        let network = &self.network;
+        let link = network.links.get(network.target, &network.address, network.purpose);
+        let last = request.entries.last().map(RaftEntry::log_id).or(request.prev_log_id);
+        self.sent.push_back(Sent {
+            prev: request.prev_log_id,
+            last,
+            answer: link.start(Call::Append, encode(&request)).await,
+            overdue: Box::pin(tokio::time::sleep(self.limit)),
+        });
+    }
+
+    fn land(&mut self, answer: Result<Bytes, CallError>) -> Option<Result<StreamAppendResult<TypeConfig>, RpcError>> {
+        let sent = self.sent.pop_front()?;
+        let response = answer.map_err(unreachable).and_then(|body| {
+            let response: AppendEntriesResponse<TypeConfig> = decode(&body).map_err(unreachable)?;
+            if response.is_conflict() && sent.prev.is_none() {
+                return Err(unreachable("a conflict before the first entry"));
+            }
+            Ok(response.into_stream_result(sent.prev, sent.last))
+        });
+        self.broken = !matches!(&response, Ok(Ok(matched)) if *matched == sent.last);
+        Some(response)
+    }
+}
+
+impl Sent {
+    async fn answer(&mut self) -> Result<Bytes, CallError> {
+        let lost = |reason: &str| Err(CallError::Lost(reason.to_owned()));
+        match select(&mut self.answer, self.overdue.as_mut()).await {
+            Either::Left((Ok(answer), _)) => answer,
+            Either::Left((Err(_), _)) => lost("the node stops"),
+            Either::Right(((), _)) => lost("timed out"),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! One connection to an instance.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::model::{Address, GroupConfig};
+use crate::net::{self, TcpStream};
+use crate::redis::LinkError;
+use crate::resp::{AnswerDecoder, AnswerLimits, Reply, encode_request};
+
+/// What an instance answers to one request.
+pub type Answer = Reply;
+
+/// Room for a usual answer. INFO is about 5 KB; the rest are a few bytes, and there may be thousands of links.
+const READ_BYTES: usize = 4 << 10;
+
+/// Which instance, and how to get in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where it listens.
+    pub address: Address,
+    /// User name; empty for the default user.
+    pub user: String,
+    /// Password; empty for none.
+    pub password: String,
+}
+
+/// A connection. Requests are answered in their order; any number may be on their way.
+///
+/// Every method that waits can be dropped while it waits and called again. After an error the link is of no use.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    output: BytesMut,
+    input: BytesMut,
+    decoder: AnswerDecoder,
+    /// The next answer is that of AUTH.
+    auth_pending: bool,
+    /// Requests that were not answered yet, AUTH not counted.
+    pending: usize,
+    broken: Option<LinkError>,
+}
+
+impl Target {
+    /// An instance of a group with these settings.
+    pub fn new(address: Address, config: &GroupConfig) -> Self {
+        Self {
+            address,
+            user: config.auth_user.clone(),
+            password: config.auth_pass.clone(),
+        }
+    }
+
+    /// The AUTH request; `None` without a password.
+    fn auth(&self) -> Option<Vec<Bytes>> {
+        if self.password.is_empty() {
+            return None;
+        }
+        let user = (!self.user.is_empty()).then_some(self.user.as_str());
+        let parts = [Some("AUTH"), user, Some(self.password.as_str())];
+        Some(parts.into_iter().flatten().map(owned).collect())
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("address", &self.address)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Connects within `limit`. AUTH, when configured, goes out with the first request; its refusal is the error of
+    /// the first answer.
+    pub async fn connect(target: &Target, limit: Duration) -> Result<Self, LinkError> {
+        let stream = net::connect(&target.address.to_string(), limit)
+            .await
+            .map_err(|error| LinkError::connecting(&error))?;
+        let mut link = Self {
+            stream,
+            output: BytesMut::new(),
+            input: BytesMut::new(),
+            decoder: AnswerDecoder::new(AnswerLimits::INSTANCE),
+            auth_pending: false,
+            pending: 0,
+            broken: None,
+        };
+        if let Some(auth) = target.auth() {
+            encode_request(&auth, &mut link.output);
+            link.auth_pending = true;
+        }
+        Ok(link)
+    }
+
+    /// Sends requests in one write and waits for all answers, together at most `limit`.
+    pub async fn call(&mut self, commands: &[Vec<Bytes>], limit: Duration) -> Result<Vec<Answer>, LinkError> {
+        let mut answers = VecDeque::new();
+        match tokio::time::timeout(limit, self.exchange(commands, &mut answers)).await {
+            Ok(done) => done.map(|()| answers.into()),
+            Err(_) => Err(self.fail(LinkError::TimedOut)),
+        }
+    }
+
+    /// Sends requests in one write and collects answers, so that those that came are known even when the rest does
+    /// not come.
+    pub(super) async fn exchange(
+        &mut self,
+        commands: &[Vec<Bytes>],
+        answers: &mut VecDeque<Answer>,
+    ) -> Result<(), LinkError> {
+        for command in commands {
+            self.queue(command);
+        }
+        for _ in commands {
+            answers.push_back(self.answer().await?);
+        }
+        Ok(())
+    }
+
+    /// Puts a request behind those that are on their way. It is sent with the next [`Link::answer`].
+    pub fn queue(&mut self, command: &[Bytes]) {
+        encode_request(command, &mut self.output);
+        self.pending += 1;
+    }
+
+    /// How many requests were not answered yet.
+    pub fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Sends what is queued and waits for the next answer, or, when none is due, for the end of the connection.
+    pub async fn answer(&mut self) -> Result<Answer, LinkError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        loop {
+            let answer = match self.next().await {
+                Ok(answer) => answer,
+                Err(error) => return Err(self.fail(error)),
+            };
+            if self.auth_pending {
+                self.auth_pending = false;
+                if let Some(text) = auth_refusal(&answer) {
+                    return Err(self.fail(LinkError::Auth(text)));
+                }
+                continue;
+            }
+            if self.pending == 0 {
+                return Err(self.fail(LinkError::Protocol("an answer that nobody asked for".to_owned())));
+            }
+            self.pending -= 1;
+            return Ok(answer);
+        }
+    }
+
+    async fn next(&mut self) -> Result<Answer, LinkError> {
+        loop {
+            if let Some(answer) = self.decoder.decode(&mut self.input)? {
+                self.release();
+                return Ok(answer);
+            }
+            self.advance().await.map_err(|error| LinkError::connected(&error))?;
+        }
+    }
+
+    /// Writes and reads what is possible.
+    async fn advance(&mut self) -> std::io::Result<()> {
+        let (mut reader, mut writer) = self.stream.split();
+        self.input.reserve(READ_BYTES);
+        tokio::select! {
+            biased;
+            read = reader.read_buf(&mut self.input) => {
+                if read? == 0 {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            written = writer.write_buf(&mut self.output), if !self.output.is_empty() => {
+                written?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives memory back between answers: most links are idle most of the time.
+    fn release(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+        }
+    }
+
+    pub(super) fn fail(&mut self, error: LinkError) -> LinkError {
+        self.broken = Some(error.clone());
+        error
+    }
+}
+
+/// What AUTH was refused with. That a server has no password to compare with is no refusal.
+fn auth_refusal(answer: &Answer) -> Option<String> {
+    let Answer::Error(text) = answer else { return None };
+    let tolerated = ["without any password", "no password is set", "LOADING", "MASTERDOWN"];
+    let refused = !tolerated.iter().any(|part| text.contains(part));
+    refused.then(|| text.clone().into_owned())
+}
+
+/// A request from text.
+pub fn request<const N: usize>(parts: [&str; N]) -> Vec<Bytes> {
+    parts.into_iter().map(owned).collect()
+}
+
+fn owned(part: &str) -> Bytes {
+    Bytes::copy_from_slice(part.as_bytes())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn target(user: &str, password: &str) -> Target {
+        Target {
+            address: "10.0.0.1:6379".parse().unwrap(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let shown = format!("{:?}", target("some", "secret"));
+        assert!(shown.contains("some") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn auth_has_a_user_only_when_there_is_one() {
+        assert_eq!(target("", "").auth(), None);
+        assert_eq!(target("some", "").auth(), None);
+        assert_eq!(target("", "secret").auth(), Some(request(["AUTH", "secret"])));
+        assert_eq!(
+            target("some", "secret").auth(),
+            Some(request(["AUTH", "some", "secret"]))
+        );
+    }
+
+    #[test]
+    fn only_a_refused_password_is_a_refusal() {
+        let refused = |text: &'static str| auth_refusal(&Answer::error(text)).is_some();
+        assert!(refused("WRONGPASS invalid username-password pair or user is disabled."));
+        assert!(refused("ERR invalid password"));
+        assert!(refused("DENIED protected mode"));
+        assert!(!refused("ERR Client sent AUTH, but no password is set"));
+        assert!(!refused(
+            "ERR AUTH <password> called without any password configured for the default user."
+        ));
+        assert!(!refused("LOADING Redis is loading the dataset in memory"));
+        assert_eq!(auth_refusal(&Answer::OK), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! A link of the leader: who is on the other side is read on the connection that carries the order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::detect::parse_info;
+use crate::model::{Facts, RunId};
+use crate::redis::clients::older_links;
+use crate::redis::link::request;
+use crate::redis::order::{LeaderName, Order, OrderReply, Reading};
+use crate::redis::{Answer, Link, LinkError, OrderError, Target};
+
+/// A link that orders go over. It knows the process on the other side, and is named after the leader so that the
+/// next leader can close it.
+#[derive(Debug)]
+pub struct OrderLink {
+    target: Target,
+    name: LeaderName,
+    link: Link,
+    facts: Facts,
+}
+
+impl OrderLink {
+    /// Connects, closes the links of other leaders there, and reads INFO, together within `limit`.
+    ///
+    /// Where CLIENT is renamed or forbidden the link has no name and closes nothing.
+    pub async fn open(target: &Target, name: LeaderName, limit: Duration) -> Result<Self, OrderError> {
+        within(limit, Self::establish(target, name)).await
+    }
+
+    /// INFO as it was read last on this connection.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Reads INFO again, on this connection.
+    pub async fn refresh(&mut self, limit: Duration) -> Result<&Facts, OrderError> {
+        let mut answers: VecDeque<Answer> = self.link.call(&[request(["INFO"])], limit).await?.into();
+        self.facts = facts(answers.pop_back())?;
+        Ok(&self.facts)
+    }
+
+    /// Gives an order to the process `expected`, and reads INFO after it.
+    ///
+    /// Nothing is sent unless that process was read on this connection. `fence` is asked right before each write.
+    /// A connection that ends after the write leaves the effect open: the instance is asked for INFO once more, over
+    /// a new connection, within what is left of `limit`.
+    pub async fn execute(
+        &mut self,
+        order: &Order,
+        expected: &RunId,
+        fence: &(dyn Fn() -> bool + Sync),
+        limit: Duration,
+    ) -> Result<OrderReply, OrderError> {
+        if self.facts.run_id != *expected {
+            let found = self.facts.run_id.clone();
+            return Err(OrderError::OtherProcess { found });
+        }
+        let done = within(limit, self.carry_out(order, fence)).await;
+        if let Err(OrderError::Link(error)) = &done {
+            // Answers may still be on their way: nothing else may be read here as if it were the next one.
+            self.link.fail(error.clone());
+        }
+        done
+    }
+
+    async fn establish(target: &Target, name: LeaderName) -> Result<Self, OrderError> {
+        let mut link = Link::connect(target, CONNECT_MAX).await?;
+        let commands = [
+            request(["CLIENT", "SETNAME", &name.to_string()]),
+            request(["CLIENT", "LIST"]),
+            request(["INFO"]),
+        ];
+        let mut answers = VecDeque::new();
+        link.exchange(&commands, &mut answers).await?;
+        let info = answers.pop_back();
+        let stale = answers
+            .pop_back()
+            .map_or_else(Vec::new, |list| older_links(&list, &name));
+        // An order of an older leader may have landed before its link was closed: read INFO after that.
+        let info = if stale.is_empty() {
+            info
+        } else {
+            close(&mut link, &stale).await?
+        };
+        Ok(Self {
+            target: target.clone(),
+            name,
+            link,
+            facts: facts(info)?,
+        })
+    }
+
+    async fn carry_out(&mut self, order: &Order, fence: &(dyn Fn() -> bool + Sync)) -> Result<OrderReply, OrderError> {
+        for commands in [order.transaction(), order.bare()].into_iter().flatten() {
+            let mut answers = VecDeque::new();
+            if !fence() {
+                return Err(OrderError::LeaseLost);
+            }
+            if let Err(error) = self.link.exchange(&commands, &mut answers).await {
+                return self.look_again(error).await;
+            }
+            let info = answers.pop_back();
+            match order.read(answers.make_contiguous()) {
+                Reading::Done => {
+                    // Done is done, also when it cannot be read: then only a sighting tells.
+                    let facts = facts(info).ok();
+                    if let Some(facts) = &facts {
+                        self.facts = facts.clone();
+                    }
+                    return Ok(OrderReply { facts });
+                }
+                Reading::Refused(text) => return Err(OrderError::Refused(text)),
+                Reading::NothingDone => {}
+            }
+        }
+        Err(OrderError::Refused("transaction aborted".to_owned()))
+    }
+
+    /// The connection ended under an order. CLIENT KILL may have closed it, after the order was carried out.
+    async fn look_again(&mut self, error: LinkError) -> Result<OrderReply, OrderError> {
+        if error != LinkError::Closed {
+            return Err(error.into());
+        }
+        *self = Self::establish(&self.target, self.name.clone()).await?;
+        let facts = Some(self.facts.clone());
+        Ok(OrderReply { facts })
+    }
+}
+
+/// Longest wait for a connection; the caller's limit is usually shorter.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// Closes connections by their ids; INFO after that.
+async fn close(link: &mut Link, ids: &[u64]) -> Result<Option<Answer>, LinkError> {
+    let kill = |id: &u64| request(["CLIENT", "KILL", "ID", &id.to_string()]);
+    let mut commands: Vec<_> = ids.iter().map(kill).collect();
+    commands.push(request(["INFO"]));
+    let mut answers = VecDeque::new();
+    link.exchange(&commands, &mut answers).await?;
+    Ok(answers.pop_back())
+}
+
+fn facts(info: Option<Answer>) -> Result<Facts, OrderError> {
+    match info {
+        Some(Answer::Bulk(text)) => Ok(parse_info(&text)?),
+        Some(Answer::Error(text)) => Err(OrderError::Refused(text.into_owned())),
+        _ => Err(LinkError::Protocol("info is no text".to_owned()).into()),
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, OrderError>>) -> Result<T, OrderError> {
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or(Err(OrderError::Link(LinkError::TimedOut)))
+}
