@@ -21,6 +21,7 @@ pub mod machine;
 pub mod model;
 pub mod net;
 pub mod peer;
+pub mod probe;
 pub mod raft;
 pub mod redis;
 pub mod requests;

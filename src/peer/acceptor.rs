@@ -73,7 +73,8 @@ impl Acceptor {
 
     /// A request of that name comes from a peer.
     pub fn is_peer_request(name: &[u8]) -> bool {
-        name.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"RAFT."))
+        name.get(..5)
+            .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"RAFT."))
     }
 
     /// Serves a connection whose first request, `first`, is a peer's; `buffered` is what was read beyond it.
@@ -120,7 +121,9 @@ impl Peer {
         let mut stream = TcpStream::from_std(self.stream)?;
         crate::net::prepare(&stream)?;
         if !first.first().is_some_and(|name| name.eq_ignore_ascii_case(HELLO)) {
-            return stream.write_all(b"-ERR RAFT requests need a RAFT.HELLO first\r\n").await;
+            return stream
+                .write_all(b"-ERR RAFT requests need a RAFT.HELLO first\r\n")
+                .await;
         }
         let greeting = handshake::answer(&mut stream, &mut self.input, &self.local, &first);
         let greeted = match tokio::time::timeout(GREETING_LIMIT, greeting).await {
@@ -177,7 +180,9 @@ async fn begin(
     let Ok([name, number, body]) = <[Bytes; 3]>::try_from(request) else {
         return Err(invalid("a peer request has a name, a number and a body"));
     };
-    let number = std::str::from_utf8(&number).ok().and_then(|digits| digits.parse::<u64>().ok());
+    let number = std::str::from_utf8(&number)
+        .ok()
+        .and_then(|digits| digits.parse::<u64>().ok());
     let number = number.ok_or_else(|| invalid("a peer request has a number"))?;
     let Some(call) = Call::parse(&name) else {
         encode_answer(out, number, &Err("ERR unknown peer request".to_owned()));

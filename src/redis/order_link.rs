@@ -103,8 +103,11 @@ impl OrderLink {
             let info = answers.pop_back();
             match order.read(answers.make_contiguous()) {
                 Reading::Done => {
-                    self.facts = facts(info)?;
-                    let facts = Some(self.facts.clone());
+                    // Done is done, also when it cannot be read: then only a sighting tells.
+                    let facts = facts(info).ok();
+                    if let Some(facts) = &facts {
+                        self.facts = facts.clone();
+                    }
                     return Ok(OrderReply { facts });
                 }
                 Reading::Refused(text) => return Err(OrderError::Refused(text)),

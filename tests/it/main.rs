@@ -5,12 +5,16 @@ mod badinput;
 mod clients;
 mod failover_real;
 mod fixtures;
+mod fake_redis;
 mod floors;
 mod formation;
 mod machine;
 mod machine_random;
 mod operations;
 mod world;
+mod probe;
+mod redis_link;
+mod servers;
 mod store;
 #[cfg(feature = "rocksdb")]
 mod store_damage;
