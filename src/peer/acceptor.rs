@@ -22,7 +22,7 @@ use super::codec::{decode_request, encode_answer};
 use super::handshake::{self, HELLO, HandshakeError};
 use super::{Call, Local};
 use crate::model::NodeId;
-use crate::net::TcpStream;
+use crate::net::{DetachedStream, TcpStream};
 use crate::task::Tasks;
 
 /// A greeting that takes longer is given up.
@@ -107,7 +107,7 @@ struct Peer {
     local: Arc<Local>,
     service: Arc<dyn Service>,
     input: BytesMut,
-    stream: std::net::TcpStream,
+    stream: DetachedStream,
 }
 
 impl Peer {

@@ -4,14 +4,13 @@
 mod badinput;
 mod clients;
 mod failover_real;
-mod fixtures;
 mod fake_redis;
+mod fixtures;
 mod floors;
 mod formation;
 mod machine;
 mod machine_random;
 mod operations;
-mod world;
 mod probe;
 mod redis_link;
 mod servers;
@@ -20,3 +19,4 @@ mod store;
 mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
+mod world;
