@@ -26,7 +26,3 @@ mod store_damage;
 mod store_process;
 mod transcripts;
 mod world;
-mod server;
-mod raft;
-mod real_sentinel;
-mod transcripts;
