@@ -13,13 +13,18 @@
 //! F0  model                                     the nouns; time as data
 //! ```
 
+#[cfg(feature = "rocksdb")]
+pub mod app;
 pub mod board;
+pub mod cli;
 pub mod clock;
 pub mod detect;
+pub mod failover;
 pub mod machine;
 pub mod model;
 pub mod net;
 pub mod peer;
+pub mod probe;
 pub mod pubsub;
 pub mod raft;
 pub mod redis;
@@ -27,6 +32,7 @@ pub mod requests;
 pub mod resp;
 pub mod sentinel;
 pub mod server;
+pub mod stop;
 pub mod store;
 pub mod task;
 pub mod telemetry;

@@ -220,3 +220,7 @@ fn answers(cast: &VoteKey, asked: &VoteKey) -> bool {
     let same_process = cast.run_id.is_none() || cast.run_id == asked.run_id;
     cast.group == asked.group && cast.epoch == asked.epoch && cast.address == asked.address && same_process
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

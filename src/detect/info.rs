@@ -211,3 +211,7 @@ fn short(value: &str) -> String {
 fn milliseconds(seconds: i64) -> Option<Age> {
     u64::try_from(seconds).ok().map(|seconds| seconds.saturating_mul(1_000))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

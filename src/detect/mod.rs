@@ -11,7 +11,9 @@
 mod ballot;
 mod info;
 mod stall;
+mod watch;
 
 pub use ballot::{Ballot, Judgement, Tally, Vote, VoteAck, VoteReport};
 pub use info::{INFO_BYTES_MAX, InfoError, REPLICA_LINES_MAX, parse_info};
 pub use stall::{Stall, StallDetector};
+pub use watch::{Cause, Pace, PingAnswer, Seen, Watch, WatchRules};

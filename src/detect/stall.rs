@@ -87,3 +87,69 @@ impl Stall {
         silent_from.plus(self.to.since(self.from.max(silent_from)))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_tick_is_a_stall_from_when_it_was_due() {
+        let mut detector = StallDetector::new(50, 500, Instant(1_000));
+        assert_eq!(detector.tick(Instant(1_050)), None);
+        assert_eq!(detector.tick(Instant(1_600)), None, "500 ms late is not yet a stall");
+        let stall = detector.tick(Instant(2_151));
+        let expected = Stall {
+            from: Instant(1_650),
+            to: Instant(2_151),
+        };
+        assert_eq!(stall, Some(expected));
+        assert_eq!(detector.tick(Instant(2_152)), None, "found once");
+        assert_eq!(detector.last(), Some(expected));
+    }
+
+    #[test]
+    fn a_tick_from_before_changes_nothing() {
+        let mut detector = StallDetector::new(50, 500, Instant(1_000));
+        detector.tick(Instant(2_000));
+        assert_eq!(detector.tick(Instant(1_500)), None);
+        assert_eq!(detector.tick(Instant(2_100)), None);
+    }
+
+    #[test]
+    fn everyone_learns_of_every_stall_once() {
+        let mut detector = StallDetector::new(50, 500, Instant(0));
+        let seen = detector.count();
+        detector.tick(Instant(1_000));
+        detector.tick(Instant(3_000));
+        assert_eq!(detector.after(seen).count(), 2);
+        assert_eq!(
+            detector.after(1).map(|stall| stall.to).collect::<Vec<_>>(),
+            [Instant(3_000)]
+        );
+        assert_eq!(detector.after(detector.count()).count(), 0);
+    }
+
+    #[test]
+    fn only_the_newest_stalls_are_remembered() {
+        let mut detector = StallDetector::new(50, 500, Instant(0));
+        for second in 1..=100 {
+            detector.tick(Instant(second * 1_000));
+        }
+        assert_eq!(detector.count(), 100);
+        assert_eq!(detector.after(0).count(), REMEMBERED);
+        assert_eq!(detector.last().unwrap().to, Instant(100_000));
+    }
+
+    #[test]
+    fn a_silence_is_moved_by_the_part_that_fell_into_the_stall() {
+        let stall = Stall {
+            from: Instant(1_000),
+            to: Instant(3_000),
+        };
+        assert_eq!(stall.excuse(Instant(400)), Instant(2_400));
+        assert_eq!(stall.excuse(Instant(2_500)), Instant(3_000));
+        assert_eq!(stall.excuse(Instant(3_000)), Instant(3_000));
+        assert_eq!(stall.excuse(Instant(4_000)), Instant(4_000));
+    }
+}

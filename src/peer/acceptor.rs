@@ -22,7 +22,7 @@ use super::codec::{Requests, put_answer};
 use super::handshake::{self, HELLO, HandshakeError};
 use super::{Call, Local};
 use crate::model::NodeId;
-use crate::net::TcpStream;
+use crate::net::{DetachedStream, TcpStream};
 use crate::resp::Request;
 use crate::task::Tasks;
 
@@ -74,7 +74,8 @@ impl Acceptor {
 
     /// A request of that name comes from a peer.
     pub fn is_peer_request(name: &[u8]) -> bool {
-        name.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"RAFT."))
+        name.get(..5)
+            .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"RAFT."))
     }
 
     /// Serves a connection whose first request, `first`, is a peer's; `buffered` is what was read beyond it.
@@ -107,7 +108,7 @@ struct Peer {
     local: Arc<Local>,
     service: Arc<dyn Service>,
     input: BytesMut,
-    stream: std::net::TcpStream,
+    stream: DetachedStream,
 }
 
 impl Peer {
@@ -121,7 +122,9 @@ impl Peer {
         let mut stream = TcpStream::from_std(self.stream)?;
         crate::net::prepare(&stream)?;
         if !first.first().is_some_and(|name| name.eq_ignore_ascii_case(HELLO)) {
-            return stream.write_all(b"-ERR RAFT requests need a RAFT.HELLO first\r\n").await;
+            return stream
+                .write_all(b"-ERR RAFT requests need a RAFT.HELLO first\r\n")
+                .await;
         }
         let greeting = handshake::answer(&mut stream, &mut self.input, &self.local, &first);
         let greeted = match tokio::time::timeout(GREETING_LIMIT, greeting).await {
@@ -178,7 +181,9 @@ async fn begin(
     let Ok([name, number, body]) = <[Bytes; 3]>::try_from(request) else {
         return Err(invalid("a peer request has a name, a number and a body"));
     };
-    let number = std::str::from_utf8(&number).ok().and_then(|digits| digits.parse::<u64>().ok());
+    let number = std::str::from_utf8(&number)
+        .ok()
+        .and_then(|digits| digits.parse::<u64>().ok());
     let number = number.ok_or_else(|| invalid("a peer request has a number"))?;
     let Some(call) = Call::parse(&name) else {
         put_answer(number, Err("ERR unknown peer request".to_owned()), out);

@@ -226,7 +226,10 @@ fn parse_hello(local: &Local, first: &[Bytes]) -> Result<Hello, HandshakeError> 
     let [_, protocol, body] = first else {
         return Err(Refusal::Said("hello: expected a protocol version and a body".to_owned()).into());
     };
-    let protocol = std::str::from_utf8(protocol).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let protocol = std::str::from_utf8(protocol)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     if protocol != PROTOCOL {
         let refusal = Refusal::Protocol {
             id: local.id,
@@ -249,7 +252,11 @@ fn check_hello(local: &Local, hello: &Hello) -> Result<(), Refusal> {
     if known.is_some_and(|known| known != hello.incarnation) || hello.from == local.id {
         return Err(Refusal::Incarnation { id: hello.from });
     }
-    if hello.expected.as_ref().is_some_and(|expected| *expected != local.incarnation) {
+    if hello
+        .expected
+        .as_ref()
+        .is_some_and(|expected| *expected != local.incarnation)
+    {
         return Err(Refusal::Incarnation { id: local.id });
     }
     check_cluster(local.id, local.cluster().as_ref(), hello.cluster.as_ref())

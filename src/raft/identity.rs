@@ -42,7 +42,11 @@ impl Identity {
     /// Writes it; durable when this returns.
     pub(crate) async fn save(&self, store: &dyn Store) -> io::Result<()> {
         let (done, durable) = oneshot::channel();
-        store.put_durable(Meta::Identity, encode(self), Box::new(move |result| _ = done.send(result)))?;
+        store.put_durable(
+            Meta::Identity,
+            encode(self),
+            Box::new(move |result| _ = done.send(result)),
+        )?;
         durable.await.map_err(|_| io::Error::other("the store went away"))?
     }
 }

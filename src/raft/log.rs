@@ -104,8 +104,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries = entries.into_iter().map(|entry| (entry.index(), encode(&entry))).collect();
-        self.store.append(entries, Box::new(|result| callback.io_completed(result)))
+        let entries = entries
+            .into_iter()
+            .map(|entry| (entry.index(), encode(&entry)))
+            .collect();
+        self.store
+            .append(entries, Box::new(|result| callback.io_completed(result)))
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {

@@ -226,7 +226,10 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let snapshot = record.into_snapshot();
         let durable = {
             let mut current = self.current.lock();
-            if current.as_ref().is_some_and(|newer| newer.meta.last_log_id > snapshot.meta.last_log_id) {
+            if current
+                .as_ref()
+                .is_some_and(|newer| newer.meta.last_log_id > snapshot.meta.last_log_id)
+            {
                 return Ok(snapshot);
             }
             let (done, durable) = oneshot::channel();

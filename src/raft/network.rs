@@ -173,7 +173,8 @@ impl RaftNetworkV2<TypeConfig> for Network {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        self.ask(Purpose::Election, Call::PreVote, &rpc, option.soft_ttl()).await
+        self.ask(Purpose::Election, Call::PreVote, &rpc, option.soft_ttl())
+            .await
     }
 
     async fn full_snapshot(
@@ -200,7 +201,8 @@ impl RaftNetworkV2<TypeConfig> for Network {
             to: *request.to_node_id(),
             last_log_id: request.last_log_id().copied(),
         };
-        self.ask(Purpose::Election, Call::Transfer, &body, option.soft_ttl()).await
+        self.ask(Purpose::Election, Call::Transfer, &body, option.soft_ttl())
+            .await
     }
 
     fn backoff(&self) -> Option<Backoff> {

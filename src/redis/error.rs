@@ -4,6 +4,7 @@ use std::io;
 
 use crate::detect::InfoError;
 use crate::model::RunId;
+use crate::resp::AnswerError;
 
 /// Why a link gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,12 @@ impl LinkError {
             io::ErrorKind::TimedOut => Self::TimedOut,
             _ => Self::Other(error.to_string()),
         }
+    }
+}
+
+impl From<AnswerError> for LinkError {
+    fn from(error: AnswerError) -> Self {
+        Self::Protocol(error.to_string())
     }
 }
 

@@ -8,7 +8,6 @@
 //! What does not live here: what to order, and what an answer means for a group.
 
 mod clients;
-mod codec;
 mod error;
 mod link;
 mod order;

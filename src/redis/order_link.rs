@@ -56,7 +56,12 @@ impl OrderLink {
             let found = self.facts.run_id.clone();
             return Err(OrderError::OtherProcess { found });
         }
-        within(limit, self.carry_out(order, fence)).await
+        let done = within(limit, self.carry_out(order, fence)).await;
+        if let Err(OrderError::Link(error)) = &done {
+            // Answers may still be on their way: nothing else may be read here as if it were the next one.
+            self.link.fail(error.clone());
+        }
+        done
     }
 
     async fn establish(target: &Target, name: LeaderName) -> Result<Self, OrderError> {
@@ -98,8 +103,11 @@ impl OrderLink {
             let info = answers.pop_back();
             match order.read(answers.make_contiguous()) {
                 Reading::Done => {
-                    self.facts = facts(info)?;
-                    let facts = Some(self.facts.clone());
+                    // Done is done, also when it cannot be read: then only a sighting tells.
+                    let facts = facts(info).ok();
+                    if let Some(facts) = &facts {
+                        self.facts = facts.clone();
+                    }
                     return Ok(OrderReply { facts });
                 }
                 Reading::Refused(text) => return Err(OrderError::Refused(text)),

@@ -1,0 +1,421 @@
+//! The task that watches one instance.
+//!
+//! ```text
+//! main connection, second connection, brief, time -> Watch -> sighting, events, suspicion
+//! ```
+//!
+//! Every turn of the loop takes one happening, then brings everything up to date with [`Instance::advance`].
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use crate::detect::{Pace, PingAnswer, Watch, WatchRules, parse_info};
+use crate::model::{Address, Age, Facts, Group, Instant, LinkState, Role, Verdict};
+use crate::redis::{Answer, LinkError, Target};
+
+use super::Shared;
+use super::line::{Ask, Happening, Line, Slot};
+use super::picture::{Picture, seen_events, verdict_event};
+use super::roster::Brief;
+use super::schedule::{Pause, Phase};
+
+/// Period of INFO while something is going on.
+const INFO_FAST_MS: Age = 1_000;
+/// Limits of the time for one attempt to connect; in between it is half of down-after.
+const CONNECT_MS: (Age, Age) = (100, 2_000);
+/// A second connection that says nothing for this long is replaced by a new one: a host that was away knows
+/// nothing of old connections.
+const SECOND_RENEW_MS: Age = 2_000;
+/// Pause after a refused password: more attempts help nobody and fill the instance's log.
+const AUTH_PAUSE_MS: Age = 1_000;
+/// INFOs on their way at most: one as usual, one for somebody who wants it newer.
+const INFOS_MAX: usize = 2;
+
+/// One instance under watch.
+pub(super) struct Instance {
+    shared: Arc<Shared>,
+    brief: Arc<watch::Sender<Brief>>,
+    briefs: watch::Receiver<Brief>,
+    group: Arc<Group>,
+    address: Address,
+    phase: Phase,
+    target: Target,
+    watch: Watch,
+    picture: Picture,
+    main: Slot,
+    second: Slot,
+    pause: Pause,
+    /// When to connect again while there is no connection.
+    connect_at: Instant,
+    /// When to try a second connection again while one is wanted.
+    second_at: Instant,
+    ping_at: Instant,
+    info_at: Instant,
+    /// When INFO was asked last.
+    info_asked_at: Instant,
+    info_wishes: u64,
+    /// When the last attempt to connect began.
+    attempted_at: Instant,
+    stalls_seen: u64,
+}
+
+/// Which connection something happened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Main,
+    Second,
+}
+
+impl Instance {
+    pub(super) fn new(shared: Arc<Shared>, brief: Arc<watch::Sender<Brief>>, address: Address, phase: Phase) -> Self {
+        let now = shared.clock.now();
+        let briefs = brief.subscribe();
+        let first = brief.borrow().clone();
+        let rules = rules(&shared, &first, address, now);
+        Self {
+            target: Target::new(address, &first.group.config),
+            group: first.group,
+            info_wishes: first.info_wishes,
+            stalls_seen: shared.stalls.count(),
+            watch: Watch::new(rules, now),
+            picture: Picture::new(now),
+            main: Slot::Empty,
+            second: Slot::Empty,
+            pause: Pause::default(),
+            connect_at: now,
+            second_at: now,
+            ping_at: now,
+            info_at: now,
+            info_asked_at: now,
+            attempted_at: now,
+            shared,
+            brief,
+            briefs,
+            address,
+            phase,
+        }
+    }
+
+    /// Watches until told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        self.advance(self.shared.clock.now());
+        loop {
+            let wake = self.wake_at(self.shared.clock.now());
+            let happening = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                // Answers before the clock: what has arrived counts before silence is judged.
+                happening = self.main.happening() => Some((Which::Main, happening)),
+                happening = self.second.happening() => Some((Which::Second, happening)),
+                _ = self.briefs.changed() => None,
+                () = self.shared.clock.sleep_until(wake) => None,
+            };
+            let now = self.shared.clock.now();
+            if let Some((which, happening)) = happening {
+                self.take(which, happening, now);
+            }
+            self.advance(now);
+        }
+        self.shared.board.drop_sighting(self.group.id, self.address);
+    }
+}
+
+/// Taking in what happened.
+impl Instance {
+    fn take(&mut self, which: Which, happening: Happening, now: Instant) {
+        match happening {
+            Happening::Connected(Ok(link)) => {
+                let line = Line::open(link, &self.shared.link_name, now);
+                *self.slot(which) = Slot::Open(line);
+                self.info_asked_at = now;
+                self.info_at = now.plus(self.info_period_ms());
+            }
+            Happening::Connected(Err(error)) => self.ended(which, &error, now),
+            Happening::Ended(error) => self.ended(which, &error, now),
+            Happening::Answered(ask, answer) => {
+                self.picture.replied(now);
+                match ask {
+                    Ask::Ping(_) => self.take_ping(which, &answer, now),
+                    Ask::Info => self.take_info(&answer, now),
+                    Ask::Name => {}
+                }
+            }
+        }
+    }
+
+    fn take_ping(&mut self, which: Which, answer: &Answer, now: Instant) {
+        let (meaning, text) = ping_answer(answer);
+        self.watch.answered(meaning, now);
+        self.picture.error(text);
+        if which == Which::Second && meaning != PingAnswer::Unacceptable {
+            debug!(target: "cfgserver::probe", address = %self.address, "first connection is silent, second answers");
+            self.main = self.second.take();
+        }
+    }
+
+    fn take_info(&mut self, answer: &Answer, now: Instant) {
+        let facts = match answer {
+            Answer::Bulk(text) => parse_info(text).map_err(|error| error.to_string()),
+            Answer::Error(text) => Err(text.to_string()),
+            _ => Err("info is no text".to_owned()),
+        };
+        match facts {
+            Ok(facts) => {
+                let seen = self.watch.informed(&facts, now);
+                self.picture.informed(facts, now);
+                for event in seen_events(&self.group, self.address, seen) {
+                    self.shared.announce.announce(event);
+                }
+            }
+            Err(text) => self.picture.error(&text),
+        }
+    }
+
+    /// A connection, or the attempt to make one, is over. A connection that had answered and then closes proves
+    /// nothing: it is made again at once.
+    fn ended(&mut self, which: Which, error: &LinkError, now: Instant) {
+        let slot = self.slot(which).take();
+        let (heard, opened_at) = match &slot {
+            Slot::Open(line) => (line.heard, line.opened_at),
+            _ => (false, now),
+        };
+        if *error == LinkError::Refused || (*error == LinkError::Closed && !heard) {
+            self.watch.refused(now);
+        }
+        if *error == LinkError::Closed {
+            // What was said before the end (too many clients, no access) tells more.
+            self.picture.error_if_none(&error.to_string());
+        } else {
+            self.picture.error(&error.to_string());
+        }
+        let period_ms = self.watch.rules().period_ms();
+        if now.since(opened_at) >= period_ms {
+            self.pause.reset();
+        }
+        let mut pause_ms = self.pause.take(period_ms);
+        if matches!(error, LinkError::Auth(_)) {
+            pause_ms = AUTH_PAUSE_MS;
+        }
+        match which {
+            Which::Second => self.second_at = now.plus(pause_ms.max(period_ms)),
+            Which::Main if self.second.is_empty() => self.connect_at = now.plus(pause_ms),
+            Which::Main => self.main = self.second.take(),
+        }
+    }
+
+    fn slot(&mut self, which: Which) -> &mut Slot {
+        match which {
+            Which::Main => &mut self.main,
+            Which::Second => &mut self.second,
+        }
+    }
+}
+
+/// Bringing everything up to date.
+impl Instance {
+    fn advance(&mut self, now: Instant) {
+        for stall in self.shared.stalls.observe(&mut self.stalls_seen, now) {
+            self.watch.excuse(stall);
+        }
+        self.follow_brief(now);
+        self.connect(now);
+        self.ask(now);
+        self.judge(now);
+        self.suspect(now);
+        self.show();
+    }
+
+    /// Settings, role and situation of the group.
+    fn follow_brief(&mut self, now: Instant) {
+        let brief = self.briefs.borrow_and_update().clone();
+        let before = *self.watch.rules();
+        let rules = rules(&self.shared, &brief, self.address, now);
+        self.watch.configure(rules, now);
+        if rules.recorded != before.recorded || (rules.pace == Pace::Alert && before.pace == Pace::Calm) {
+            self.ping_at = now;
+            self.info_at = now;
+        }
+        if brief.info_wishes != self.info_wishes {
+            self.info_wishes = brief.info_wishes;
+            self.info_at = now;
+        }
+        self.ping_at = self.ping_at.min(self.phase.next(now, rules.period_ms()));
+        self.info_at = self.info_at.min(self.info_asked_at.plus(self.info_period_ms()));
+        if !Arc::ptr_eq(&brief.group, &self.group) {
+            self.group = brief.group;
+            self.follow_target(now);
+        }
+        if rules.recorded != before.recorded {
+            // Who knew it under its former role is told that it is down under this one, too.
+            self.announce_verdict(Verdict::Unknown);
+        }
+    }
+
+    /// The instance wants another user or password now.
+    fn follow_target(&mut self, now: Instant) {
+        let target = Target::new(self.address, &self.group.config);
+        if target != self.target {
+            self.target = target;
+            self.main = Slot::Empty;
+            self.second = Slot::Empty;
+            self.pause.reset();
+            self.connect_at = now;
+        }
+    }
+
+    /// Opens the connections that are wanted now.
+    fn connect(&mut self, now: Instant) {
+        let limit_ms = (self.watch.rules().down_after_ms / 2).clamp(CONNECT_MS.0, CONNECT_MS.1);
+        if self.main.is_empty() && now >= self.connect_due() {
+            self.watch.asked(now);
+            self.attempted_at = now;
+            self.main.connect(self.target.clone(), limit_ms);
+        }
+        if !self.wants_second(now) {
+            self.second = Slot::Empty;
+            self.second_at = now;
+        } else if now >= self.second_at {
+            self.second_at = now.plus(SECOND_RENEW_MS);
+            self.second.connect(self.target.clone(), limit_ms);
+        }
+    }
+
+    /// Sends what is due.
+    fn ask(&mut self, now: Instant) {
+        if now >= self.ping_at {
+            self.ping_at = self.phase.next(now, self.watch.rules().period_ms());
+            for line in [self.main.line(), self.second.line()].into_iter().flatten() {
+                self.watch.asked(now);
+                line.ask_ping(now);
+            }
+        }
+        if now >= self.info_at
+            && let Some(line) = self.main.line()
+        {
+            if line.infos_pending() < INFOS_MAX {
+                line.ask_info();
+            }
+            self.info_asked_at = now;
+            self.info_at = now.plus(self.info_period_ms());
+        }
+    }
+
+    fn judge(&mut self, now: Instant) {
+        let before = self.watch.verdict();
+        if let Some(verdict) = self.watch.judge(now) {
+            let cause = self.watch.cause(now);
+            info!(
+                target: "cfgserver::probe", group = %self.group.name, address = %self.address, ?verdict, ?cause,
+                "verdict"
+            );
+            self.announce_verdict(before);
+        }
+        self.picture.judged(&self.watch);
+    }
+
+    fn announce_verdict(&self, before: Verdict) {
+        let event = verdict_event(&self.group, self.address, before, self.watch.verdict());
+        if let Some(event) = event {
+            self.shared.announce.announce(event);
+        }
+    }
+
+    /// Tells the other tasks of the group what to think of the primary, if it is this one.
+    fn suspect(&mut self, now: Instant) {
+        if self.watch.rules().recorded != Role::Primary {
+            return;
+        }
+        let is_down = self.watch.verdict().is_down();
+        let suspect = is_down || self.watch.wants_second_connection(now);
+        let newly_down = is_down && self.picture.has_new_verdict();
+        self.brief.send_if_modified(|brief| {
+            let changed = brief.suspect != suspect || newly_down;
+            brief.suspect = suspect;
+            brief.info_wishes += u64::from(newly_down);
+            changed
+        });
+    }
+
+    fn show(&mut self) {
+        let (link, pending, ping_sent_at) = match &self.main {
+            Slot::Open(line) if line.heard => (LinkState::Connected, line.pending(), line.ping_sent_at()),
+            Slot::Open(line) => (LinkState::Disconnected, line.pending(), line.ping_sent_at()),
+            _ => (LinkState::Disconnected, 0, None),
+        };
+        self.picture.linked(link, pending, ping_sent_at);
+        let new_verdict = self.picture.has_new_verdict();
+        if let Some((sighting, change)) = self.picture.unshown() {
+            let id = self.group.id;
+            self.shared.board.put_sighting(id, self.address, sighting, change);
+            if new_verdict {
+                self.shared.changes.mark(id);
+            }
+        }
+    }
+}
+
+/// When things are due.
+impl Instance {
+    fn wake_at(&self, now: Instant) -> Instant {
+        let main = match &self.main {
+            Slot::Empty => Some(self.connect_due()),
+            Slot::Connecting(_) => None,
+            Slot::Open(_) => Some(self.info_at),
+        };
+        let second = self.wants_second(now).then_some(self.second_at);
+        let moments = [Some(self.ping_at), main, second, self.watch.deadline(now)];
+        let wake = moments.into_iter().flatten().min().unwrap_or(self.ping_at);
+        // Whatever is due already has been done by now: never spin.
+        wake.max(now.plus(1))
+    }
+
+    fn connect_due(&self) -> Instant {
+        // An attempt at the moment when one more refusal means Down.
+        let due = self.watch.refused_due().filter(|due| *due > self.attempted_at);
+        due.map_or(self.connect_at, |due| due.min(self.connect_at))
+    }
+
+    fn wants_second(&self, now: Instant) -> bool {
+        self.main.is_open() && self.watch.wants_second_connection(now)
+    }
+
+    fn info_period_ms(&self) -> Age {
+        let unsettled = |facts: &Facts| facts.role == Role::Replica && !facts.primary_link_up;
+        let fast = self.watch.rules().pace == Pace::Alert
+            || self.watch.says_wrong_role()
+            || self.picture.facts().is_none_or(unsettled);
+        if fast {
+            INFO_FAST_MS.min(self.shared.settings.info_every_ms)
+        } else {
+            self.shared.settings.info_every_ms
+        }
+    }
+}
+
+fn rules(shared: &Shared, brief: &Brief, address: Address, now: Instant) -> WatchRules {
+    let config = &brief.group.config;
+    let is_primary = brief.group.primary == address;
+    WatchRules {
+        recorded: if is_primary { Role::Primary } else { Role::Replica },
+        down_after_ms: config.down_after_ms,
+        refused_after_ms: config.refused_after_ms,
+        reboot_down_after_ms: config.reboot_down_after_ms,
+        floor_ms: shared.settings.floor_ms,
+        pace: if brief.is_alert(now) { Pace::Alert } else { Pace::Calm },
+    }
+}
+
+/// What an answer to PING means, and what to show of it.
+fn ping_answer(answer: &Answer) -> (PingAnswer, &str) {
+    match answer {
+        Answer::Simple(text) if text == "PONG" => (PingAnswer::Pong, ""),
+        Answer::Error(text) if text.starts_with("LOADING") || text.starts_with("MASTERDOWN") => {
+            (PingAnswer::Busy, text)
+        }
+        Answer::Error(text) => (PingAnswer::Unacceptable, text),
+        _ => (PingAnswer::Unacceptable, "unexpected answer to ping"),
+    }
+}

@@ -1,0 +1,150 @@
+//! A connection of the probe, and what was asked on it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::model::{Age, Instant};
+use crate::redis::{Answer, Link, LinkError, Target, request};
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// PING, sent at this moment.
+    Ping(Instant),
+    /// INFO
+    Info,
+    /// CLIENT SETNAME: for people; the answer is of no interest.
+    Name,
+}
+
+/// An open connection.
+pub(super) struct Line {
+    link: Box<Link>,
+    asks: VecDeque<Ask>,
+    /// When it was opened.
+    pub(super) opened_at: Instant,
+    /// It has answered something.
+    pub(super) heard: bool,
+}
+
+/// A place for a connection.
+#[derive(Default)]
+pub(super) enum Slot {
+    /// None.
+    #[default]
+    Empty,
+    /// On its way.
+    Connecting(BoxFuture<'static, Result<Box<Link>, LinkError>>),
+    /// Usable, as far as one knows.
+    Open(Line),
+}
+
+/// What happened in a slot.
+pub(super) enum Happening {
+    /// An attempt to connect ended.
+    Connected(Result<Box<Link>, LinkError>),
+    /// An answer came.
+    Answered(Ask, Answer),
+    /// The connection ended.
+    Ended(LinkError),
+}
+
+impl Line {
+    /// A fresh connection: INFO first, so that nothing is thought of the wrong process.
+    pub(super) fn open(link: Box<Link>, name: &str, now: Instant) -> Self {
+        let mut line = Self {
+            link,
+            asks: VecDeque::new(),
+            opened_at: now,
+            heard: false,
+        };
+        line.ask_info();
+        line.ask_ping(now);
+        line.asks.push_back(Ask::Name);
+        line.link.queue(&request(["CLIENT", "SETNAME", name]));
+        line
+    }
+
+    pub(super) fn ask_info(&mut self) {
+        self.asks.push_back(Ask::Info);
+        self.link.queue(&request(["INFO"]));
+    }
+
+    /// PING, unless one is still unanswered: the bytes that wait in a hung instance stay bounded.
+    pub(super) fn ask_ping(&mut self, now: Instant) {
+        if self.ping_sent_at().is_none() {
+            self.asks.push_back(Ask::Ping(now));
+            self.link.queue(&request(["PING"]));
+        }
+    }
+
+    /// When the unanswered PING was sent.
+    pub(super) fn ping_sent_at(&self) -> Option<Instant> {
+        self.asks.iter().find_map(|ask| match ask {
+            Ask::Ping(at) => Some(*at),
+            _ => None,
+        })
+    }
+
+    /// INFOs that were not answered yet.
+    pub(super) fn infos_pending(&self) -> usize {
+        self.asks.iter().filter(|ask| **ask == Ask::Info).count()
+    }
+
+    /// Requests that were not answered yet.
+    pub(super) fn pending(&self) -> u32 {
+        u32::try_from(self.asks.len()).unwrap_or(u32::MAX)
+    }
+
+    async fn happening(&mut self) -> Happening {
+        let answer = match self.link.answer().await {
+            Ok(answer) => answer,
+            Err(error) => return Happening::Ended(error),
+        };
+        self.heard = true;
+        match self.asks.pop_front() {
+            Some(ask) => Happening::Answered(ask, answer),
+            None => Happening::Ended(LinkError::Protocol("an answer that nobody asked for".to_owned())),
+        }
+    }
+}
+
+impl Slot {
+    /// Begins to connect.
+    pub(super) fn connect(&mut self, target: Target, limit_ms: Age) {
+        let limit = Duration::from_millis(limit_ms);
+        *self = Self::Connecting(Box::pin(
+            async move { Link::connect(&target, limit).await.map(Box::new) },
+        ));
+    }
+
+    /// Waits for what happens next; for ever in an empty slot. Can be dropped while it waits.
+    pub(super) async fn happening(&mut self) -> Happening {
+        match self {
+            Self::Empty => std::future::pending().await,
+            Self::Connecting(attempt) => Happening::Connected(attempt.await),
+            Self::Open(line) => line.happening().await,
+        }
+    }
+
+    pub(super) fn line(&mut self) -> Option<&mut Line> {
+        match self {
+            Self::Open(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}

@@ -1,0 +1,133 @@
+//! Watches every instance of every group, and tells the leader what it thinks.
+//!
+//! ```text
+//! board.state -> Roster -> one task per instance -> links -> detect::Watch -> board.put_sighting, own events
+//!                                    \-> verdicts -> Voter -> VoteReport -> whoever leads
+//! ```
+//!
+//! What does not live here: what follows from a verdict, and the rules of a verdict (they are in `detect`).
+//! Bounds: one task, at most two connections and at most a handful of requests on their way per instance.
+
+mod instance;
+mod line;
+mod picture;
+mod roster;
+mod schedule;
+mod stalls;
+mod voter;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::detect::{VoteAck, VoteReport};
+use crate::model::{Age, Event, Instant, MyId, NodeId, Term};
+use crate::requests::WriteError;
+use crate::task::Tasks;
+
+use stalls::Stalls;
+use voter::Changes;
+
+/// The way to whoever leads.
+pub trait Votes: Send + Sync + 'static {
+    /// Sends a report to the leader, also when that is this node.
+    fn report(&self, report: VoteReport) -> BoxFuture<'_, Result<VoteAck, WriteError>>;
+    /// The leader and its term, as this node knows them.
+    fn leadership(&self) -> watch::Receiver<Option<(NodeId, Term)>>;
+}
+
+/// The way to this node's subscribers.
+pub trait Announce: Send + Sync + 'static {
+    /// Publishes an event of this node's own sighting.
+    fn announce(&self, event: Event);
+}
+
+/// How this node probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// Fastest period of PING.
+    pub floor_ms: Age,
+    /// Period of INFO while nothing is going on.
+    pub info_every_ms: Age,
+    /// A pause of this node longer than this is a stall.
+    pub stall_ms: Age,
+}
+
+/// What the probe is made of.
+pub struct ProbeParts {
+    /// Source of groups, destination of sightings.
+    pub board: Arc<Board>,
+    /// Time.
+    pub clock: Clock,
+    /// Where its tasks run.
+    pub tasks: Tasks,
+    /// Names its links.
+    pub my_id: MyId,
+    /// Destination of votes.
+    pub votes: Arc<dyn Votes>,
+    /// Destination of own events.
+    pub announce: Arc<dyn Announce>,
+    /// How to probe.
+    pub settings: ProbeSettings,
+}
+
+/// The running probe.
+#[derive(Clone)]
+pub struct Probe {
+    shared: Arc<Shared>,
+}
+
+/// What the tasks of the probe have in common.
+struct Shared {
+    board: Arc<Board>,
+    clock: Clock,
+    announce: Arc<dyn Announce>,
+    settings: ProbeSettings,
+    link_name: String,
+    stalls: Stalls,
+    changes: Changes,
+}
+
+impl Default for ProbeSettings {
+    fn default() -> Self {
+        Self {
+            floor_ms: 50,
+            info_every_ms: 10_000,
+            stall_ms: 500,
+        }
+    }
+}
+
+impl Probe {
+    /// Starts to watch what the board's state says, and to follow it. Ends with the tasks.
+    pub fn start(parts: ProbeParts) -> Self {
+        let my_id = parts.my_id.0.get(..8).unwrap_or(&parts.my_id.0);
+        let shared = Arc::new(Shared {
+            link_name: format!("cfgserver-{my_id}-probe"),
+            stalls: Stalls::new(parts.settings.stall_ms, parts.clock.now()),
+            changes: Changes::default(),
+            board: parts.board,
+            clock: parts.clock,
+            announce: parts.announce,
+            settings: parts.settings,
+        });
+        let tasks = &parts.tasks;
+        tasks.spawn("probe-stalls", stalls::run(shared.clone(), tasks.stopping()));
+        tasks.spawn("probe-roster", roster::run(shared.clone(), tasks.clone()));
+        tasks.spawn("probe-votes", voter::run(shared.clone(), parts.votes, tasks.stopping()));
+        Self { shared }
+    }
+
+    /// Since when this node is known to have stalled lately (`sentinel_tilt`).
+    pub fn stalled_since(&self) -> Option<Instant> {
+        self.shared.stalls.stalled_since(self.shared.clock.now())
+    }
+}
+
+/// No code panics while it holds one of these locks, so a poisoned one is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,85 @@
+//! When the next thing is due: phases and pauses.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::model::{Address, Age, GroupId, Instant};
+
+/// First pause between attempts to connect, after one that is made at once.
+const PAUSE_FIRST_MS: Age = 10;
+
+/// Where an instance stands in every period, so that thousands of them are spread evenly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Phase(u64);
+
+/// Growing pauses between attempts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pause(Age);
+
+impl Phase {
+    pub(super) fn of(group: GroupId, address: Address) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (group, address).hash(&mut hasher);
+        Self(hasher.finish() >> 1)
+    }
+
+    /// Its share of a span of time.
+    pub(super) fn within(self, span_ms: Age) -> Age {
+        self.0 % span_ms.max(1)
+    }
+
+    /// The first moment after `now` that is its turn in a period.
+    pub(super) fn next(self, now: Instant, period_ms: Age) -> Instant {
+        let period_ms = period_ms.max(1);
+        let since_turn = (now.0 + period_ms - self.within(period_ms)) % period_ms;
+        now.plus(period_ms - since_turn)
+    }
+}
+
+impl Pause {
+    /// The next pause: none the first time, then a short one that doubles up to `max_ms`.
+    pub(super) fn take(&mut self, max_ms: Age) -> Age {
+        let pause = self.0;
+        self.0 = (pause * 2).max(PAUSE_FIRST_MS).min(max_ms);
+        pause.min(max_ms)
+    }
+
+    /// The next attempt is made at once.
+    pub(super) fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn a_turn_comes_once_in_each_period_and_always_later() {
+        for phase in [0, 1, 37, 99, 100, 12_345] {
+            let first = Phase(phase).next(Instant(5_000), 100);
+            assert!(first > Instant(5_000) && first <= Instant(5_100), "{first:?}");
+            assert_eq!(Phase(phase).next(first, 100), first.plus(100));
+            assert_eq!(first.0 % 100, phase % 100);
+        }
+    }
+
+    #[test]
+    fn a_thousand_instances_are_spread_over_the_period() {
+        let mut tenths = [0; 10];
+        for port in 1..=1000 {
+            let address = format!("10.0.0.1:{port}").parse().unwrap();
+            tenths[Phase::of(GroupId(1), address).within(1000) as usize / 100] += 1;
+        }
+        assert!(tenths.iter().all(|count| (50..150).contains(count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn the_first_attempt_is_made_at_once_and_pauses_grow_up_to_the_limit() {
+        let mut pause = Pause::default();
+        let pauses: Vec<Age> = (0..6).map(|_| pause.take(50)).collect();
+        assert_eq!(pauses, [0, 10, 20, 40, 50, 50]);
+        pause.reset();
+        assert_eq!(pause.take(50), 0);
+    }
+}
