@@ -165,7 +165,7 @@ fn raft(text: &mut InfoText, view: &View<'_>) {
         let status = view.peer(*id);
         let contact_ms = age(status.and_then(|status| status.contact_ms));
         let matched = age(status.and_then(|status| status.matched));
-        let down = u8::from(status.is_some_and(|status| status.down));
+        let down = u8::from(view.peer_is_down(*id));
         let line = format!(
             "id={id},address={},contact_ms={contact_ms},matched={matched},down={down}",
             peer.address
