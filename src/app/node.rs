@@ -9,7 +9,7 @@ use tracing::info;
 use crate::board::Board;
 use crate::cli::{Founding, ServeConfig};
 use crate::clock::Clock;
-// use crate::control::{Control, ControlParts, RedisLinks};
+use crate::control::{Control, ControlParts, RedisLinks};
 use crate::net;
 use crate::peer::Secret;
 use crate::probe::{Probe, ProbeParts, ProbeSettings};
@@ -77,15 +77,15 @@ impl Node {
         };
         board.set_status(handle.status(&base));
 
-//TMP         let desk = Control::start(ControlParts {
-//TMP             board: board.clone(),
-//TMP             proposals: Arc::new(handle.clone()),
-//TMP             links: Arc::new(RedisLinks::new(my_id.clone())),
-//TMP             clock,
-//TMP             tasks: tasks.clone(),
-//TMP             node: config.node_id,
-//TMP         });
-//TMP         handle.set_desk(desk);
+        let desk = Control::start(ControlParts {
+            board: board.clone(),
+            proposals: Arc::new(handle.clone()),
+            links: Arc::new(RedisLinks::new(my_id.clone())),
+            clock,
+            tasks: tasks.clone(),
+            node: config.node_id,
+        });
+        handle.set_desk(desk);
         let probe = Probe::start(ProbeParts {
             board: board.clone(),
             clock,

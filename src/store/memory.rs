@@ -428,7 +428,7 @@ mod tests {
         assert!(store.append(vec![(1, Vec::new())], done).is_err());
         assert!(late.try_recv().unwrap().is_err());
         assert!(store.truncate(0).is_err());
-        assert_eq!(indexes(&store.crash()), [0_u64; 0]);
+        assert!(indexes(&store.crash()).is_empty());
     }
 
     #[test]

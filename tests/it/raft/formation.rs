@@ -26,14 +26,21 @@ async fn a_node_alone_waits_for_the_other_founders() {
     let formation = peers(&[(1, &a), (2, &b)]);
     let one = TestNode::start(Plan::new(1, formation.clone()), first).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    assert_eq!(one.handle.identity().await.cluster, None, "no cluster without the other");
+    assert_eq!(
+        one.handle.identity().await.cluster,
+        None,
+        "no cluster without the other"
+    );
     let two = TestNode::start(Plan::new(2, formation), second).await.unwrap();
     let nodes = [one, two];
     formed(&nodes).await;
     let cluster = nodes[0].handle.identity().await.cluster;
     assert!(cluster.is_some());
     assert_eq!(nodes[1].handle.identity().await.cluster, cluster);
-    until_true("the state machine knows it", || nodes[1].handle.state().header().cluster == cluster).await;
+    until_true("the state machine knows it", || {
+        nodes[1].handle.state().header().cluster == cluster
+    })
+    .await;
     for node in nodes {
         node.kill().await;
     }
@@ -82,10 +89,15 @@ async fn an_empty_node_that_meets_data_does_not_found() {
 async fn an_empty_founder_that_meets_data_later_ends() {
     let (second, b) = reserve();
     let (first, a) = reserve();
-    let two = TestNode::start(Plan::new(2, peers(&[(1, &a), (2, &b)])), second).await.unwrap();
+    let two = TestNode::start(Plan::new(2, peers(&[(1, &a), (2, &b)])), second)
+        .await
+        .unwrap();
     let one = TestNode::start(Plan::new(1, Formation::Alone), first).await.unwrap();
     let failure = two.failure().await;
-    assert!(matches!(&failure, Failure::Refused(text) if text.contains("already belongs to cluster")), "{failure}");
+    assert!(
+        matches!(&failure, Failure::Refused(text) if text.contains("already belongs to cluster")),
+        "{failure}"
+    );
     one.kill().await;
     two.kill().await;
 }
@@ -169,22 +181,36 @@ async fn only_a_node_that_waits_is_added() {
         address: address.to_owned(),
     };
     let refused = one.admin(request(2, &nowhere)).await;
-    assert!(matches!(&refused, Err(WriteError::Refused(text)) if text.contains("unreachable")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(WriteError::Refused(text)) if text.contains("unreachable")),
+        "{refused:?}"
+    );
 
     let (listener, b) = reserve();
     let other = TestNode::start(Plan::new(2, Formation::Alone), listener).await.unwrap();
     until_true("it leads its own", || other.leadership().me).await;
     let refused = one.admin(request(2, &b)).await;
-    assert!(matches!(&refused, Err(WriteError::Refused(text)) if text.contains("another cluster")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(WriteError::Refused(text)) if text.contains("another cluster")),
+        "{refused:?}"
+    );
 
     let refused = one.admin(request(1, &b)).await;
-    assert_eq!(refused, Err(WriteError::Refused("node id 1 is already a member".to_owned())));
+    assert_eq!(
+        refused,
+        Err(WriteError::Refused("node id 1 is already a member".to_owned()))
+    );
 
     let (listener, c) = reserve();
     let founders = BTreeMap::from([(3, c.clone()), (4, nowhere)]);
-    let founder = TestNode::start(Plan::new(3, Formation::Peers(founders)), listener).await.unwrap();
+    let founder = TestNode::start(Plan::new(3, Formation::Peers(founders)), listener)
+        .await
+        .unwrap();
     let refused = one.admin(request(3, &c)).await;
-    assert!(matches!(&refused, Err(WriteError::Refused(text)) if text.contains("--join")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(WriteError::Refused(text)) if text.contains("--join")),
+        "{refused:?}"
+    );
     for node in [one, other, founder] {
         node.kill().await;
     }
@@ -197,12 +223,18 @@ async fn a_client_that_says_a_peer_request_is_refused() {
     let one = TestNode::start(Plan::new(1, Formation::Alone), listener).await.unwrap();
     until_true("it leads", || one.leadership().me).await;
     let mut client = tokio::net::TcpStream::connect(&a).await.unwrap();
-    client.write_all(b"*3\r\n$11\r\nRAFT.APPEND\r\n$1\r\n1\r\n$1\r\nx\r\n").await.unwrap();
+    client
+        .write_all(b"*3\r\n$11\r\nRAFT.APPEND\r\n$1\r\n1\r\n$1\r\nx\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer, "-ERR RAFT requests need a RAFT.HELLO first\r\n");
     let mut client = tokio::net::TcpStream::connect(&a).await.unwrap();
-    client.write_all(b"*3\r\n$10\r\nRAFT.HELLO\r\n$2\r\n99\r\n$1\r\nx\r\n").await.unwrap();
+    client
+        .write_all(b"*3\r\n$10\r\nRAFT.HELLO\r\n$2\r\n99\r\n$1\r\nx\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer, "-REFUSED protocol: node 1 speaks version 1, not 99\r\n");

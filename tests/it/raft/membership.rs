@@ -58,17 +58,28 @@ async fn a_dead_node_is_replaced_under_a_new_id() {
 
     let (_listener, address) = reserve();
     let refused = nodes[lead].admin(AdminRequest::AddNode { id: dead_id, address }).await;
-    assert!(matches!(&refused, Err(WriteError::Refused(text)) if text.contains("was removed")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(WriteError::Refused(text)) if text.contains("was removed")),
+        "{refused:?}"
+    );
 
     // The old node learns from its peers that it is out, with its data and without.
     let (listener, _) = reserve();
-    let refused = TestNode::start(dead_plan.clone(), listener).await.err().expect("it is out").to_string();
+    let refused = TestNode::start(dead_plan.clone(), listener)
+        .await
+        .err()
+        .expect("it is out")
+        .to_string();
     assert!(refused.contains("was removed"), "{refused}");
     let (listener, _) = reserve();
     let mut empty = dead_plan;
     empty.store = Arc::new(MemoryStore::new());
     empty.formation = Formation::Join(nodes[0].address.clone());
-    let refused = TestNode::start(empty, listener).await.err().expect("its id is used up").to_string();
+    let refused = TestNode::start(empty, listener)
+        .await
+        .err()
+        .expect("its id is used up")
+        .to_string();
     assert!(refused.contains("was removed"), "{refused}");
     for node in nodes {
         node.kill().await;
@@ -88,7 +99,10 @@ async fn a_removed_leader_hands_over_and_is_told() {
     nodes.remove(lead).kill().await;
     nodes[0].monitor("orders", 6379).await;
     for node in nodes {
-        until_true("two are left", || node.voters().len() == 2 && !node.voters().contains(&id)).await;
+        until_true("two are left", || {
+            node.voters().len() == 2 && !node.voters().contains(&id)
+        })
+        .await;
         node.kill().await;
     }
 }
@@ -102,7 +116,10 @@ async fn leadership_is_handed_to_the_node_that_was_named() {
     // Asked for on the third node: forwarded.
     let moved = nodes[(lead + 2) % 3].admin(AdminRequest::TransferLeader { to }).await;
     assert_eq!(moved, Ok(WriteReply::Accepted));
-    until_true("the heir leads", || nodes[heir].leadership().me && nodes[heir].handle.holds_lease()).await;
+    until_true("the heir leads", || {
+        nodes[heir].leadership().me && nodes[heir].handle.holds_lease()
+    })
+    .await;
     assert!(!nodes[lead].handle.holds_lease());
     nodes[lead].monitor("orders", 6379).await;
     let refused = nodes[heir].admin(AdminRequest::TransferLeader { to: Some(9) }).await;

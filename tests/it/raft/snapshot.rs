@@ -1,6 +1,6 @@
 //! Catching up.
 
-use super::cluster::{Told, TestNode, leader, listen_again, three, until_true};
+use super::cluster::{TestNode, Told, leader, listen_again, three, until_true};
 
 #[tokio::test]
 async fn a_node_that_was_down_catches_up_by_snapshot_and_tells_one_difference() {
@@ -25,13 +25,22 @@ async fn a_node_that_was_down_catches_up_by_snapshot_and_tells_one_difference() 
     let [on_disk, Told::Replaced { before: from, after }, rest @ ..] = told.as_slice() else {
         panic!("first what was on disk, then one difference: {told:?}");
     };
-    assert_eq!(on_disk, &Told::Replaced { before: 0, after: before });
+    assert_eq!(
+        on_disk,
+        &Told::Replaced {
+            before: 0,
+            after: before
+        }
+    );
     assert_eq!(*from, before);
     // What was committed in the moment of the leader's first word may follow as events; nothing twice, nothing lost.
     let mut revision = *after;
     assert!(revision > before + 50, "caught up by one difference: {told:?}");
     for told in rest {
-        assert!(matches!(told, Told::Applied { revision: next, .. } if *next >= revision), "{told:?}");
+        assert!(
+            matches!(told, Told::Applied { revision: next, .. } if *next >= revision),
+            "{told:?}"
+        );
         if let Told::Applied { revision: next, .. } = told {
             revision = *next;
         }
