@@ -16,6 +16,7 @@
 pub mod board;
 pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod detect;
 pub mod failover;
 pub mod machine;
