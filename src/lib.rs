@@ -18,6 +18,7 @@ pub mod app;
 pub mod board;
 pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod detect;
 pub mod failover;
 pub mod machine;

@@ -7,6 +7,7 @@ mod clients;
 mod failover_real;
 mod fake_redis;
 mod fixtures;
+mod control;
 mod floors;
 mod formation;
 mod machine;
