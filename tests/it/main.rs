@@ -4,10 +4,10 @@
 mod badinput;
 mod chain;
 mod clients;
+mod control;
 mod failover_real;
 mod fake_redis;
 mod fixtures;
-mod control;
 mod floors;
 mod formation;
 mod machine;
