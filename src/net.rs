@@ -44,3 +44,8 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_retries(4);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
+
+/// Says that nothing more will be sent; reading goes on.
+pub fn finish(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).shutdown(std::net::Shutdown::Write)
+}

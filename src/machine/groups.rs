@@ -205,6 +205,8 @@ pub(super) fn nodes(change: &mut Change<'_>, nodes: &BTreeMap<NodeId, Node>) {
         return;
     }
     let before = std::mem::replace(&mut change.state.header_mut().nodes, nodes.clone());
+    let gone = before.keys().filter(|id| !nodes.contains_key(id));
+    change.state.header_mut().removed.extend(gone);
     change.mark();
     let new = nodes
         .iter()

@@ -1,6 +1,6 @@
 //! The replicated state, its records on disk, and its indexes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -36,6 +36,9 @@ pub struct Header {
     pub next_group: u64,
     /// The nodes; those with role voter are the electorate.
     pub nodes: BTreeMap<NodeId, Node>,
+    /// Node ids that are used up.
+    #[serde(default)]
+    pub removed: BTreeSet<NodeId>,
 }
 
 /// One record of the state as it is stored: a key and its value; `None` deletes.

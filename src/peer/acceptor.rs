@@ -18,11 +18,12 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 use tracing::{debug, info};
 
-use super::codec::{decode_request, encode_answer};
+use super::codec::{Requests, put_answer};
 use super::handshake::{self, HELLO, HandshakeError};
 use super::{Call, Local};
 use crate::model::NodeId;
 use crate::net::{DetachedStream, TcpStream};
+use crate::resp::Request;
 use crate::task::Tasks;
 
 /// A greeting that takes longer is given up.
@@ -79,7 +80,7 @@ impl Acceptor {
 
     /// Serves a connection whose first request, `first`, is a peer's; `buffered` is what was read beyond it.
     /// Resolves when the connection has ended.
-    pub async fn serve(&self, stream: TcpStream, buffered: BytesMut, first: Vec<Bytes>) {
+    pub async fn serve(&self, stream: TcpStream, buffered: BytesMut, first: Request) {
         let (ended, end) = oneshot::channel::<()>();
         let peer = match stream.into_std() {
             Ok(stream) => Peer {
@@ -94,7 +95,7 @@ impl Acceptor {
         self.tasks.spawn_on("peer-connection", &self.runtime, async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
-                () = peer.run(first) => {}
+                () = peer.run(first.0) => {}
             }
             drop(ended);
         });
@@ -149,15 +150,15 @@ type Working = FuturesUnordered<Pin<Box<dyn Future<Output = (u64, Result<Vec<u8>
 async fn pump(stream: &mut TcpStream, mut input: BytesMut, service: &dyn Service, caller: Caller) -> io::Result<()> {
     let (mut reader, mut writer) = stream.split();
     let mut working = Working::new();
-    let mut out = BytesMut::new();
+    let (mut requests, mut out) = (Requests::proved(), BytesMut::new());
     loop {
         let room = working.len() < WINDOW && out.len() < OUT_BYTES_MAX;
-        if room && let Some(request) = decode_request(&mut input)? {
+        if room && let Some(request) = requests.decode(&mut input)? {
             begin(service, caller, request, &mut working, &mut out).await?;
             continue;
         }
         tokio::select! {
-            Some((number, answer)) = working.next() => encode_answer(&mut out, number, &answer),
+            Some((number, answer)) = working.next() => put_answer(number, answer, &mut out),
             written = writer.write_buf(&mut out), if !out.is_empty() => { written?; }
             read = reader.read_buf(&mut input), if room => {
                 if read? == 0 {
@@ -185,14 +186,14 @@ async fn begin(
         .and_then(|digits| digits.parse::<u64>().ok());
     let number = number.ok_or_else(|| invalid("a peer request has a number"))?;
     let Some(call) = Call::parse(&name) else {
-        encode_answer(out, number, &Err("ERR unknown peer request".to_owned()));
+        put_answer(number, Err("ERR unknown peer request".to_owned()), out);
         return Ok(());
     };
     let mut answer = service.call(caller, call, body);
     // Without tokio's budget: a request that is put off here would be overtaken by the next.
     let first = std::future::poll_fn(|context| Poll::Ready(answer.as_mut().poll(context)));
     match tokio::task::unconstrained(first).await {
-        Poll::Ready(answer) => encode_answer(out, number, &answer),
+        Poll::Ready(answer) => put_answer(number, answer, out),
         Poll::Pending => working.push(Box::pin(async move { (number, answer.await) })),
     }
     Ok(())

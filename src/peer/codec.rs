@@ -1,88 +1,84 @@
-//! Frames between nodes: requests are arrays of bulk strings, answers are replies.
+//! Frames between nodes: requests are arrays of bulk strings, an answer is `[number, body]` or `[number, error]`.
 //!
-//! What does not live here: what the frames mean.
+//! What does not live here: RESP itself (`resp`), and what the frames mean.
 
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use redis_protocol::resp2::decode::decode_bytes_mut;
-use redis_protocol::resp2::types::BytesFrame;
+use bytes::{Bytes, BytesMut};
 
-use crate::resp::Reply;
+use crate::resp::{AnswerDecoder, AnswerLimits, Decoder, Limits, Protocol, Reply, Request, encode};
 
-/// A frame of a peer that has proved who it is may be this large: a piece of a snapshot is far smaller.
-pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
+/// Limits of what is read before the other side has proved itself.
+const GREETING: Limits = Limits {
+    bulk_bytes_max: 8 << 10,
+    elements_max: 4,
+    line_bytes_max: 1 << 10,
+    request_bytes_max: 16 << 10,
+};
+const GREETING_ANSWER: AnswerLimits = AnswerLimits {
+    depth_max: 1,
+    elements_max: 1,
+    line_bytes_max: 8 << 10,
+    bulk_bytes_max: 8 << 10,
+    answer_bytes_max: 16 << 10,
+};
 
-/// Appends a request.
-pub(super) fn encode_request(out: &mut BytesMut, parts: &[&[u8]]) {
-    out.put_slice(format!("*{}\r\n", parts.len()).as_bytes());
-    for part in parts {
-        put_bulk(out, part);
+/// Requests of a peer.
+pub(super) struct Requests(Decoder);
+
+impl Requests {
+    /// Of a peer that has yet to prove itself.
+    pub(super) fn unproved() -> Self {
+        Self(Decoder::new(GREETING))
+    }
+
+    /// Of a peer that has proved itself.
+    pub(super) fn proved() -> Self {
+        Self(Decoder::new(Limits::PEER))
+    }
+
+    /// Takes the next request out of `buffer`; `None` when more bytes are needed.
+    pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Vec<Bytes>>> {
+        let request = self.0.decode(buffer).map_err(invalid)?;
+        Ok(request.map(|Request(parts)| parts))
+    }
+}
+
+/// Answers of a peer.
+pub(super) struct Answers(AnswerDecoder);
+
+impl Answers {
+    /// Of a peer that has yet to prove itself.
+    pub(super) fn unproved() -> Self {
+        Self(AnswerDecoder::new(GREETING_ANSWER))
+    }
+
+    /// Of a peer that has proved itself.
+    pub(super) fn proved() -> Self {
+        Self(AnswerDecoder::new(AnswerLimits::PEER))
+    }
+
+    /// Takes the next answer out of `buffer`; `None` when more bytes are needed.
+    pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> io::Result<Option<Reply>> {
+        self.0.decode(buffer).map_err(invalid)
     }
 }
 
 /// Appends the answer to the request of that number.
-pub(super) fn encode_answer(out: &mut BytesMut, number: u64, answer: &Result<Vec<u8>, String>) {
-    out.put_slice(format!("*2\r\n:{number}\r\n").as_bytes());
-    match answer {
-        Ok(body) => put_bulk(out, body),
-        Err(text) => put_error(out, text),
-    }
-}
-
-/// Appends a bulk string.
-pub(super) fn put_bulk(out: &mut BytesMut, bytes: &[u8]) {
-    out.put_slice(format!("${}\r\n", bytes.len()).as_bytes());
-    out.put_slice(bytes);
-    out.put_slice(b"\r\n");
-}
-
-/// Appends an error.
-pub(super) fn put_error(out: &mut BytesMut, text: &str) {
-    let clean = text.replace(['\r', '\n'], " ");
-    out.put_slice(format!("-{clean}\r\n").as_bytes());
-}
-
-/// Takes the next request out of `buffer`; `None` when more bytes are needed.
-pub(super) fn decode_request(buffer: &mut BytesMut) -> io::Result<Option<Vec<Bytes>>> {
-    let Some(BytesFrame::Array(frames)) = decode_frame(buffer)? else {
-        return Ok(None);
+pub(super) fn put_answer(number: u64, answer: Result<Vec<u8>, String>, out: &mut BytesMut) {
+    let answer = match answer {
+        Ok(body) => Reply::Bulk(body.into()),
+        Err(text) => Reply::error(text),
     };
-    let bulk = |frame| match frame {
-        BytesFrame::BulkString(bytes) => Ok(bytes),
-        _ => Err(invalid("a request is an array of bulk strings")),
-    };
-    frames.into_iter().map(bulk).collect::<io::Result<_>>().map(Some)
+    // Numbers count requests of one connection: they stay far below the sign bit.
+    put(&Reply::Array(vec![Reply::Integer(number as i64), answer]), out);
 }
 
-/// Takes the next answer out of `buffer`; `None` when more bytes are needed.
-pub(super) fn decode_answer(buffer: &mut BytesMut) -> io::Result<Option<Reply>> {
-    Ok(decode_frame(buffer)?.map(reply))
+/// Appends a reply.
+pub(super) fn put(reply: &Reply, out: &mut BytesMut) {
+    encode(reply, Protocol::Resp2, out);
 }
 
-fn reply(frame: BytesFrame) -> Reply {
-    match frame {
-        BytesFrame::SimpleString(bytes) => Reply::Simple(String::from_utf8_lossy(&bytes).into_owned().into()),
-        BytesFrame::Error(text) => Reply::Error(text.to_string().into()),
-        BytesFrame::Integer(number) => Reply::Integer(number),
-        BytesFrame::BulkString(bytes) => Reply::Bulk(bytes),
-        BytesFrame::Array(frames) => Reply::Array(frames.into_iter().map(reply).collect()),
-        BytesFrame::Null => Reply::Null,
-    }
-}
-
-fn decode_frame(buffer: &mut BytesMut) -> io::Result<Option<BytesFrame>> {
-    if buffer.is_empty() {
-        return Ok(None);
-    }
-    match decode_bytes_mut(buffer) {
-        Ok(Some((frame, _, _))) => Ok(Some(frame)),
-        Ok(None) if buffer.len() > FRAME_BYTES_MAX => Err(invalid("frame too large")),
-        Ok(None) => Ok(None),
-        Err(error) => Err(invalid(&error.to_string())),
-    }
-}
-
-fn invalid(text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
+fn invalid(error: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }

@@ -19,16 +19,14 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::codec::{decode_answer, decode_request, encode_request, put_bulk, put_error};
+use super::codec::{Answers, Requests, put};
 use super::{Local, PROTOCOL};
 use crate::model::{ClusterId, NodeId};
 use crate::net::TcpStream;
-use crate::resp::Reply;
+use crate::resp::{Reply, encode_request};
 
 pub(super) const HELLO: &[u8] = b"RAFT.HELLO";
 const PROOF: &[u8] = b"RAFT.PROOF";
-/// Bytes that a side may say before it has proved itself.
-const UNPROVED_BYTES_MAX: usize = 16 << 10;
 const REFUSED: &str = "REFUSED ";
 
 /// Why a peer connection was refused: one line for people.
@@ -139,10 +137,11 @@ pub(super) async fn call(stream: &mut TcpStream, local: &Local, to: Option<NodeI
         nonce: nonce()?,
     };
     let mut out = BytesMut::new();
-    encode_request(&mut out, &[HELLO, PROTOCOL.to_string().as_bytes(), &pack(&hello)]);
+    let protocol = PROTOCOL.to_string();
+    encode_request(&[HELLO, protocol.as_bytes(), &pack(&hello)], &mut out);
     stream.write_all(&out).await?;
-    let mut buffer = BytesMut::new();
-    let welcome: Welcome = match read_answer(stream, &mut buffer).await? {
+    let (mut buffer, mut answers) = (BytesMut::new(), Answers::unproved());
+    let welcome: Welcome = match read_answer(stream, &mut buffer, &mut answers).await? {
         Reply::Bulk(body) => unpack(&body)?,
         other => return Err(refused(other)),
     };
@@ -151,9 +150,9 @@ pub(super) async fn call(stream: &mut TcpStream, local: &Local, to: Option<NodeI
     }
     check_welcome(local, &hello, &welcome)?;
     let mut out = BytesMut::new();
-    encode_request(&mut out, &[PROOF, &prove(local, "caller", &hello, &welcome)]);
+    encode_request(&[PROOF, &prove(local, "caller", &hello, &welcome)], &mut out);
     stream.write_all(&out).await?;
-    match read_answer(stream, &mut buffer).await? {
+    match read_answer(stream, &mut buffer, &mut answers).await? {
         Reply::Simple(_) => Ok(()),
         other => Err(refused(other)),
     }
@@ -181,7 +180,7 @@ pub(super) async fn answer(
     let result = greet(stream, buffer, local, first).await;
     if let Err(HandshakeError::Refused(refusal)) = &result {
         let mut out = BytesMut::new();
-        put_error(&mut out, &format!("{REFUSED}{refusal}"));
+        put(&Reply::error(format!("{REFUSED}{refusal}")), &mut out);
         stream.write_all(&out).await?;
     }
     result
@@ -204,7 +203,7 @@ async fn greet(
     };
     welcome.proof = prove(local, "callee", &hello, &welcome).into();
     let mut out = BytesMut::new();
-    put_bulk(&mut out, &pack(&welcome));
+    put(&Reply::Bulk(pack(&welcome).into()), &mut out);
     stream.write_all(&out).await?;
     let request = read_request(stream, buffer).await?;
     let proof = match request.as_slice() {
@@ -335,9 +334,9 @@ fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> io::Result<T> {
     rmp_serde::from_slice(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
 
-async fn read_answer(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<Reply> {
+async fn read_answer(stream: &mut TcpStream, buffer: &mut BytesMut, answers: &mut Answers) -> io::Result<Reply> {
     loop {
-        if let Some(reply) = decode_answer(buffer)? {
+        if let Some(reply) = answers.decode(buffer)? {
             return Ok(reply);
         }
         read_more(stream, buffer).await?;
@@ -345,8 +344,9 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Resul
 }
 
 async fn read_request(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<Vec<Bytes>> {
+    let mut requests = Requests::unproved();
     loop {
-        if let Some(request) = decode_request(buffer)? {
+        if let Some(request) = requests.decode(buffer)? {
             return Ok(request);
         }
         read_more(stream, buffer).await?;
@@ -354,11 +354,8 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Resu
 }
 
 async fn read_more(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<()> {
-    if buffer.len() > UNPROVED_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "too much before a proof"));
+    match stream.read_buf(buffer).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
     }
-    if stream.read_buf(buffer).await? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(())
 }

@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info};
 
-use super::codec::{FRAME_BYTES_MAX, decode_answer, encode_request};
+use super::codec::Answers;
 use super::handshake::{self, HandshakeError, Refusal};
 use super::{Call, Local};
 use crate::clock::Clock;
-use crate::model::{Instant, NodeId};
+use crate::model::{ClusterId, Instant, NodeId};
 use crate::net::{self, TcpStream};
-use crate::resp::Reply;
+use crate::resp::{Reply, encode_request};
 use crate::task::Tasks;
 
 /// Connecting and greeting: a machine that does not answer costs this long, once per [`PAUSE_MS`].
@@ -31,6 +32,8 @@ const PAUSE_MS: u64 = 50;
 const WINDOW: usize = 64;
 /// Requests that wait for a place or for the connection. Full: the caller waits.
 const QUEUE: usize = 64;
+/// Requests that wait to be written, in bytes. Beyond that, further ones wait.
+const OUT_BYTES_MAX: usize = 8 << 20;
 /// How often a connection is looked at for answers that are overdue.
 const STALL_TICK: Duration = Duration::from_millis(100);
 
@@ -120,7 +123,7 @@ impl Link {
             told: None,
         };
         let stopping = parts.tasks.stopping();
-        parts.tasks.spawn("peer-link", async move {
+        parts.tasks.spawn_on("peer-link", &parts.runtime, async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 () = wire.run(inbox) => {}
@@ -157,6 +160,8 @@ pub struct LinkParts {
     pub clock: Clock,
     /// Its tasks.
     pub tasks: Tasks,
+    /// The runtime on which connections live.
+    pub runtime: runtime::Handle,
 }
 
 /// The links of a node, one per peer and purpose.
@@ -191,6 +196,11 @@ impl Links {
     /// A link to whoever listens at `address`.
     pub fn contact(&self, to: Option<NodeId>, address: &str) -> Link {
         Link::open(&self.parts, to, address, Purpose::Contact)
+    }
+
+    /// The cluster of this node.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.parts.local.cluster()
     }
 
     /// Forgets the links to nodes that are not in the cluster.
@@ -280,7 +290,7 @@ impl Wire {
         let number = self.next_number;
         self.next_number += 1;
         let (name, digits) = (job.call.name().as_bytes(), number.to_string());
-        encode_request(&mut flight.out, &[name, digits.as_bytes(), &job.body]);
+        encode_request(&[name, digits.as_bytes(), &job.body], &mut flight.out);
         flight.waiting.insert(number, (self.clock.now(), job.answer));
     }
 
@@ -291,9 +301,9 @@ impl Wire {
         jobs: &mut mpsc::Receiver<Job>,
     ) -> io::Result<()> {
         let (mut reader, mut writer) = stream.split();
-        let mut input = BytesMut::new();
+        let (mut input, mut answers) = (BytesMut::new(), Answers::proved());
         loop {
-            let room = flight.waiting.len() < WINDOW && flight.out.len() < FRAME_BYTES_MAX;
+            let room = flight.waiting.len() < WINDOW && flight.out.len() < OUT_BYTES_MAX;
             tokio::select! {
                 job = jobs.recv(), if room => match job {
                     Some(job) => self.launch(job, flight),
@@ -303,7 +313,7 @@ impl Wire {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    while let Some(reply) = decode_answer(&mut input)? {
+                    while let Some(reply) = answers.decode(&mut input)? {
                         flight.land(reply)?;
                     }
                 }

@@ -29,11 +29,12 @@ impl Identity {
     }
 
     /// A new one.
-    pub(crate) fn draw(node_id: NodeId) -> io::Result<Self> {
+    pub(crate) fn draw(node_id: NodeId, incarnation: Option<String>) -> io::Result<Self> {
+        let incarnation = incarnation.map_or_else(random_hex::<16>, Ok)?;
         Ok(Self {
             node_id,
             cluster: None,
-            incarnation: random_hex::<16>()?,
+            incarnation,
             my_id: MyId(random_hex::<20>()?.into()),
         })
     }

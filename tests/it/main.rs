@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod badinput;
+mod chain;
 mod clients;
 mod failover_real;
 mod fake_redis;
@@ -13,10 +14,16 @@ mod machine_random;
 mod operations;
 mod probe;
 mod redis_link;
+mod raft;
+mod real_sentinel;
+mod redis_link;
+mod scenarios;
+mod server;
 mod servers;
 mod store;
 #[cfg(feature = "rocksdb")]
 mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
+mod transcripts;
 mod world;

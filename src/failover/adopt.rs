@@ -1,0 +1,94 @@
+//! Rule 12: a switch that others made is adopted by a committed entry, once enough nodes see it.
+
+use crate::failover::draft::Draft;
+use crate::failover::selection::Unfit;
+use crate::machine::{Command, SwitchProof};
+use crate::model::{Address, Role};
+
+/// Whether somebody else made a switch.
+pub(super) enum Adoption {
+    /// No.
+    None,
+    /// This is how to adopt it.
+    Adopt(Command),
+}
+
+/// Mode `observe`: one member became master, and the recorded primary is down or follows somebody.
+pub(super) fn made_by_others(draft: &Draft<'_>) -> Adoption {
+    let primary = draft.group.primary;
+    let follows = draft.sees_up(primary) && draft.facts(primary).is_some_and(|(facts, _)| facts.role == Role::Replica);
+    if !follows && !draft.scene.outage_agreed() {
+        return Adoption::None;
+    }
+    let masters: Vec<Address> = draft
+        .group
+        .replicas()
+        .map(|(address, _)| *address)
+        .filter(|address| is_master(draft, *address).is_ok())
+        .collect();
+    match masters.as_slice() {
+        [only] => adopt(draft, *only),
+        _ => Adoption::None,
+    }
+}
+
+/// The recorded primary itself follows a member that is master: an operator moved the group by hand.
+pub(super) fn followed_by_primary(draft: &Draft<'_>) -> Adoption {
+    let followed = draft.facts(draft.group.primary).and_then(|(facts, _)| facts.primary);
+    match followed {
+        Some(address) if is_master(draft, address).is_ok() => adopt(draft, address),
+        _ => Adoption::None,
+    }
+}
+
+fn adopt(draft: &Draft<'_>, address: Address) -> Adoption {
+    if !enough_reach(draft, address) {
+        return Adoption::None;
+    }
+    let Some((facts, _)) = draft.facts(address) else {
+        return Adoption::None;
+    };
+    let (group, on) = draft.target();
+    Adoption::Adopt(Command::Adopt {
+        group,
+        on,
+        primary: address,
+        proof: SwitchProof {
+            run_id: facts.run_id.clone(),
+            lineage: facts.lineage.clone(),
+        },
+    })
+}
+
+/// A member in good standing that answers as master.
+fn is_master(draft: &Draft<'_>, address: Address) -> Result<(), Unfit> {
+    let member = draft.group.members.get(&address).ok_or(Unfit::Unseen)?;
+    if let Some(why) = &member.quarantine {
+        return Err(Unfit::Quarantined(why.clone()));
+    }
+    if !member.synced {
+        return Err(Unfit::NeverInSync);
+    }
+    let (facts, _) = draft.facts(address).ok_or(Unfit::NoInfo)?;
+    let good = draft.sees_up(address) && facts.role == Role::Primary && !facts.loading;
+    let known = member.run_id.as_ref() == Some(&facts.run_id);
+    match (good, known) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Unfit::Restarted),
+        (false, _) => Err(Unfit::Down),
+    }
+}
+
+/// A quorum of nodes, this one included, reaches the new master.
+fn enough_reach(draft: &Draft<'_>, address: Address) -> bool {
+    let own = draft.scene.node;
+    let others = draft
+        .scene
+        .tally
+        .reach
+        .iter()
+        .filter(|(node, reach)| **node != own && reach.contains(&address));
+    let count = u32::try_from(others.count()).unwrap_or(u32::MAX).saturating_add(1);
+    let quorum = draft.group.config.quorum.min(draft.scene.tally.electorate.max(1));
+    count >= quorum
+}

@@ -1,0 +1,113 @@
+//! Rule 9: evidence that an instance belongs elsewhere, and the replicated facts of one that does not.
+//!
+//! A restarted process stays a member. Reused addresses are what this guards against: an instance of another group,
+//! or a foreign one, that turns up at a member's address must be reported and never ordered.
+
+use std::sync::Arc;
+
+use crate::machine::State;
+use crate::model::{Address, Facts, Group, GroupId, GroupName, Identity, Lineage, Member, Role, RunId};
+
+/// What groups other than the planned one know.
+pub trait Elsewhere {
+    /// The other group that has an instance at this address.
+    fn address(&self, group: GroupId, address: Address) -> Option<GroupName>;
+    /// The other group in which this process was seen last.
+    fn run_id(&self, group: GroupId, run_id: &RunId) -> Option<GroupName>;
+    /// The other group whose primary has, or had, this replication id.
+    fn replid(&self, group: GroupId, replid: &str) -> Option<GroupName>;
+}
+
+impl Elsewhere for State {
+    fn address(&self, group: GroupId, address: Address) -> Option<GroupName> {
+        let other = self.group_at(address)?;
+        (other.id != group).then(|| other.name.clone())
+    }
+
+    fn run_id(&self, group: GroupId, run_id: &RunId) -> Option<GroupName> {
+        let other = self.group_of_run_id(run_id).filter(|id| *id != group)?;
+        self.group(other).map(|other| other.name.clone())
+    }
+
+    fn replid(&self, group: GroupId, replid: &str) -> Option<GroupName> {
+        let other = self.group_of_replid(replid).filter(|id| *id != group)?;
+        self.group(other).map(|other| other.name.clone())
+    }
+}
+
+/// Why the instance at `address` does not belong to `group`; `None` while nothing says so.
+pub(super) fn evidence(
+    group: &Group,
+    elsewhere: &dyn Elsewhere,
+    address: Address,
+    member: &Member,
+    facts: &Facts,
+) -> Option<Arc<str>> {
+    if let Some(other) = elsewhere.address(group.id, address) {
+        return Some(format!("address belongs to group '{other}'").into());
+    }
+    if let Some(other) = elsewhere.run_id(group.id, &facts.run_id) {
+        return Some(format!("run id is known in group '{other}'").into());
+    }
+    if strictly_unknown(group, address, member, &facts.run_id) {
+        return Some("unknown run id, identity is strict".into());
+    }
+    if of_group_lineage(group, member, facts) {
+        return None;
+    }
+    let replid = facts.lineage.as_ref().map(|lineage| &lineage.replid);
+    if let Some(other) = replid.and_then(|replid| elsewhere.replid(group.id, replid)) {
+        return Some(format!("replication id is known in group '{other}'").into());
+    }
+    if address == group.primary {
+        // Its role, its replicas and its data are judged by other rules: it is what MONITOR named.
+        return None;
+    }
+    foreign_company(group, facts)
+}
+
+/// With `identity strict`, only the processes that are already on record are trusted. The first sighting of the
+/// primary is what MONITOR vouched for.
+fn strictly_unknown(group: &Group, address: Address, member: &Member, run_id: &RunId) -> bool {
+    let vouched = address == group.primary && member.run_id.is_none();
+    group.config.identity == Identity::Strict && !vouched && member.run_id.as_ref() != Some(run_id)
+}
+
+/// Its data descends from what this group, or this very member of it, had.
+fn of_group_lineage(group: &Group, member: &Member, facts: &Facts) -> bool {
+    let own = member.lineage.as_ref().filter(|_| member.synced);
+    related(facts.lineage.as_ref(), group_lineage(group)) || related(facts.lineage.as_ref(), own)
+}
+
+fn foreign_company(group: &Group, facts: &Facts) -> Option<Arc<str>> {
+    match facts.role {
+        Role::Replica => {
+            let primary = facts.primary?;
+            // A server too old for replication ids says nothing more; one of ours lists it then, or it is repaired.
+            let ours = group.members.contains_key(&primary) || was_primary(group, primary);
+            (!ours).then(|| format!("follows {primary}, which is not of this group").into())
+        }
+        Role::Primary => {
+            let stranger = facts
+                .replicas
+                .iter()
+                .find(|line| !group.members.contains_key(&line.address))?;
+            Some(format!("has replica {}, which is not of this group", stranger.address).into())
+        }
+    }
+}
+
+/// The address was a primary of this group, as far back as its switches go.
+pub(super) fn was_primary(group: &Group, address: Address) -> bool {
+    address == group.primary || group.switches.iter().any(|switch| switch.from == address)
+}
+
+/// The replication ids by which the group's data is recognised.
+pub(super) fn group_lineage(group: &Group) -> Option<&Lineage> {
+    group.primary_member().and_then(|member| member.lineage.as_ref())
+}
+
+/// Both are known and share an id.
+pub(super) fn related(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.related(other))
+}

@@ -1,0 +1,227 @@
+//! No failover is open: is one needed? If not, learn and repair.
+
+use crate::failover::adopt::{self, Adoption};
+use crate::failover::draft::Draft;
+use crate::failover::emptied::{self, Emptied};
+use crate::failover::selection::{Purpose, Selection, select};
+use crate::failover::{Action, Order, held_until, learn, reach, repair};
+use crate::machine::Command;
+use crate::model::{Address, Age, FailoverKind, Fault, Mode};
+
+/// How long the choice waits for INFO of replicas that is as fresh as the alarm.
+const FRESH_INFO_MS: Age = 200;
+/// INFO that arrived this long before the alarm is as good as fresh.
+const FRESH_ENOUGH_MS: Age = 100;
+/// How long a primary must have said that it is a replica before that is an outage.
+const DEMOTED_MS: Age = 1_000;
+/// How long a new leader waits for the votes of all nodes before it says that an outage is over.
+const VOTES_SETTLE_MS: Age = 1_000;
+
+pub(super) fn plan(draft: &mut Draft<'_>) {
+    release_writes(draft);
+    if draft.group.config.mode == Mode::Observe {
+        observe(draft);
+        return;
+    }
+    match emptied::plan(draft) {
+        Emptied::Handled => return,
+        Emptied::No => {}
+        Emptied::Accepted => {
+            learn::plan(draft, learn::Emptiness::Accepted);
+            return;
+        }
+    }
+    if draft.scene.alarm() {
+        prepare(draft);
+    }
+    if draft.scene.outage_agreed() {
+        outage(draft, draft.scene.tally.down);
+        return;
+    }
+    match demoted(draft) {
+        Demoted::No => {}
+        Demoted::Wait => return,
+        Demoted::Yes => {
+            if let Adoption::Adopt(command) = adopt::followed_by_primary(draft) {
+                draft.propose(command);
+            } else {
+                outage(draft, draft.scene.tally.down);
+            }
+            return;
+        }
+    }
+    end_outage(draft);
+    if !draft.proposes() {
+        learn::plan(draft, learn::Emptiness::Suspicious);
+    }
+    repair::plan(draft);
+}
+
+/// Mode `observe`: no orders; says what it sees, and adopts what others did.
+fn observe(draft: &mut Draft<'_>) {
+    if let Adoption::Adopt(command) = adopt::made_by_others(draft) {
+        draft.propose(command);
+        return;
+    }
+    if draft.scene.outage_agreed() {
+        announce_outage(draft, &Selection::default());
+    } else {
+        end_outage(draft);
+    }
+    if !draft.proposes() {
+        learn::plan(draft, learn::Emptiness::Accepted);
+    }
+}
+
+/// While the first votes arrive: links are opened and INFO is read, so that nothing on the critical path waits.
+fn prepare(draft: &mut Draft<'_>) {
+    draft.open_links_early();
+    if let Some(alarm_at) = draft.memory.alarm_at {
+        draft.refresh_info_since(alarm_at);
+    }
+}
+
+/// The primary is down: commit 1, or why not.
+fn outage(draft: &mut Draft<'_>, votes: u32) {
+    if let Some(held_ms) = held_ms(draft) {
+        announce_outage(draft, &Selection::default());
+        draft.wake_by(draft.now.plus(held_ms));
+        return;
+    }
+    if waits_for_info(draft) {
+        return;
+    }
+    let selection = select(draft.scene, draft.memory, Purpose::Outage, draft.now);
+    if let Some((candidate, run_id)) = selection.chosen {
+        let (group, on) = draft.target();
+        draft.propose(Command::OpenFailover {
+            group,
+            on,
+            kind: FailoverKind::Automatic,
+            votes,
+            candidate,
+            run_id,
+        });
+        return;
+    }
+    learn::plan(draft, learn::Emptiness::Suspicious);
+    if draft.proposes() {
+        return;
+    }
+    wake_for_shunned(draft);
+    match reach::better_node(draft, &selection) {
+        reach::Better::Node(node) => draft.act(Action::HandOver(node)),
+        reach::Better::NotBefore(at) => {
+            draft.wake_by(at);
+            announce_outage(draft, &selection);
+        }
+        reach::Better::None => announce_outage(draft, &selection),
+    }
+}
+
+/// How much longer the brake holds an automatic failover.
+fn held_ms(draft: &Draft<'_>) -> Option<Age> {
+    let wall = draft.scene.wall;
+    held_until(draft.group, wall).map(|until| until.0.saturating_sub(wall.0))
+}
+
+/// The choice waits a moment for INFO that is as fresh as the alarm, of every replica that seems well.
+fn waits_for_info(draft: &mut Draft<'_>) -> bool {
+    // A demoted primary raises no alarm: its replicas were read when that was noticed.
+    let Some(alarm_at) = draft.memory.alarm_at else {
+        return false;
+    };
+    let deadline = alarm_at.plus(FRESH_INFO_MS);
+    if draft.now >= deadline {
+        return false;
+    }
+    let fresh = |address: Address| draft.facts(address).is_some_and(|(_, at)| at.plus(FRESH_ENOUGH_MS) >= alarm_at);
+    let stale = draft
+        .group
+        .replicas()
+        .any(|(address, member)| member.quarantine.is_none() && draft.sees_up(*address) && !fresh(*address));
+    if stale {
+        draft.wake_by(deadline);
+    }
+    stale
+}
+
+/// The outage, and why no replica is good: only when that is news.
+fn announce_outage(draft: &mut Draft<'_>, selection: &Selection) {
+    let replicas = selection.reasons();
+    let known = draft
+        .group
+        .abort
+        .as_ref()
+        .filter(|abort| abort.fault == Fault::NoGoodReplica)
+        .map(|abort| &abort.replicas);
+    let told = draft.group.outage.is_some() && (replicas.is_empty() || known == Some(&replicas));
+    if told {
+        return;
+    }
+    let (group, on) = draft.target();
+    draft.propose(Command::Outage {
+        group,
+        on,
+        votes: draft.scene.tally.down,
+        replicas,
+    });
+}
+
+fn wake_for_shunned(draft: &mut Draft<'_>) {
+    let now = draft.now;
+    let ends = draft.memory.shunned.values().map(|shunned| shunned.until);
+    if let Some(next) = ends.filter(|until| *until > now).min() {
+        draft.wake_by(next);
+    }
+}
+
+enum Demoted {
+    No,
+    Wait,
+    Yes,
+}
+
+/// A committed primary that keeps saying that it is a replica: a late order of a dead leader, or an operator.
+fn demoted(draft: &mut Draft<'_>) -> Demoted {
+    let primary = draft.group.primary;
+    let (Some((_, since)), true) = (draft.memory.demoted, draft.sees_up(primary)) else {
+        return Demoted::No;
+    };
+    let due = since.plus(DEMOTED_MS);
+    if draft.now < due {
+        draft.wake_by(due);
+        return Demoted::Wait;
+    }
+    // Said once more after the wait, and the replicas are known as well as that.
+    draft.open_links_early();
+    draft.refresh_info_since(due);
+    let said_again = draft.facts(primary).is_some_and(|(_, at)| at >= due);
+    if said_again { Demoted::Yes } else { Demoted::Wait }
+}
+
+/// The primary is Up again and no failover is open.
+fn end_outage(draft: &mut Draft<'_>) {
+    if draft.group.outage.is_none() || !draft.sees_up(draft.group.primary) {
+        return;
+    }
+    if draft.scene.tally.down >= draft.group.config.quorum {
+        return;
+    }
+    let settled = draft.memory.took_over_at.plus(VOTES_SETTLE_MS);
+    if draft.now < settled {
+        draft.wake_by(settled);
+        return;
+    }
+    let (group, on) = draft.target();
+    draft.propose(Command::OutageOver { group, on });
+}
+
+/// The failover for which writes were paused is over before its switch: let them through again.
+fn release_writes(draft: &mut Draft<'_>) {
+    let Some(paused) = &draft.memory.paused else { return };
+    let member = draft.group.members.contains_key(&paused.address);
+    if member && !draft.order_under_way(paused.address) {
+        draft.order(paused.address, &paused.run_id, Order::Unpause);
+    }
+}

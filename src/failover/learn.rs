@@ -1,0 +1,135 @@
+//! What the log must remember of the members, learnt from their INFO: new replicas, run ids, lineages, the marks of
+//! rule 10, and quarantine. One command for all changes of a group, and none without a change.
+
+use std::collections::BTreeMap;
+
+use crate::failover::draft::Draft;
+use crate::failover::identity::{evidence, group_lineage, related};
+use crate::machine::Command;
+use crate::model::{Address, Facts, Group, Member, Role};
+
+/// The most members that a primary's INFO may bring a group to.
+const MEMBERS_MAX: usize = 128;
+
+/// What to make of a primary that came back empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Emptiness {
+    /// It is another matter (`emptied`): its facts are not learnt yet.
+    Suspicious,
+    /// Nobody has the data, or nothing is to be done about it: the facts are what they are.
+    Accepted,
+}
+
+/// Proposes what is new about the members.
+pub(super) fn plan(draft: &mut Draft<'_>, emptiness: Emptiness) {
+    if emptiness == Emptiness::Suspicious && draft.memory.emptied_at.is_some() {
+        return;
+    }
+    let mut changes = known_members(draft);
+    discover(draft, &mut changes);
+    if changes.is_empty() {
+        return;
+    }
+    let (group, on) = draft.target();
+    draft.propose(Command::Learn {
+        group,
+        on,
+        members: changes,
+    });
+}
+
+fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
+    let mut changes = BTreeMap::new();
+    for (address, member) in &draft.group.members {
+        if !draft.sees_up(*address) {
+            continue;
+        }
+        let Some((facts, at)) = draft.facts(*address) else {
+            continue;
+        };
+        let learnt = learnt(draft, *address, member, &facts).filter(|learnt| learnt != member);
+        match learnt {
+            // What this node saw before it led may be older than what is on record.
+            Some(_) if at < draft.memory.took_over_at => draft.refresh_info_since(draft.memory.took_over_at),
+            Some(learnt) => {
+                changes.insert(*address, learnt);
+            }
+            None => {}
+        }
+    }
+    changes
+}
+
+/// The member as it is now; `None` when its INFO says nothing reliable.
+fn learnt(draft: &Draft<'_>, address: Address, member: &Member, facts: &Facts) -> Option<Member> {
+    if facts.loading {
+        return None;
+    }
+    let quarantine = evidence(draft.group, draft.scene.elsewhere, address, member, facts);
+    if quarantine.is_some() {
+        // Its identity is not ours to record: another group may own it.
+        let mut member = member.clone();
+        member.quarantine = quarantine;
+        return Some(member);
+    }
+    if address == draft.group.primary {
+        // A primary that says it is a replica has somebody else's lineage.
+        return (facts.role == Role::Primary).then(|| Member {
+            run_id: Some(facts.run_id.clone()),
+            lineage: facts.lineage.clone(),
+            synced: true,
+            non_empty: facts.keys > 0,
+            quarantine: None,
+        });
+    }
+    Some(Member {
+        run_id: Some(facts.run_id.clone()),
+        lineage: facts.lineage.clone(),
+        synced: in_sync(draft.group, facts) || (member.synced && unbroken(draft.group, member, facts)),
+        non_empty: facts.keys > 0,
+        quarantine: None,
+    })
+}
+
+/// It is in sync with the group's lineage now.
+fn in_sync(group: &Group, facts: &Facts) -> bool {
+    let copies = facts.role == Role::Replica && facts.primary_link_up && !facts.sync_in_progress;
+    if !copies {
+        return false;
+    }
+    match (group_lineage(group), &facts.lineage) {
+        (Some(ours), Some(its)) => ours.related(its),
+        // A server too old for replication ids: the address must do.
+        _ => facts.primary == Some(group.primary),
+    }
+}
+
+/// Its data still descends from what it had when it was in sync.
+fn unbroken(group: &Group, member: &Member, facts: &Facts) -> bool {
+    let lineage = facts.lineage.as_ref();
+    let kept = related(lineage, member.lineage.as_ref()) || related(lineage, group_lineage(group));
+    let same_process = member.run_id.as_ref() == Some(&facts.run_id);
+    kept || (lineage.is_none() && same_process)
+}
+
+/// Replicas that the primary lists and the group does not know.
+fn discover(draft: &Draft<'_>, changes: &mut BTreeMap<Address, Member>) {
+    let primary = draft.group.primary;
+    let Some((facts, _)) = draft.facts(primary) else { return };
+    let quarantined = changes
+        .get(&primary)
+        .or(draft.group.primary_member())
+        .is_some_and(|member| member.quarantine.is_some());
+    if !draft.sees_up(primary) || facts.role != Role::Primary || quarantined {
+        return;
+    }
+    for line in facts.replicas.iter().filter(|line| line.online) {
+        let address = line.address;
+        let known = draft.group.members.contains_key(&address);
+        let taken = draft.scene.elsewhere.address(draft.group.id, address).is_some();
+        let room = draft.group.members.len() + changes.len() < MEMBERS_MAX;
+        if !known && !taken && room {
+            changes.insert(address, Member::default());
+        }
+    }
+}

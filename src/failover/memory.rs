@@ -1,0 +1,357 @@
+//! What this leader did for one group, and heard back, since it took over.
+//!
+//! Volatile on purpose: a successor starts with an empty memory, finds the committed stage and goes on. So nothing
+//! here may be needed for safety; it only says what need not be done again, and since when something lasts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::failover::{Action, Order, Scene, emptied, repair};
+use crate::machine::Command;
+use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Role, RunId, Stage};
+
+/// What one leader remembers about one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// When this node began to lead, or first saw the group as leader.
+    pub(super) took_over_at: Instant,
+    /// Since when somebody says that the primary is down.
+    pub(super) alarm_at: Option<Instant>,
+    /// When the probe was last asked for fresh INFO.
+    pub(super) info_asked_at: Option<Instant>,
+    /// Since when the primary is seen emptied.
+    pub(super) emptied_at: Option<Instant>,
+    /// The primary, and since when it is seen to say that it is a replica.
+    pub(super) demoted: Option<(Address, Instant)>,
+    /// Since when a member is seen with the wrong role or primary.
+    pub(super) wrong_since: BTreeMap<Address, Instant>,
+    /// The open failover, as far as this leader is with it.
+    pub(super) attempt: Option<Attempt>,
+    /// The epoch that this leader is opening, or has opened.
+    pub(super) opening: Option<Epoch>,
+    /// The primary whose writes this leader holds back.
+    pub(super) paused: Option<Paused>,
+    /// Order links.
+    pub(super) links: BTreeMap<Address, LinkMemory>,
+    /// The last order to each instance.
+    pub(super) orders: BTreeMap<Address, OrderMemory>,
+    /// Members that were turned, and when.
+    pub(super) repaired_at: BTreeMap<Address, Instant>,
+    /// Candidates that failed.
+    pub(super) shunned: BTreeMap<Address, Shunned>,
+    /// When leadership was last offered to another node for this group.
+    pub(super) handed_over_at: Option<Instant>,
+}
+
+/// The stage of the open failover, and when this leader met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) epoch: Epoch,
+    pub(super) promoting: bool,
+    pub(super) entered_at: Instant,
+    /// This leader opened it, so it knows whether Promote was sent.
+    pub(super) mine: bool,
+    pub(super) promote_sent: bool,
+}
+
+/// A primary whose writes are held back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Paused {
+    pub(super) address: Address,
+    pub(super) run_id: RunId,
+    /// It answered, and this is how much it had written then.
+    pub(super) offset: Option<u64>,
+}
+
+/// An order link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LinkMemory {
+    Opening,
+    Open {
+        facts: Arc<Facts>,
+        facts_at: Instant,
+        /// INFO is on its way.
+        reading: bool,
+    },
+    Failed {
+        at: Instant,
+        fault: LinkFault,
+    },
+}
+
+/// Why an order link could not be opened, or broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkFault {
+    /// Nobody listens there.
+    Refused,
+    /// No answer, a broken connection, or an answer that makes no sense.
+    Failed,
+}
+
+/// The last order to an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OrderMemory {
+    pub(super) order: Order,
+    pub(super) at: Instant,
+    /// The failover that it belongs to; `None`: a repair, or a pause that is lifted.
+    pub(super) epoch: Option<Epoch>,
+    pub(super) answer: Option<Result<Option<Arc<Facts>>, OrderFault>>,
+}
+
+/// Why an order was not carried out, or why that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderFault {
+    /// Another process answers at the address; nothing was sent.
+    OtherProcess,
+    /// The majority lease did not hold; nothing was sent.
+    LeaseLost,
+    /// The instance said no; its words.
+    Refused(Arc<str>),
+    /// Nobody listens at the address.
+    Unreachable,
+    /// The connection broke, or no answer came in time: the effect is unknown.
+    Unknown,
+}
+
+/// A candidate that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shunned {
+    pub(super) run_id: RunId,
+    pub(super) until: Instant,
+    pub(super) times: u32,
+    pub(super) why: Arc<str>,
+}
+
+impl Memory {
+    /// How long a candidate that failed is left alone the first time; doubles.
+    const SHUN_MS: Age = 5_000;
+    /// The most doublings.
+    const SHUN_DOUBLINGS_MAX: u32 = 6;
+
+    /// The memory of a leader that has just taken over.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            took_over_at: now,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing but links is remembered: they may be closed.
+    pub fn at_rest(&self) -> bool {
+        let order_under_way = self.orders.values().any(|order| order.answer.is_none());
+        let quiet = self.alarm_at.is_none() && self.attempt.is_none() && self.paused.is_none();
+        quiet && self.wrong_since.is_empty() && self.emptied_at.is_none() && !order_under_way
+    }
+
+    /// Takes note of what lasts. To be called before each plan; calling it again changes nothing.
+    pub fn observe(&mut self, scene: &Scene<'_>, now: Instant) {
+        since(&mut self.alarm_at, scene.alarm(), now);
+        since(&mut self.emptied_at, emptied::suspected(scene), now);
+        self.observe_stage(scene, now);
+        self.observe_demotion(scene, now);
+        let wrong = repair::wrong_members(scene);
+        self.wrong_since.retain(|address, _| wrong.contains(address));
+        for address in wrong {
+            self.wrong_since.entry(address).or_insert(now);
+        }
+        let known = |address: &Address| scene.group.members.contains_key(address);
+        self.links.retain(|address, _| known(address));
+        self.orders.retain(|address, _| known(address));
+        self.shunned.retain(|address, _| known(address));
+        self.repaired_at.retain(|address, _| known(address));
+    }
+
+    fn observe_demotion(&mut self, scene: &Scene<'_>, now: Instant) {
+        let primary = scene.group.primary;
+        let newest = self.newest_facts(scene, primary);
+        let demoted = newest.is_some_and(|(facts, _)| facts.role == Role::Replica);
+        let known = self.demoted.filter(|(address, _)| *address == primary);
+        self.demoted = demoted.then(|| known.unwrap_or((primary, now)));
+    }
+
+    /// The newest INFO of an instance: the probe's, or the one that was read on its order link.
+    pub(super) fn newest_facts(&self, scene: &Scene<'_>, address: Address) -> Option<(Arc<Facts>, Instant)> {
+        let sighting = scene.sightings.get(&address);
+        let probed = sighting.and_then(|sighting| sighting.facts.clone().zip(sighting.facts_at));
+        let read = match self.links.get(&address) {
+            Some(LinkMemory::Open { facts, facts_at, .. }) => Some((facts.clone(), *facts_at)),
+            _ => None,
+        };
+        match (probed, read) {
+            (Some(probed), Some(read)) => Some(if read.1 > probed.1 { read } else { probed }),
+            (probed, read) => probed.or(read),
+        }
+    }
+
+    fn observe_stage(&mut self, scene: &Scene<'_>, now: Instant) {
+        let Some(failover) = &scene.group.failover else {
+            self.attempt = None;
+            return;
+        };
+        let promoting = failover.stage == Stage::Promote;
+        let same = |attempt: &Attempt| attempt.epoch == failover.epoch && attempt.promoting == promoting;
+        if self.attempt.as_ref().is_some_and(same) {
+            return;
+        }
+        self.attempt = Some(Attempt {
+            epoch: failover.epoch,
+            promoting,
+            entered_at: now,
+            mine: self.opening == Some(failover.epoch),
+            promote_sent: false,
+        });
+    }
+
+    /// Takes note that an action has been started.
+    pub fn started(&mut self, scene: &Scene<'_>, action: &Action, now: Instant) {
+        match action {
+            Action::Propose(Command::OpenFailover { .. }) => self.opening = Some(scene.group.epoch + 1),
+            Action::Propose(Command::AbortFailover { fault, .. }) => self.shun(scene, fault, now),
+            Action::Propose(Command::Repaired { member, .. }) => {
+                self.orders.remove(member);
+                self.repaired_at.insert(*member, now);
+            }
+            Action::Propose(_) => {}
+            Action::OpenLink(address) => {
+                self.links.insert(*address, LinkMemory::Opening);
+            }
+            Action::ReadInfo(address) => {
+                if let Some(LinkMemory::Open { reading, .. }) = self.links.get_mut(address) {
+                    *reading = true;
+                }
+            }
+            Action::RefreshInfo => self.info_asked_at = Some(now),
+            Action::HandOver(_) => self.handed_over_at = Some(now),
+            Action::Order {
+                address,
+                run_id,
+                order,
+            } => self.ordered(*address, run_id, order, now),
+        }
+    }
+
+    fn ordered(&mut self, address: Address, run_id: &RunId, order: &Order, now: Instant) {
+        match order {
+            Order::Promote => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.promote_sent = true;
+                }
+            }
+            Order::Pause { .. } => {
+                self.paused = Some(Paused {
+                    address,
+                    run_id: run_id.clone(),
+                    offset: None,
+                });
+            }
+            Order::Follow { .. } | Order::Unpause => {}
+        }
+        let order = OrderMemory {
+            order: order.clone(),
+            at: now,
+            epoch: self.attempt.map(|attempt| attempt.epoch),
+            answer: None,
+        };
+        self.orders.insert(address, order);
+    }
+
+    /// A proposal was not carried out, or nobody knows whether it was.
+    pub fn proposal_failed(&mut self) {
+        // If an opening was committed all the same, this leader treats it like a successor would: forward only.
+        if self.attempt.is_none() {
+            self.opening = None;
+        }
+    }
+
+    /// A link was opened and INFO read on it, or that failed.
+    pub fn link_opened(&mut self, address: Address, result: Result<Facts, LinkFault>, now: Instant) {
+        let link = match result {
+            Ok(facts) => LinkMemory::Open {
+                facts: Arc::new(facts),
+                facts_at: now,
+                reading: false,
+            },
+            Err(fault) => LinkMemory::Failed { at: now, fault },
+        };
+        self.links.insert(address, link);
+    }
+
+    /// The link was closed because nothing needs it.
+    pub fn link_closed(&mut self, address: Address) {
+        self.links.remove(&address);
+    }
+
+    /// INFO was read again, or the link broke.
+    pub fn info_read(&mut self, address: Address, result: Result<Facts, LinkFault>, now: Instant) {
+        self.link_opened(address, result, now);
+    }
+
+    /// An order was answered, or failed.
+    pub fn answered(&mut self, address: Address, result: Result<Option<Facts>, OrderFault>, now: Instant) {
+        let result = result.map(|facts| facts.map(Arc::new));
+        match &result {
+            Ok(Some(facts)) => self.read_after_order(address, facts, now),
+            Ok(None) | Err(OrderFault::OtherProcess | OrderFault::Unknown) => {
+                self.links.remove(&address);
+            }
+            Err(OrderFault::Unreachable) => {
+                let fault = LinkFault::Refused;
+                self.links.insert(address, LinkMemory::Failed { at: now, fault });
+            }
+            Err(OrderFault::LeaseLost | OrderFault::Refused(_)) => {}
+        }
+        let Some(order) = self.orders.get_mut(&address) else {
+            return;
+        };
+        let nothing_sent = matches!(result, Err(OrderFault::OtherProcess | OrderFault::LeaseLost));
+        match (&order.order, nothing_sent) {
+            (Order::Promote, true) => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.promote_sent = false;
+                }
+            }
+            (Order::Unpause, false) => self.paused = None,
+            _ => {}
+        }
+        order.answer = Some(result);
+    }
+
+    fn read_after_order(&mut self, address: Address, facts: &Arc<Facts>, now: Instant) {
+        self.links.insert(
+            address,
+            LinkMemory::Open {
+                facts: facts.clone(),
+                facts_at: now,
+                reading: false,
+            },
+        );
+        let pausing = matches!(self.orders.get(&address), Some(order) if matches!(order.order, Order::Pause { .. }));
+        if let Some(paused) = self.paused.as_mut().filter(|paused| pausing && paused.address == address) {
+            paused.offset = Some(facts.primary_offset);
+        }
+    }
+
+    fn shun(&mut self, scene: &Scene<'_>, fault: &Fault, now: Instant) {
+        let (Some(failover), Fault::Candidate(_) | Fault::Timeout) = (&scene.group.failover, fault) else {
+            return;
+        };
+        let why: Arc<str> = match fault {
+            Fault::Candidate(text) => text.clone(),
+            _ => "its promotion timed out".into(),
+        };
+        let times = self.shunned.get(&failover.candidate).map_or(0, |shunned| shunned.times);
+        let pause_ms = Self::SHUN_MS << times.min(Self::SHUN_DOUBLINGS_MAX);
+        let shunned = Shunned {
+            run_id: failover.candidate_run_id.clone(),
+            until: now.plus(pause_ms),
+            times: times + 1,
+            why,
+        };
+        self.shunned.insert(failover.candidate, shunned);
+    }
+}
+
+/// Keeps when something began, for as long as it lasts.
+fn since(began: &mut Option<Instant>, lasts: bool, now: Instant) {
+    *began = if lasts { began.or(Some(now)) } else { None };
+}

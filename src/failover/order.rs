@@ -1,0 +1,75 @@
+//! What the planner wants done, as values.
+
+use std::fmt;
+
+use crate::machine::Command;
+use crate::model::{Address, Age, Instant, NodeId, RunId};
+
+/// What should happen next to a group, and when to ask again if nothing happens before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In the order in which they are to be started.
+    pub actions: Vec<Action>,
+    /// Ask again then.
+    pub wake_at: Option<Instant>,
+}
+
+/// Something to be done by whoever carries plans out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Put a command into the log. At most one in a plan, and none while one is under way.
+    Propose(Command),
+    /// Give an order, on a link on which `run_id` was read.
+    Order {
+        /// To which instance.
+        address: Address,
+        /// To which process.
+        run_id: RunId,
+        /// What to do.
+        order: Order,
+    },
+    /// Open an order link, and read INFO on it: an order may follow.
+    OpenLink(Address),
+    /// Read INFO again on an open order link.
+    ReadInfo(Address),
+    /// Have the probe read INFO of all members now.
+    RefreshInfo,
+    /// Give leadership to a node that reaches what this one does not.
+    HandOver(NodeId),
+}
+
+/// Something to be done to an instance. Idempotent: giving it twice is as good as once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Become a primary, and drop the clients so that they look again.
+    Promote,
+    /// Become a replica.
+    Follow {
+        /// Of whom.
+        primary: Address,
+        /// Drop the clients so that they look again: for an instance that was a primary.
+        disconnect_clients: bool,
+    },
+    /// Hold back writes (Redis 6.2 and later).
+    Pause {
+        /// For at most this long.
+        ms: Age,
+    },
+    /// Let writes through again.
+    Unpause,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Promote => f.write_str("promote"),
+            Self::Follow {
+                primary,
+                disconnect_clients: true,
+            } => write!(f, "follow {primary}, disconnect clients"),
+            Self::Follow { primary, .. } => write!(f, "follow {primary}"),
+            Self::Pause { ms } => write!(f, "pause writes {ms} ms"),
+            Self::Unpause => f.write_str("unpause"),
+        }
+    }
+}

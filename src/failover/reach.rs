@@ -1,0 +1,71 @@
+//! Rule 7: a leader that cannot reach is not the right leader.
+
+use crate::failover::draft::Draft;
+use crate::failover::selection::{Selection, Unfit};
+use crate::model::{Address, Age, Instant, NodeId};
+
+/// How long a leader keeps leadership before it may hand it over, so that it does not travel in circles.
+const COOL_DOWN_MS: Age = 5_000;
+/// How long an alarm must last before what peers claim to reach is believed: a host that died with all its instances
+/// is reached by nobody, but not all notice in the same moment.
+const SETTLE_MS: Age = 1_000;
+
+/// Whether another node should lead.
+pub(super) enum Better {
+    /// No other node reaches more.
+    None,
+    /// One does, but leadership moved too recently.
+    NotBefore(Instant),
+    /// This one.
+    Node(NodeId),
+}
+
+/// The node that reaches most of the replicas that this node does not, when this node has no candidate at all.
+pub(super) fn better_node(draft: &Draft<'_>, selection: &Selection) -> Better {
+    let unreached = |unfit: &Unfit| {
+        matches!(
+            unfit,
+            Unfit::Down | Unfit::Unseen | Unfit::Disconnected | Unfit::Silent | Unfit::NoInfo | Unfit::InfoTooOld
+        )
+    };
+    let wanted: Vec<Address> = selection
+        .unfit
+        .iter()
+        .filter(|(address, unfit)| unreached(unfit) && on_record(draft, **address))
+        .map(|(address, _)| *address)
+        .collect();
+    let settled = draft.memory.alarm_at.unwrap_or(draft.memory.took_over_at).plus(SETTLE_MS);
+    match to_node_that_reaches(draft, &wanted) {
+        Better::Node(_) if draft.now < settled => Better::NotBefore(settled),
+        better => better,
+    }
+}
+
+/// The node that reaches the committed candidate, when this node does not.
+pub(super) fn node_for_candidate(draft: &Draft<'_>, candidate: Address) -> Better {
+    to_node_that_reaches(draft, &[candidate])
+}
+
+/// What is on record about it speaks for it.
+fn on_record(draft: &Draft<'_>, address: Address) -> bool {
+    let member = draft.group.members.get(&address);
+    member.is_some_and(|member| member.synced && member.quarantine.is_none())
+}
+
+fn to_node_that_reaches(draft: &Draft<'_>, wanted: &[Address]) -> Better {
+    let own = draft.scene.node;
+    let reached = |node: &NodeId| {
+        let reach = draft.scene.tally.reach.get(node);
+        reach.map_or(0, |reach| wanted.iter().filter(|address| reach.contains(address)).count())
+    };
+    let peers = draft.scene.tally.reach.keys().filter(|node| **node != own);
+    let Some(best) = peers.max_by_key(|node| (reached(node), std::cmp::Reverse(**node))) else {
+        return Better::None;
+    };
+    if reached(best) == 0 {
+        return Better::None;
+    }
+    let since = draft.memory.handed_over_at.unwrap_or_default().max(draft.memory.took_over_at);
+    let due = since.plus(COOL_DOWN_MS);
+    if draft.now < due { Better::NotBefore(due) } else { Better::Node(*best) }
+}

@@ -1,0 +1,37 @@
+//! What the planner looks at.
+
+use std::collections::BTreeMap;
+
+use crate::detect::Tally;
+use crate::failover::Elsewhere;
+use crate::model::{Address, Group, NodeId, Sighting, Timestamp};
+
+/// One group, as the leader sees it at one moment.
+pub struct Scene<'a> {
+    /// What the cluster has agreed on.
+    pub group: &'a Group,
+    /// What this node sees of the members.
+    pub sightings: &'a BTreeMap<Address, Sighting>,
+    /// The votes for [`Group::vote_key`].
+    pub tally: &'a Tally,
+    /// What other groups know.
+    pub elsewhere: &'a dyn Elsewhere,
+    /// This node.
+    pub node: NodeId,
+    /// Wall-clock time, for the brake on flapping only.
+    pub wall: Timestamp,
+}
+
+impl Scene<'_> {
+    /// Enough nodes say Down, and it is not so that a majority freshly sees the same primary Up.
+    pub(super) fn outage_agreed(&self) -> bool {
+        let tally = self.tally;
+        tally.down >= self.group.config.quorum && tally.up.saturating_mul(2) <= tally.electorate
+    }
+
+    /// Somebody, or this node itself, says Down.
+    pub(super) fn alarm(&self) -> bool {
+        let own = self.sightings.get(&self.group.primary);
+        self.tally.down > 0 || own.is_some_and(|sighting| sighting.verdict.is_down())
+    }
+}

@@ -1,0 +1,214 @@
+//! Changes of the membership, and of who leads. On the leader.
+//!
+//! What does not live here: telling the state machine about it (`keeper` does, from what Raft committed).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::{ChangeMembers, ServerState};
+use tracing::{info, warn};
+
+use super::core::Core;
+use super::formation::{Belongs, PROBE_LIMIT, Waits, probe};
+use super::records::encode;
+use super::types::Metrics;
+use super::write::write_error;
+use crate::machine::{Outcome, State};
+use crate::model::{Node, NodeId, NodeRole};
+use crate::peer::Call;
+use crate::requests::{AdminRequest, WriteError, WriteReply};
+
+/// A new node has this long to catch up.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(60);
+/// A membership change has this long to be committed.
+const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+/// The state machine hears of a membership within this.
+const TOLD_LIMIT: Duration = Duration::from_secs(5);
+/// A successor takes over within this.
+const TAKE_OVER_LIMIT: Duration = Duration::from_secs(2);
+/// How often figures are looked at while something is awaited.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+fn refused(text: impl Into<String>) -> WriteError {
+    WriteError::Refused(text.into())
+}
+
+impl Core {
+    /// Carries out a change of the cluster. This node should lead.
+    pub(super) async fn administer(self: &Arc<Self>, request: AdminRequest) -> Result<WriteReply, WriteError> {
+        if !self.leadership.borrow().me {
+            return Err(WriteError::NoLeader);
+        }
+        match request {
+            AdminRequest::TransferLeader { to } => self.hand_over(to).await.map(|()| WriteReply::Accepted),
+            AdminRequest::AddNode { id, address } => {
+                let _changing = self.begin_change()?;
+                self.add_node(id, &address).await
+            }
+            AdminRequest::RemoveNode { id } => self.remove_node(id).await,
+        }
+    }
+
+    fn begin_change(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, WriteError> {
+        let busy = |_| refused("another change of the cluster is in progress");
+        self.changing.try_lock().map_err(busy)
+    }
+
+    async fn add_node(&self, id: NodeId, address: &str) -> Result<WriteReply, WriteError> {
+        if self.metrics().membership_config.get_node(&id).is_some() {
+            return Err(refused(format!("node id {id} is already a member")));
+        }
+        if self.feed.state().header().removed.contains(&id) {
+            return Err(refused(format!("node id {id} was removed; node ids are never used again")));
+        }
+        let node = self.take_in(id, address).await?;
+        let learner = self.raft.add_learner(id, node, false);
+        within(CHANGE_LIMIT, learner).await?.map_err(write_error)?;
+        info!(target: "cfgserver::raft", node = id, address, "node added as learner");
+        self.await_caught_up(id, CATCH_UP_LIMIT).await?;
+        let voter = self.raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true);
+        within(CHANGE_LIMIT, voter).await?.map_err(write_error)?;
+        info!(target: "cfgserver::raft", node = id, address, "node is a voter");
+        let is_voter = |node: &Node| node.role == NodeRole::Voter;
+        self.await_told(|state| state.nodes().get(&id).is_some_and(is_voter)).await
+    }
+
+    /// Makes sure that the node at `address` waits to be added, and gives it the cluster's id.
+    async fn take_in(&self, id: NodeId, address: &str) -> Result<Node, WriteError> {
+        let at = |reason: &dyn std::fmt::Display| refused(format!("node {id} at {address}: {reason}"));
+        let probed = probe(&self.links, Some(id), address).await.map_err(|error| at(&error))?;
+        if probed.initialised {
+            return Err(at(&"has data already"));
+        }
+        if probed.waits != Waits::Adoption {
+            return Err(at(&"does not wait to be added; start it with --join"));
+        }
+        let cluster = self.local.cluster().ok_or(WriteError::NoLeader)?;
+        let body = encode(&Belongs { cluster });
+        let told = self.links.contact(Some(id), address).call(Call::Adopt, body, PROBE_LIMIT).await;
+        told.map_err(|error| at(&error))?;
+        Ok(Node {
+            address: address.to_owned(),
+            role: NodeRole::Learner,
+            ..probed.node
+        })
+    }
+
+    async fn remove_node(self: &Arc<Self>, id: NodeId) -> Result<WriteReply, WriteError> {
+        let metrics = self.metrics();
+        let Some(node) = metrics.membership_config.get_node(&id).cloned() else {
+            return Err(refused(format!("no node {id}")));
+        };
+        let voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().collect();
+        if voters == BTreeSet::from([id]) {
+            return Err(refused("the last voter cannot be removed"));
+        }
+        if id == self.me {
+            // Nothing is done yet: whoever asked asks the successor.
+            self.hand_over(None).await?;
+            return Err(WriteError::NoLeader);
+        }
+        let _changing = self.begin_change()?;
+        // The state must know the node before it can remember that it was removed.
+        self.await_told(|state| state.nodes().contains_key(&id)).await?;
+        let change = if voters.contains(&id) {
+            ChangeMembers::RemoveVoters(BTreeSet::from([id]))
+        } else {
+            ChangeMembers::RemoveNodes(BTreeSet::from([id]))
+        };
+        let removal = self.raft.change_membership(change, false);
+        within(CHANGE_LIMIT, removal).await?.map_err(write_error)?;
+        info!(target: "cfgserver::raft", node = id, "node removed");
+        self.retire(id, &node.address).await;
+        self.await_told(|state| !state.nodes().contains_key(&id)).await
+    }
+
+    /// Tells a removed node so. It may be dead: then it hears it from whomever it greets next.
+    async fn retire(&self, id: NodeId, address: &str) {
+        let told = self.links.contact(Some(id), address).call(Call::Retire, Vec::new(), PROBE_LIMIT).await;
+        if let Err(error) = told {
+            info!(target: "cfgserver::raft", node = id, %error, "removed node was not told");
+        }
+    }
+
+    /// Gives leadership to `to`, or to the voter that is most caught up.
+    pub(super) async fn hand_over(&self, to: Option<NodeId>) -> Result<(), WriteError> {
+        let metrics = self.metrics();
+        if metrics.state != ServerState::Leader {
+            return Err(WriteError::NoLeader);
+        }
+        if to == Some(self.me) {
+            return Ok(());
+        }
+        let to = match to {
+            Some(to) if metrics.membership_config.voter_ids().any(|id| id == to) => to,
+            Some(to) => return Err(refused(format!("node {to} is not a voter"))),
+            None => best_successor(self.me, &metrics).ok_or_else(|| refused("no other voter can take over"))?,
+        };
+        self.await_caught_up(to, TAKE_OVER_LIMIT).await?;
+        self.handing_over.store(metrics.current_term, std::sync::atomic::Ordering::Release);
+        let triggered = self.raft.trigger().transfer_leader(to).await;
+        triggered.map_err(|_| WriteError::Unknown)?;
+        let gone = |metrics: &Metrics| metrics.current_leader.is_some_and(|leader| leader != self.me);
+        match self.await_metrics(TAKE_OVER_LIMIT, gone).await {
+            true => Ok(()),
+            false => {
+                warn!(target: "cfgserver::raft", to, "leadership was not taken over in time");
+                Err(refused(format!("node {to} did not take over in time")))
+            }
+        }
+    }
+
+    async fn await_caught_up(&self, id: NodeId, limit: Duration) -> Result<(), WriteError> {
+        let goal = self.metrics().last_log_index;
+        let caught_up = |metrics: &Metrics| matched(metrics, id) >= goal;
+        match self.await_metrics(limit, caught_up).await {
+            true => Ok(()),
+            false => Err(refused(format!("node {id} has not caught up in time"))),
+        }
+    }
+
+    async fn await_metrics(&self, limit: Duration, holds: impl Fn(&Metrics) -> bool) -> bool {
+        let until = self.clock.now().plus(limit.as_millis() as u64);
+        while self.clock.now() < until {
+            if holds(&self.metrics()) {
+                return true;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        false
+    }
+
+    /// Waits until the state machine knows of a change.
+    async fn await_told(&self, holds: impl Fn(&State) -> bool) -> Result<WriteReply, WriteError> {
+        let mut applied = self.feed.watch_applied();
+        let told = applied.wait_for(|_| holds(&self.feed.state()));
+        match tokio::time::timeout(TOLD_LIMIT, told).await {
+            Ok(Ok(_)) => {
+                let revision = self.feed.state().revision();
+                Ok(WriteReply::Outcome {
+                    outcome: Outcome::Done { revision },
+                    revision,
+                })
+            }
+            _ => Err(WriteError::Unknown),
+        }
+    }
+}
+
+async fn within<T>(limit: Duration, change: impl Future<Output = T>) -> Result<T, WriteError> {
+    tokio::time::timeout(limit, change).await.map_err(|_| WriteError::Unknown)
+}
+
+fn matched(metrics: &Metrics, id: NodeId) -> Option<u64> {
+    let matched = metrics.replication.as_ref()?.get(&id)?.as_ref()?;
+    Some(matched.index)
+}
+
+/// The voter that has most of the log.
+fn best_successor(me: NodeId, metrics: &Metrics) -> Option<NodeId> {
+    let voters = metrics.membership_config.voter_ids().filter(|id| *id != me);
+    let ranked: BTreeMap<_, _> = voters.map(|id| (matched(metrics, id), id)).collect();
+    ranked.into_iter().next_back().map(|(_, id)| id)
+}

@@ -1,0 +1,49 @@
+//! A thread of its own for the Raft core and its peers, so that a flood of clients causes no election.
+
+use std::io;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// A current-thread runtime on a named thread. It ends when it is told to, or dropped.
+pub(crate) struct Runtime {
+    handle: Handle,
+    stop: CancellationToken,
+}
+
+impl Runtime {
+    /// Starts the thread.
+    pub(crate) fn start(name: &str) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let body = move || {
+            runtime.block_on(stopped.cancelled());
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(body)?;
+        Ok(Self { handle, stop })
+    }
+
+    /// Where its tasks are spawned.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Runs `task` there and waits for what it gives; `None` when the runtime ends first.
+    #[expect(clippy::allow_attributes_without_reason, clippy::disallowed_methods, reason = "the thread is this module's")]
+    pub(crate) async fn run<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        self.handle.spawn(async move { _ = done.send(task.await) });
+        result.await.ok()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,509 @@
+//! One connection: what came in is answered in order, events go out between the answers.
+//!
+//! It takes turns. A turn loads the board's state once, hands the events up to that state's revision to the
+//! session, then answers requests from the same state, so that a connection sees one order of things. Then
+//! everything is written at once.
+//!
+//! Full: while more than `output_bytes_high` of output is unsent, nothing is read, answered or taken from the
+//! hub. A client that only asks is slowed down; a subscriber's queue in the hub fills, and then it is closed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures_util::future::BoxFuture;
+use tracing::{debug, info, warn};
+
+use crate::model::Instant;
+use crate::net::{self, TcpStream};
+use crate::pubsub::Subscription;
+use crate::requests::{Effect, Render, Session, View, WriteError, WriteReply, dispatch};
+use crate::resp::{Protocol, Reply, Request, encode};
+
+use super::Shared;
+use super::input::{Input, Read};
+use super::registry::Seat;
+
+/// Requests that are taken from the input at once: a bound on what one connection does before others get on.
+const TURN_REQUESTS_MAX: usize = 128;
+/// An empty output buffer that was larger than this is given back.
+const KEEP_BYTES: usize = 16 << 10;
+/// How long a closed connection is read on, so that its last reply is not lost to a reset.
+const LINGER: Duration = Duration::from_millis(500);
+/// How long a connection waits for its end at shutdown.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(800);
+
+/// Serves a new connection.
+pub(super) async fn serve(stream: TcpStream, seat: Seat, shared: Arc<Shared>) {
+    let input = Input::new(shared.options.limits);
+    Connection::new(&stream, seat, input, shared).run(stream).await;
+}
+
+/// Serves a connection whose first request was read already.
+pub(super) async fn serve_from(stream: TcpStream, seat: Seat, input: Input, first: Request, shared: Arc<Shared>) {
+    let mut connection = Connection::new(&stream, seat, input, shared);
+    connection.requests.push_back(first);
+    connection.run(stream).await;
+}
+
+/// Says `error` and closes, in such a way that it arrives.
+pub(super) async fn close_with(stream: &TcpStream, error: &str, shared: &Shared) {
+    let mut output = BytesMut::new();
+    let error = Reply::error(error.to_owned());
+    encode(&error, Protocol::Resp2, &mut output);
+    shared.counters.error_reply();
+    let sent = tokio::time::timeout(LINGER, async {
+        while !output.is_empty() {
+            stream.writable().await?;
+            write(stream, &mut output, shared)?;
+        }
+        io::Result::Ok(())
+    });
+    if matches!(sent.await, Ok(Ok(()))) {
+        linger(stream).await;
+    }
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    seat: Seat,
+    session: Session,
+    input: Input,
+    /// Taken from the input, not answered.
+    requests: VecDeque<Request>,
+    output: BytesMut,
+    /// The largest that the output has been since it was empty.
+    output_peak: usize,
+    subscription: Option<Subscription>,
+    writing: Option<Writing>,
+    phase: Phase,
+}
+
+/// A write that the cluster is carrying out. Later requests wait for it, events do not.
+struct Writing {
+    result: BoxFuture<'static, Result<WriteReply, WriteError>>,
+    render: Option<Render>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Nothing more is read. What was read is answered; then this error is said, if there is one.
+    Ending(Option<String>),
+    /// Nothing more is answered. What is in the output is sent.
+    Closing,
+    /// Closed without another word.
+    Gone,
+}
+
+/// What a turn leads to.
+enum Next {
+    /// Wait for something to happen.
+    Wait,
+    /// There is more to do.
+    Again,
+    /// The connection is a peer's.
+    HandOver(Request),
+    /// All is said and sent.
+    Finished,
+}
+
+/// What ended a wait.
+enum Woken {
+    Readable,
+    Writable,
+    Events,
+    Written(Result<WriteReply, WriteError>),
+    HalfFrame,
+    Stop,
+    Stuck,
+}
+
+impl Connection {
+    fn new(stream: &TcpStream, seat: Seat, input: Input, shared: Arc<Shared>) -> Self {
+        let name = |address: io::Result<std::net::SocketAddr>| address.map_or_else(|_| "?:0".into(), canonical);
+        let (peer, local) = (name(stream.peer_addr()), name(stream.local_addr()));
+        debug!(target: "cfgserver::server", id = seat.id(), peer, "connected");
+        let session = Session::new(seat.id(), peer, local, shared.clock.now());
+        Self {
+            shared,
+            seat,
+            session,
+            input,
+            requests: VecDeque::new(),
+            output: BytesMut::new(),
+            output_peak: 0,
+            subscription: None,
+            writing: None,
+            phase: Phase::Open,
+        }
+    }
+
+    async fn run(mut self, stream: TcpStream) {
+        self.show();
+        loop {
+            match self.turn(&stream) {
+                Ok(Next::Wait) => {}
+                Ok(Next::Again) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Ok(Next::HandOver(request)) => return self.hand_over(stream, request).await,
+                Ok(Next::Finished) => break,
+                Err(error) => return self.lost(&error),
+            }
+            let woken = self.wait(&stream).await;
+            if let Err(error) = woken.and_then(|woken| self.react(woken, &stream)) {
+                return self.lost(&error);
+            }
+        }
+        let drained = self.shared.tasks.stopping().is_cancelled();
+        if self.phase == Phase::Closing && !drained {
+            linger(&stream).await;
+        }
+        debug!(target: "cfgserver::server", id = self.seat.id(), "closed");
+    }
+
+    /// Answers what there is to answer, and sends what can be sent.
+    fn turn(&mut self, stream: &TcpStream) -> io::Result<Next> {
+        let now = self.shared.clock.now();
+        self.take_requests(now);
+        if let Some(request) = self.answer(now) {
+            return Ok(Next::HandOver(request));
+        }
+        self.end();
+        self.show();
+        write(stream, &mut self.output, &self.shared)?;
+        self.give_back();
+        Ok(self.next())
+    }
+
+    /// Moves complete requests from the input into the queue.
+    fn take_requests(&mut self, now: Instant) {
+        while self.requests.len() < TURN_REQUESTS_MAX && self.reads_requests() {
+            if self
+                .requests
+                .back()
+                .is_some_and(|last| self.shared.peers.is_peer_request(last.name()))
+            {
+                // What is behind it is for the peers, and follows their rules.
+                return;
+            }
+            match self.input.next(now) {
+                Ok(Some(request)) => self.requests.push_back(request),
+                Ok(None) => return,
+                Err(error) => {
+                    debug!(target: "cfgserver::server", id = self.seat.id(), %error, "protocol error");
+                    self.phase = Phase::Ending(Some(format!("ERR Protocol error: {error}")));
+                }
+            }
+        }
+    }
+
+    /// Whether requests may still come out of the input. After the other side's end they may: they were sent.
+    fn reads_requests(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Ending(None))
+    }
+
+    /// One state for the events and for the requests behind them. Gives back the request of a peer.
+    fn answer(&mut self, now: Instant) -> Option<Request> {
+        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            self.subscription = None;
+            return None;
+        }
+        self.keep_subscription();
+        if self.requests.is_empty() && self.subscription.is_none() {
+            return None;
+        }
+        let shared = self.shared.clone();
+        // Events come before the state that they led to: whoever holds the state has them in the queue.
+        let (state, node) = (shared.board.state(), shared.board.status());
+        let stats = shared.stats(state.revision());
+        let view = View {
+            state,
+            sightings: &*shared.board,
+            node: &node,
+            clients: &*shared.registry,
+            stats: &stats,
+            now,
+            wall: shared.clock.wall(),
+        };
+        self.deliver(&view);
+        while self.answers() {
+            let request = self.requests.pop_front()?;
+            let handed_over = shared.peers.is_peer_request(request.name()) && !self.session.subscribed();
+            if handed_over {
+                return Some(request);
+            }
+            self.carry_out(&request, &view);
+        }
+        None
+    }
+
+    fn answers(&self) -> bool {
+        let open = matches!(self.phase, Phase::Open | Phase::Ending(_));
+        open && self.writing.is_none() && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.output.len() < self.shared.options.output_bytes_high
+    }
+
+    /// Subscribes to the hub before the state is loaded from which a subscription will be confirmed, so that no
+    /// event falls in between.
+    fn keep_subscription(&mut self) {
+        let wants = self.session.subscribed() || self.requests.iter().any(asks_for_events);
+        match (&self.subscription, wants) {
+            (None, true) => self.subscription = Some(self.shared.hub.subscribe()),
+            (Some(_), false) => self.subscription = None,
+            _ => {}
+        }
+    }
+
+    fn deliver(&mut self, view: &View<'_>) {
+        let Some(mut subscription) = self.subscription.take() else {
+            return;
+        };
+        if subscription.overflowed() {
+            warn!(target: "cfgserver::server", id = self.seat.id(), "subscriber is too slow, closing it");
+            self.phase = Phase::Gone;
+            return;
+        }
+        while self.has_room()
+            && let Some(event) = subscription.try_next(view.state.revision())
+        {
+            if let Some(reply) = self.session.deliver(&event, view) {
+                self.put(&reply);
+            }
+        }
+        self.subscription = Some(subscription);
+    }
+
+    fn carry_out(&mut self, request: &Request, view: &View<'_>) {
+        self.shared.counters.command();
+        if request.name().eq_ignore_ascii_case(b"CLIENT") {
+            // It may look at itself.
+            self.show();
+        }
+        if is_foreign(request.name()) {
+            warn!(target: "cfgserver::server", id = self.seat.id(), "a browser was sent here, closing the connection");
+            self.phase = Phase::Gone;
+            return;
+        }
+        match dispatch(&mut self.session, view, request) {
+            Effect::Reply(reply) => self.put(&reply),
+            Effect::Write { write, render } => {
+                self.writing = Some(Writing {
+                    result: self.shared.writes.write(write),
+                    render: Some(render),
+                });
+            }
+            Effect::Close(reply) => {
+                self.put(&reply);
+                self.phase = Phase::Closing;
+            }
+            Effect::Drop => self.phase = Phase::Closing,
+        }
+    }
+
+    fn put(&mut self, reply: &Reply) {
+        if matches!(reply, Reply::Error(_)) {
+            self.shared.counters.error_reply();
+        }
+        encode(reply, self.session.protocol(), &mut self.output);
+        self.output_peak = self.output_peak.max(self.output.len());
+    }
+
+    /// An ending connection closes when all that was read is answered.
+    fn end(&mut self) {
+        let answered = self.requests.is_empty() && self.writing.is_none();
+        match &mut self.phase {
+            Phase::Ending(None) if answered && self.input.is_dry() => self.phase = Phase::Closing,
+            Phase::Ending(Some(error)) if answered => {
+                let error = Reply::error(std::mem::take(error));
+                self.phase = Phase::Closing;
+                self.put(&error);
+            }
+            _ => {}
+        }
+    }
+
+    fn next(&self) -> Next {
+        match self.phase {
+            Phase::Gone => Next::Finished,
+            Phase::Closing if self.output.is_empty() => Next::Finished,
+            Phase::Closing => Next::Wait,
+            _ if self.answers() && self.has_more() => Next::Again,
+            _ => Next::Wait,
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        !self.requests.is_empty() || (self.reads_requests() && !self.input.is_dry())
+    }
+
+    /// An idle connection holds no large buffer.
+    fn give_back(&mut self) {
+        if self.output.is_empty() && self.output_peak > KEEP_BYTES {
+            self.output = BytesMut::new();
+            self.output_peak = 0;
+        }
+    }
+
+    async fn wait(&mut self, stream: &TcpStream) -> io::Result<Woken> {
+        let open = self.phase == Phase::Open;
+        let room = self.has_room();
+        let reading = open && room && self.writing.is_none() && !self.has_more();
+        let half_since = self.input.half_since().filter(|_| reading);
+        let deadline = half_since.map(|since| since.plus(self.shared.options.half_frame_ms));
+        let patience = self.patience();
+        let stopping = self.shared.tasks.stopping();
+        tokio::select! {
+            ready = stream.readable(), if reading => ready.map(|()| Woken::Readable),
+            ready = stream.writable(), if !self.output.is_empty() => ready.map(|()| Woken::Writable),
+            () = events(&mut self.subscription, room) => Ok(Woken::Events),
+            result = written(&mut self.writing) => Ok(Woken::Written(result)),
+            () = self.shared.clock.sleep_until(deadline.unwrap_or_default()), if deadline.is_some() => Ok(Woken::HalfFrame),
+            () = stopping.cancelled(), if open => Ok(Woken::Stop),
+            () = tokio::time::sleep(patience), if !open => Ok(Woken::Stuck),
+        }
+    }
+
+    /// How long one step of the end may take: the other side may not read any more.
+    fn patience(&self) -> Duration {
+        if self.shared.tasks.stopping().is_cancelled() {
+            return DRAIN_PATIENCE;
+        }
+        Duration::from_millis(self.shared.options.half_frame_ms)
+    }
+
+    fn react(&mut self, woken: Woken, stream: &TcpStream) -> io::Result<()> {
+        match woken {
+            Woken::Readable => match self.input.read(stream)? {
+                Read::Bytes(count) => self.shared.counters.input(count),
+                Read::Nothing => {}
+                Read::End => self.phase = Phase::Ending(None),
+            },
+            // The next turn sends and delivers.
+            Woken::Writable | Woken::Events => {}
+            Woken::Written(result) => self.written(result),
+            Woken::HalfFrame => {
+                info!(target: "cfgserver::server", id = self.seat.id(), "a request stayed incomplete");
+                let limit_ms = self.shared.options.half_frame_ms;
+                let error = format!("ERR Protocol error: request not complete after {limit_ms} ms");
+                self.phase = Phase::Ending(Some(error));
+            }
+            Woken::Stop => self.phase = Phase::Ending(None),
+            Woken::Stuck => self.phase = Phase::Gone,
+        }
+        Ok(())
+    }
+
+    /// The events that the write led to are on their way in the hub; its answer may come before or after them.
+    fn written(&mut self, result: Result<WriteReply, WriteError>) {
+        let render = self.writing.take().and_then(|writing| writing.render);
+        if let Some(render) = render {
+            self.put(&render(result));
+        }
+    }
+
+    fn show(&self) {
+        let line = self.session.list_line(self.shared.clock.now());
+        self.seat.show(line, self.session.subscribed());
+    }
+
+    /// Sends what is owed and leaves the connection to the peers. It keeps its seat.
+    async fn hand_over(mut self, stream: TcpStream, request: Request) {
+        while !self.output.is_empty() {
+            let sent = match stream.writable().await {
+                Ok(()) => write(&stream, &mut self.output, &self.shared),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = sent {
+                return self.lost(&error);
+            }
+        }
+        let Self {
+            shared, seat, input, ..
+        } = self;
+        let talk = shared.peers.serve(stream, input.into_bytes(), request);
+        shared.node_tasks.spawn("peer connection", async move {
+            talk.await;
+            drop(seat);
+        });
+    }
+
+    fn lost(&self, error: &io::Error) {
+        debug!(target: "cfgserver::server", id = self.seat.id(), %error, "connection lost");
+    }
+}
+
+fn canonical(address: std::net::SocketAddr) -> String {
+    std::net::SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
+}
+
+/// Whether the answer to it may be followed by events.
+fn asks_for_events(request: &Request) -> bool {
+    let name = request.name();
+    name.eq_ignore_ascii_case(b"SUBSCRIBE") || name.eq_ignore_ascii_case(b"PSUBSCRIBE")
+}
+
+/// The first lines of an HTTP request: a web page had a browser on this machine send it.
+fn is_foreign(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
+}
+
+/// Resolves when there is an event and room for it, and in any case when the subscription is closed.
+async fn events(subscription: &mut Option<Subscription>, room: bool) {
+    match subscription {
+        Some(subscription) if room => subscription.ready().await,
+        Some(subscription) => subscription.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn written(writing: &mut Option<Writing>) -> Result<WriteReply, WriteError> {
+    match writing {
+        Some(writing) => (&mut writing.result).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends what the socket takes.
+fn write(stream: &TcpStream, output: &mut BytesMut, shared: &Shared) -> io::Result<()> {
+    while !output.is_empty() {
+        match stream.try_write(output) {
+            Ok(count) => {
+                output.advance(count);
+                shared.counters.output(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Says that nothing more will come, and reads on for a moment: a socket that is closed with unread bytes is
+/// reset, and a reset can overtake the last reply.
+async fn linger(stream: &TcpStream) {
+    if net::finish(stream).is_err() {
+        return;
+    }
+    let rest = async {
+        let mut chunk = [0; 4096];
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut chunk) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    // Time is up: whoever still sends does not wait for an answer.
+    let _ = tokio::time::timeout(LINGER, rest).await;
+}

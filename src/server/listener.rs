@@ -1,0 +1,55 @@
+//! Accepts connections, and goes on accepting when the process is out of file descriptors.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::net::{self, TcpListener, TcpStream};
+
+use super::{Shared, connection, lobby};
+
+/// After a failed accept: time for others to close something. A failure that stays is logged ten times a second.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let stopping = shared.tasks.stopping();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => admit(stream, &shared),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                warn!(target: "cfgserver::server", %error, pause_ms = PAUSE.as_millis(), "cannot accept a connection");
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = stopping.cancelled() => return,
+                }
+            }
+        }
+    }
+}
+
+/// The connection was gone before it was accepted; the next one may be well.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+fn admit(stream: TcpStream, shared: &Arc<Shared>) {
+    shared.counters.connection();
+    if let Err(error) = net::prepare(&stream) {
+        // It is gone already; the first read will say so.
+        info!(target: "cfgserver::server", %error, "cannot prepare a connection");
+    }
+    match shared.registry.seat() {
+        Some(seat) => shared
+            .tasks
+            .spawn("connection", connection::serve(stream, seat, shared.clone())),
+        None => shared.tasks.spawn("lobby", lobby::wait(stream, shared.clone())),
+    }
+}

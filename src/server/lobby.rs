@@ -1,0 +1,101 @@
+//! Connections beyond the limit: their first request is read, and decides.
+//!
+//! Peers may use the whole reserve and operators on this machine half of it; everyone else is told why and
+//! closed. Nobody is closed unread, because old proxies do not survive that. The lobby is bounded as well: one
+//! more connection ends the wait of the one that has waited longest.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::net::TcpStream;
+use crate::resp::{ProtocolError, Request};
+
+use super::Shared;
+use super::connection::{self, close_with};
+use super::input::{Input, Read};
+use super::registry::{Claim, Seat};
+
+const REFUSAL: &str = "ERR max number of clients reached";
+
+enum First {
+    Request(Request),
+    /// It does not speak the protocol.
+    Garbage(ProtocolError),
+    /// It has sent nothing for too long.
+    Silence,
+    /// It is gone.
+    Gone,
+}
+
+pub(super) async fn wait(stream: TcpStream, shared: Arc<Shared>) {
+    let mut input = Input::new(shared.options.limits);
+    let place = shared.registry.enter_lobby();
+    let first = first_request(&stream, &mut input, place.evicted(), &shared).await;
+    drop(place);
+    let refusal = match first {
+        First::Gone => return,
+        First::Silence => REFUSAL.to_owned(),
+        First::Garbage(error) => format!("ERR Protocol error: {error}"),
+        First::Request(request) => match claim(&request, &stream, &shared) {
+            Some(seat) => return connection::serve_from(stream, seat, input, request, shared).await,
+            None => REFUSAL.to_owned(),
+        },
+    };
+    shared.counters.rejected();
+    close_with(&stream, &refusal, &shared).await;
+}
+
+async fn first_request(stream: &TcpStream, input: &mut Input, evicted: &CancellationToken, shared: &Shared) -> First {
+    let limit = Duration::from_millis(shared.options.lobby_ms);
+    let stopping = shared.tasks.stopping();
+    tokio::select! {
+        first = read_request(stream, input, shared) => first.unwrap_or(First::Gone),
+        () = tokio::time::sleep(limit) => First::Silence,
+        () = evicted.cancelled() => First::Silence,
+        () = stopping.cancelled() => First::Gone,
+    }
+}
+
+async fn read_request(stream: &TcpStream, input: &mut Input, shared: &Shared) -> io::Result<First> {
+    loop {
+        match input.next(shared.clock.now()) {
+            Ok(Some(request)) => return Ok(First::Request(request)),
+            Ok(None) => {}
+            Err(error) => return Ok(First::Garbage(error)),
+        }
+        stream.readable().await?;
+        match input.read(stream)? {
+            Read::Bytes(count) => shared.counters.input(count),
+            Read::Nothing => {}
+            Read::End => return Ok(First::Gone),
+        }
+    }
+}
+
+/// The seat that the first request entitles to.
+fn claim(request: &Request, stream: &TcpStream, shared: &Shared) -> Option<Seat> {
+    let name = request.name();
+    let claim = if shared.peers.is_peer_request(name) {
+        Claim::Peer
+    } else if is_operator(name) && is_local(stream) {
+        Claim::Operator
+    } else {
+        Claim::Client
+    };
+    shared.registry.claim(claim)
+}
+
+/// What somebody sends who wants to know what is wrong.
+fn is_operator(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 4] = [b"SENTINEL", b"CFG", b"INFO", b"PING"];
+    NAMES.iter().any(|operator| name.eq_ignore_ascii_case(operator))
+}
+
+fn is_local(stream: &TcpStream) -> bool {
+    stream
+        .peer_addr()
+        .is_ok_and(|address| address.ip().to_canonical().is_loopback())
+}

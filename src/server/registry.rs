@@ -1,0 +1,266 @@
+//! Who is connected: seats, the lobby, and the rows of CLIENT LIST.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::model::Instant;
+use crate::requests::Clients;
+
+use super::ServerOptions;
+
+/// The connections of a server.
+pub(super) struct Registry {
+    clock: Clock,
+    options: ServerOptions,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    seated: usize,
+    last_id: u64,
+    rows: BTreeMap<u64, Row>,
+    /// The waiting ones, the oldest first.
+    lobby: VecDeque<(u64, CancellationToken)>,
+    subscribers: u64,
+}
+
+/// What CLIENT LIST shows of a connection.
+#[derive(Default)]
+struct Row {
+    /// The line as it was at `at`.
+    line: String,
+    at: Instant,
+    subscribed: bool,
+}
+
+/// Who asks for a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Anyone.
+    Client,
+    /// Somebody on this machine who looks after the node.
+    Operator,
+    /// Another node.
+    Peer,
+}
+
+impl Registry {
+    pub(super) fn new(clock: Clock, options: ServerOptions) -> Self {
+        Self {
+            clock,
+            options,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// A seat for anyone.
+    pub(super) fn seat(self: &Arc<Self>) -> Option<Seat> {
+        self.claim(Claim::Client)
+    }
+
+    /// A seat, when there is one left for such a claim.
+    pub(super) fn claim(self: &Arc<Self>, claim: Claim) -> Option<Seat> {
+        let ServerOptions {
+            connections_max,
+            reserve,
+            ..
+        } = self.options;
+        let kept = match claim {
+            Claim::Client => reserve,
+            Claim::Operator => reserve / 2,
+            Claim::Peer => 0,
+        };
+        let mut inner = self.lock();
+        if inner.seated >= connections_max.saturating_sub(kept) {
+            return None;
+        }
+        inner.seated += 1;
+        inner.last_id += 1;
+        Some(Seat {
+            id: inner.last_id,
+            registry: self.clone(),
+        })
+    }
+
+    /// A place to wait in for somebody without a seat.
+    pub(super) fn enter_lobby(self: &Arc<Self>) -> LobbyPlace {
+        let evicted = CancellationToken::new();
+        let mut inner = self.lock();
+        inner.last_id += 1;
+        let id = inner.last_id;
+        inner.lobby.push_back((id, evicted.clone()));
+        if inner.lobby.len() > self.options.lobby_max
+            && let Some((_, oldest)) = inner.lobby.pop_front()
+        {
+            oldest.cancel();
+        }
+        LobbyPlace {
+            id,
+            evicted,
+            registry: self.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No code panics while it holds this lock, so a poisoned one is as good as any.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn put(&mut self, id: u64, row: Row) {
+        self.subscribers += u64::from(row.subscribed);
+        let before = self.rows.insert(id, row);
+        self.subscribers -= before.map_or(0, |row| u64::from(row.subscribed));
+    }
+
+    fn take(&mut self, id: u64) {
+        let before = self.rows.remove(&id);
+        self.subscribers -= before.map_or(0, |row| u64::from(row.subscribed));
+    }
+}
+
+impl Clients for Registry {
+    fn list(&self) -> String {
+        let now = self.clock.now();
+        let inner = self.lock();
+        inner
+            .rows
+            .values()
+            .map(|row| age_line(&row.line, now.since(row.at)))
+            .collect()
+    }
+
+    fn count(&self) -> u64 {
+        self.lock().seated as u64
+    }
+
+    fn subscribers(&self) -> u64 {
+        self.lock().subscribers
+    }
+}
+
+/// A line that was true `later_ms` ago: `age` and `idle` have gone on since.
+fn age_line(line: &str, later_ms: u64) -> String {
+    let words = line
+        .trim_end_matches('\n')
+        .split(' ')
+        .map(|word| match word.split_once('=') {
+            Some((name @ ("age" | "idle"), seconds)) => match seconds.parse::<u64>() {
+                Ok(seconds) => format!("{name}={}", seconds + later_ms / 1000),
+                Err(_) => word.to_owned(),
+            },
+            _ => word.to_owned(),
+        });
+    words.collect::<Vec<_>>().join(" ") + "\n"
+}
+
+/// A place among the connections; free again when it is dropped.
+pub(super) struct Seat {
+    id: u64,
+    registry: Arc<Registry>,
+}
+
+impl Seat {
+    /// The connection's number, `CLIENT ID`.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Shows the connection in CLIENT LIST as it is now.
+    pub(super) fn show(&self, line: String, subscribed: bool) {
+        let at = self.registry.clock.now();
+        self.registry.lock().put(self.id, Row { line, at, subscribed });
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut inner = self.registry.lock();
+        inner.seated -= 1;
+        inner.take(self.id);
+    }
+}
+
+/// A place in the lobby; free again when it is dropped.
+pub(super) struct LobbyPlace {
+    id: u64,
+    evicted: CancellationToken,
+    registry: Arc<Registry>,
+}
+
+impl LobbyPlace {
+    /// Cancelled when somebody else needs the place.
+    pub(super) fn evicted(&self) -> &CancellationToken {
+        &self.evicted
+    }
+}
+
+impl Drop for LobbyPlace {
+    fn drop(&mut self) {
+        self.registry.lock().lobby.retain(|(id, _)| *id != self.id);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn registry(connections_max: usize, reserve: usize) -> Arc<Registry> {
+        let options = ServerOptions {
+            connections_max,
+            reserve,
+            lobby_max: 2,
+            ..ServerOptions::default()
+        };
+        Arc::new(Registry::new(Clock::start(), options))
+    }
+
+    #[tokio::test]
+    async fn the_reserve_is_for_peers_and_half_of_it_for_operators() {
+        let registry = registry(6, 4);
+        let mut seats: Vec<Seat> = std::iter::from_fn(|| registry.seat()).collect();
+        assert_eq!(seats.len(), 2);
+        seats.extend(std::iter::from_fn(|| registry.claim(Claim::Operator)));
+        assert_eq!(seats.len(), 4);
+        seats.extend(std::iter::from_fn(|| registry.claim(Claim::Peer)));
+        assert_eq!(seats.len(), 6);
+        seats.truncate(1);
+        assert!(registry.seat().is_some(), "a seat that was left is free");
+    }
+
+    #[tokio::test]
+    async fn a_full_lobby_ends_the_longest_wait() {
+        let registry = registry(0, 0);
+        let places: Vec<LobbyPlace> = (0..3).map(|_| registry.enter_lobby()).collect();
+        let evicted: Vec<bool> = places.iter().map(|place| place.evicted().is_cancelled()).collect();
+        assert_eq!(evicted, [true, false, false]);
+        drop(places);
+        assert_eq!(registry.lock().lobby.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn rows_are_listed_by_id_and_subscribers_counted() {
+        let registry = registry(10, 0);
+        let (first, second) = (registry.seat().unwrap(), registry.seat().unwrap());
+        second.show("id=2 age=0 idle=0\n".to_owned(), true);
+        first.show("id=1 age=5 idle=1\n".to_owned(), false);
+        assert_eq!(registry.list(), "id=1 age=5 idle=1\nid=2 age=0 idle=0\n");
+        assert_eq!((registry.count(), registry.subscribers()), (2, 1));
+        second.show(String::new(), true);
+        assert_eq!(registry.subscribers(), 1);
+        drop(second);
+        assert_eq!((registry.count(), registry.subscribers()), (1, 0));
+    }
+
+    #[test]
+    fn a_line_ages_while_its_connection_sleeps() {
+        let line = "id=3 name= age=10 idle=0 cmd=ping\n";
+        assert_eq!(age_line(line, 2_500), "id=3 name= age=12 idle=2 cmd=ping\n");
+    }
+}

@@ -1,0 +1,177 @@
+//! The steps of scenario files.
+//!
+//! ```text
+//! nodes N | redis A [of B] [keys N] [offset N] [priority N] [version V] | monitor G A quorum N | set G OPTION VALUE
+//! tick MS | kill A | hang A | resume A | restart A [empty] [of B | alone] | write A N | flush A
+//! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | slaveof A B|none
+//! cut NODE A | heal NODE A | lease yes|no | crash leader | crash at POINT | failover G | reset G | show G
+//! ```
+
+use cfgserver::failover;
+use cfgserver::machine::{Command, Outcome, ResetGroup};
+use cfgserver::model::{Address, GroupName, Identity, Mode, Setting, Stage};
+
+use super::server::Server;
+use super::world::World;
+
+pub(super) fn run(world: &mut World, line: &str) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words.as_slice() {
+        ["nodes", count] => world.set_nodes(number(count)),
+        ["redis", name, options @ ..] => redis(world, name, options),
+        ["monitor", name, primary, "quorum", quorum] => monitor(world, name, primary, quorum),
+        ["set", name, option, value] => set(world, name, option, value),
+        ["tick", ms] => world.tick(number(ms)),
+        ["failover", name] => world.operator(name),
+        ["reset", name] => reset(world, name),
+        ["show", name] => show(world, name),
+        ["crash", "leader"] => world.crash_leader(),
+        ["crash", "at", point @ ..] => world.stop_at = Some(point.join(" ")),
+        ["lease", value] => world.lease = *value == "yes",
+        ["cut", node, name] => {
+            let address = world.server(name).address;
+            world.cut.insert((number(node), address));
+        }
+        ["heal", node, name] => {
+            let address = world.server(name).address;
+            world.cut.remove(&(number(node), address));
+        }
+        [change, name, options @ ..] => change_server(world, change, name, options),
+        _ => panic!("what is {line:?}?"),
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
+}
+
+/// A, B, C, ... live at 10.0.0.1, 10.0.0.2, 10.0.0.3, ...
+fn address(name: &str) -> Address {
+    let place = u32::from(name.bytes().next().unwrap() - b'A') + 1;
+    Address::parse(&format!("10.0.0.{place}"), "6379").unwrap()
+}
+
+fn redis(world: &mut World, name: &str, options: &[&str]) {
+    let mut server = Server::new(name, address(name));
+    server.keys = 10;
+    server.offset = 1_000;
+    for pair in options.chunks(2) {
+        match pair {
+            ["of", primary] => server.follows = Some(address(primary)),
+            ["keys", count] => server.keys = number(count),
+            ["offset", offset] => server.offset = number(offset),
+            ["priority", priority] => server.priority = number(priority),
+            ["version", version] => server.version = (*version).to_owned(),
+            _ => panic!("what is {pair:?}?"),
+        }
+    }
+    world.servers.insert(server.address, server);
+}
+
+fn monitor(world: &mut World, name: &str, primary: &str, quorum: &str) {
+    let command = Command::Monitor {
+        name: GroupName::new(name).unwrap(),
+        primary: address(primary),
+        quorum: number(quorum),
+    };
+    assert!(matches!(world.commit(&command), Outcome::Done { .. }));
+}
+
+fn set(world: &mut World, name: &str, option: &str, value: &str) {
+    let setting = match (option, value) {
+        ("quorum", value) => Setting::Quorum(number(value)),
+        ("down-after", value) => Setting::DownAfterMs(number(value)),
+        ("failover-timeout", value) => Setting::FailoverTimeoutMs(number(value)),
+        ("parallel-syncs", value) => Setting::ParallelSyncs(number(value)),
+        ("mode", "observe") => Setting::Mode(Mode::Observe),
+        ("mode", _) => Setting::Mode(Mode::Manage),
+        ("identity", "strict") => Setting::Identity(Identity::Strict),
+        ("identity", _) => Setting::Identity(Identity::Open),
+        _ => panic!("what is {option:?}?"),
+    };
+    let command = Command::Set {
+        name: GroupName::new(name).unwrap(),
+        settings: vec![setting],
+    };
+    assert!(matches!(world.commit(&command), Outcome::Done { .. }));
+}
+
+fn reset(world: &mut World, name: &str) {
+    let group = world.group(name);
+    let forget = world.with_scene(&group, failover::unreachable);
+    let outcome = world.commit(&Command::Reset {
+        groups: vec![ResetGroup {
+            group: group.id,
+            on: group.version,
+            forget,
+        }],
+    });
+    if let Outcome::Rejected(rejection) = outcome {
+        world.say(format!("rejected: {rejection}"));
+    }
+}
+
+fn change_server(world: &mut World, change: &str, name: &str, options: &[&str]) {
+    let now = world.now;
+    let server = world.server(name);
+    let yes = options.first() == Some(&"yes");
+    match (change, options) {
+        ("kill", []) => server.alive = false,
+        ("hang", []) => server.hung = true,
+        ("resume", []) => server.hung = false,
+        ("restart", options) => {
+            server.restart(!options.contains(&"empty"));
+            match options.iter().position(|option| *option == "of") {
+                Some(at) => server.become_replica(address(options[at + 1]), now),
+                None if options.contains(&"alone") => server.follows = None,
+                None => {}
+            }
+        }
+        ("write", [count]) => server.offset += number::<u64>(count),
+        ("flush", []) => {
+            server.keys = 0;
+            server.offset += 20;
+        }
+        ("stuck", [_]) => server.stuck = yes,
+        ("loading", [_]) => server.loading = yes,
+        ("priority", [priority]) => server.priority = number(priority),
+        ("refuse", text) => server.refuses = Some(text.join(" ")),
+        ("slaveof", ["none"]) => server.become_primary(),
+        ("slaveof", [primary]) => server.become_replica(address(primary), now),
+        _ => panic!("what is {change:?}?"),
+    }
+}
+
+fn show(world: &mut World, name: &str) {
+    let group = world.group(name);
+    let failover = group.failover.as_ref().map(|failover| match &failover.stage {
+            Stage::Promote => format!(", promoting {}", failover.candidate),
+            Stage::Reconfigure { steps } => {
+                let each = steps.iter().map(|(address, step)| format!("{address} {step:?}"));
+                format!(", reconfiguring {}", each.collect::<Vec<_>>().join(", "))
+            }
+        });
+    world.say(format!(
+        "primary {}, epoch {}, config epoch {}{}{}",
+        group.primary,
+        group.epoch,
+        group.config_epoch,
+        if group.outage.is_some() { ", outage" } else { "" },
+        failover.unwrap_or_default(),
+    ));
+    for (address, member) in &group.members {
+        let server = world.servers.get(address).cloned();
+        let real = server.map_or_else(String::new, |server| {
+            let role = match server.follows {
+                Some(primary) => format!("follows {primary}"),
+                None => "is master".to_owned(),
+            };
+            let alive = if server.alive { "" } else { ", dead" };
+            format!("{role}{alive}, offset {}, keys {}", server.offset, server.keys)
+        });
+        let synced = if member.synced { "" } else { ", unsynced" };
+        let quarantine = member.quarantine.as_ref().map(|why| format!(", quarantined: {why}"));
+        let quarantine = quarantine.unwrap_or_default();
+        world.say(format!("  {address} {real}{synced}{quarantine}"));
+    }
+}
