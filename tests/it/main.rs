@@ -14,7 +14,6 @@ mod machine;
 mod machine_random;
 mod operations;
 mod probe;
-mod redis_link;
 mod raft;
 mod real_sentinel;
 mod redis_link;
