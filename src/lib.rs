@@ -13,9 +13,12 @@
 //! F0  model                                     the nouns; time as data
 //! ```
 
+#[cfg(feature = "rocksdb")]
+pub mod app;
 pub mod board;
 pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod detect;
 pub mod failover;
 pub mod machine;

@@ -11,6 +11,10 @@ pub enum Point {
     BeforeOpen,
     /// The failover and its candidate are committed.
     AfterOpen,
+    /// The writes of the old primary are about to be paused.
+    BeforePause,
+    /// The writes of the old primary are paused.
+    AfterPause,
     /// The order to promote is about to be written.
     BeforePromote,
     /// The order to promote was written and answered.
@@ -25,10 +29,12 @@ pub enum Point {
     AfterFollow,
     /// All replicas are done, the end is not yet proposed.
     BeforeEnd,
+    /// The end is committed.
+    AfterEnd,
 }
 
 impl Point {
-    /// Every point.
+    /// The points that a failover passes while it is open, whoever asked for it.
     pub const ALL: [Self; 9] = [
         Self::BeforeOpen,
         Self::AfterOpen,
@@ -46,6 +52,8 @@ impl Point {
         match self {
             Self::BeforeOpen => "before-open",
             Self::AfterOpen => "after-open",
+            Self::BeforePause => "before-pause",
+            Self::AfterPause => "after-pause",
             Self::BeforePromote => "before-promote",
             Self::AfterPromote => "after-promote",
             Self::BeforeComplete => "before-complete",
@@ -53,6 +61,7 @@ impl Point {
             Self::BeforeFollow => "before-follow",
             Self::AfterFollow => "after-follow",
             Self::BeforeEnd => "before-end",
+            Self::AfterEnd => "after-end",
         }
     }
 }

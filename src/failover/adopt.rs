@@ -16,7 +16,10 @@ pub(super) enum Adoption {
 /// Mode `observe`: one member became master, and the recorded primary is down or follows somebody.
 pub(super) fn made_by_others(draft: &Draft<'_>) -> Adoption {
     let primary = draft.group.primary;
-    let follows = draft.sees_up(primary) && draft.facts(primary).is_some_and(|(facts, _)| facts.role == Role::Replica);
+    let follows = draft.sees_up(primary)
+        && draft
+            .facts(primary)
+            .is_some_and(|(facts, _)| facts.role == Role::Replica);
     if !follows && !draft.scene.outage_agreed() {
         return Adoption::None;
     }

@@ -74,6 +74,9 @@ mod tests {
     #[test]
     fn a_wall_clock_that_went_back_does_not_lengthen_the_wait() {
         let group = switched(&[10_000_000, 10_000_000], true);
-        assert_eq!(held_until(&group, Timestamp(5_000_000)), Some(Timestamp(5_000_000 + FIRST_WAIT_MS)));
+        assert_eq!(
+            held_until(&group, Timestamp(5_000_000)),
+            Some(Timestamp(5_000_000 + FIRST_WAIT_MS))
+        );
     }
 }

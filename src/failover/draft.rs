@@ -98,7 +98,8 @@ impl<'a> Draft<'a> {
 
     /// This node sees it Down.
     pub(super) fn sees_down(&self, address: Address) -> bool {
-        self.sighting(address).is_some_and(|sighting| sighting.verdict.is_down())
+        self.sighting(address)
+            .is_some_and(|sighting| sighting.verdict.is_down())
     }
 
     /// The newest INFO of an instance.
@@ -153,9 +154,16 @@ impl<'a> Draft<'a> {
             }
             Order::Follow { primary, .. } => {
                 assert!(!quarantined, "a quarantined instance is never ordered");
-                assert!(*primary == self.group.primary, "only the committed primary is ever followed");
+                assert!(
+                    *primary == self.group.primary,
+                    "only the committed primary is ever followed"
+                );
                 assert!(address != *primary, "the committed primary follows nobody");
-                let promoting = self.group.failover.as_ref().is_some_and(|open| open.stage == Stage::Promote);
+                let promoting = self
+                    .group
+                    .failover
+                    .as_ref()
+                    .is_some_and(|open| open.stage == Stage::Promote);
                 assert!(!promoting, "nobody is turned while the address may still change");
             }
             Order::Pause { .. } => {
@@ -187,14 +195,11 @@ impl<'a> Draft<'a> {
                 LinkView::OtherProcess
             }
             Some(LinkMemory::Failed { at, fault }) => {
-                let refused = *fault == LinkFault::Refused;
-                let retry_at = at.plus(LINK_RETRY_MS);
-                if retry_at <= self.now {
-                    self.act(Action::OpenLink(address));
-                } else {
-                    self.wake_by(retry_at);
+                self.reopen(address, *at);
+                match fault {
+                    LinkFault::Refused => LinkView::Refused,
+                    LinkFault::Failed => LinkView::NotYet,
                 }
-                if refused { LinkView::Refused } else { LinkView::NotYet }
             }
             Some(LinkMemory::Opening) => LinkView::NotYet,
             None => {
@@ -214,9 +219,23 @@ impl<'a> Draft<'a> {
     /// Opens order links to all members that may soon need orders, so that nothing waits for them later.
     pub(super) fn open_links_early(&mut self) {
         for (address, member) in &self.group.members {
-            if member.quarantine.is_none() && self.sees_up(*address) && !self.memory.links.contains_key(address) {
-                self.act(Action::OpenLink(*address));
+            if member.quarantine.is_some() || !self.sees_up(*address) {
+                continue;
             }
+            match self.memory.links.get(address) {
+                None => self.act(Action::OpenLink(*address)),
+                Some(LinkMemory::Failed { at, .. }) => self.reopen(*address, *at),
+                Some(LinkMemory::Opening | LinkMemory::Open { .. }) => {}
+            }
+        }
+    }
+
+    fn reopen(&mut self, address: Address, failed_at: Instant) {
+        let retry_at = failed_at.plus(LINK_RETRY_MS);
+        if retry_at <= self.now {
+            self.act(Action::OpenLink(address));
+        } else {
+            self.wake_by(retry_at);
         }
     }
 
@@ -228,12 +247,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What became of the last order to `address`, if `is_it` and it was given since `since`.
-    pub(super) fn last_order(
-        &self,
-        address: Address,
-        since: Instant,
-        is_it: impl Fn(&Order) -> bool,
-    ) -> OrderView<'a> {
+    pub(super) fn last_order(&self, address: Address, since: Instant, is_it: impl Fn(&Order) -> bool) -> OrderView<'a> {
         match self.memory.orders.get(&address) {
             Some(memory) if memory.at >= since && is_it(&memory.order) => match memory.answer {
                 None => OrderView::UnderWay,
@@ -245,6 +259,9 @@ impl<'a> Draft<'a> {
 
     /// An order is on its way to the instance: no other may be given.
     pub(super) fn order_under_way(&self, address: Address) -> bool {
-        self.memory.orders.get(&address).is_some_and(|order| order.answer.is_none())
+        self.memory
+            .orders
+            .get(&address)
+            .is_some_and(|order| order.answer.is_none())
     }
 }

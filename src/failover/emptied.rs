@@ -12,7 +12,9 @@ const FRESH_WITHIN_MS: Age = 500;
 
 /// The primary answers as a new process, without the group's lineage and without keys, while the group has some.
 pub(super) fn is_emptied(group: &Group, facts: &Facts) -> bool {
-    let Some(member) = group.primary_member() else { return false };
+    let Some(member) = group.primary_member() else {
+        return false;
+    };
     let restarted = member.run_id.as_ref().is_some_and(|known| *known != facts.run_id);
     let lineage_kept = identity::related(member.lineage.as_ref(), facts.lineage.as_ref());
     let empty = facts.keys == 0 && !facts.loading && facts.role == Role::Primary;
@@ -56,7 +58,12 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Emptied {
     if held_until(draft.group, draft.scene.wall).is_some() {
         return Emptied::Accepted;
     }
-    let selection = select(draft.scene, draft.memory, Purpose::Emptied { since: emptied_at }, draft.now);
+    let selection = select(
+        draft.scene,
+        draft.memory,
+        Purpose::Emptied { since: emptied_at },
+        draft.now,
+    );
     let Some((candidate, run_id)) = selection.chosen else {
         return Emptied::Accepted;
     };

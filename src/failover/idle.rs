@@ -135,7 +135,11 @@ fn waits_for_info(draft: &mut Draft<'_>) -> bool {
     if draft.now >= deadline {
         return false;
     }
-    let fresh = |address: Address| draft.facts(address).is_some_and(|(_, at)| at.plus(FRESH_ENOUGH_MS) >= alarm_at);
+    let fresh = |address: Address| {
+        draft
+            .facts(address)
+            .is_some_and(|(_, at)| at.plus(FRESH_ENOUGH_MS) >= alarm_at)
+    };
     let stale = draft
         .group
         .replicas()

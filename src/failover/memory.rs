@@ -222,11 +222,7 @@ impl Memory {
             }
             Action::RefreshInfo => self.info_asked_at = Some(now),
             Action::HandOver(_) => self.handed_over_at = Some(now),
-            Action::Order {
-                address,
-                run_id,
-                order,
-            } => self.ordered(*address, run_id, order, now),
+            Action::Order { address, run_id, order } => self.ordered(*address, run_id, order, now),
         }
     }
 
@@ -281,6 +277,25 @@ impl Memory {
         self.links.remove(&address);
     }
 
+    /// All links were closed, on purpose.
+    pub fn links_closed(&mut self) {
+        self.links.clear();
+    }
+
+    /// Nobody listens there, as the order link found out last.
+    pub(super) fn link_refused(&self, address: Address) -> bool {
+        let fault = match self.links.get(&address) {
+            Some(LinkMemory::Failed { fault, .. }) => Some(fault),
+            _ => None,
+        };
+        fault == Some(&LinkFault::Refused)
+    }
+
+    /// A link to the instance is open, being opened, or just failed.
+    pub fn has_link(&self, address: Address) -> bool {
+        self.links.contains_key(&address)
+    }
+
     /// INFO was read again, or the link broke.
     pub fn info_read(&mut self, address: Address, result: Result<Facts, LinkFault>, now: Instant) {
         self.link_opened(address, result, now);
@@ -310,7 +325,8 @@ impl Memory {
                     attempt.promote_sent = false;
                 }
             }
-            (Order::Unpause, false) => self.paused = None,
+            // Whatever came of it: the pause ends by itself.
+            (Order::Unpause, _) => self.paused = None,
             _ => {}
         }
         order.answer = Some(result);
@@ -326,7 +342,11 @@ impl Memory {
             },
         );
         let pausing = matches!(self.orders.get(&address), Some(order) if matches!(order.order, Order::Pause { .. }));
-        if let Some(paused) = self.paused.as_mut().filter(|paused| pausing && paused.address == address) {
+        if let Some(paused) = self
+            .paused
+            .as_mut()
+            .filter(|paused| pausing && paused.address == address)
+        {
             paused.offset = Some(facts.primary_offset);
         }
     }

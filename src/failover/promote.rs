@@ -122,7 +122,10 @@ fn restarted(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool 
 }
 
 fn complete(draft: &mut Draft<'_>, failover: &Failover, facts: &Facts) {
-    assert!(facts.run_id == failover.candidate_run_id, "only the committed process completes a promotion");
+    assert!(
+        facts.run_id == failover.candidate_run_id,
+        "only the committed process completes a promotion"
+    );
     let (group, on) = draft.target();
     draft.propose(Command::CompletePromotion {
         group,

@@ -34,7 +34,11 @@ pub(super) fn better_node(draft: &Draft<'_>, selection: &Selection) -> Better {
         .filter(|(address, unfit)| unreached(unfit) && on_record(draft, **address))
         .map(|(address, _)| *address)
         .collect();
-    let settled = draft.memory.alarm_at.unwrap_or(draft.memory.took_over_at).plus(SETTLE_MS);
+    let settled = draft
+        .memory
+        .alarm_at
+        .unwrap_or(draft.memory.took_over_at)
+        .plus(SETTLE_MS);
     match to_node_that_reaches(draft, &wanted) {
         Better::Node(_) if draft.now < settled => Better::NotBefore(settled),
         better => better,
@@ -56,7 +60,9 @@ fn to_node_that_reaches(draft: &Draft<'_>, wanted: &[Address]) -> Better {
     let own = draft.scene.node;
     let reached = |node: &NodeId| {
         let reach = draft.scene.tally.reach.get(node);
-        reach.map_or(0, |reach| wanted.iter().filter(|address| reach.contains(address)).count())
+        reach.map_or(0, |reach| {
+            wanted.iter().filter(|address| reach.contains(address)).count()
+        })
     };
     let peers = draft.scene.tally.reach.keys().filter(|node| **node != own);
     let Some(best) = peers.max_by_key(|node| (reached(node), std::cmp::Reverse(**node))) else {
@@ -65,7 +71,15 @@ fn to_node_that_reaches(draft: &Draft<'_>, wanted: &[Address]) -> Better {
     if reached(best) == 0 {
         return Better::None;
     }
-    let since = draft.memory.handed_over_at.unwrap_or_default().max(draft.memory.took_over_at);
+    let since = draft
+        .memory
+        .handed_over_at
+        .unwrap_or_default()
+        .max(draft.memory.took_over_at);
     let due = since.plus(COOL_DOWN_MS);
-    if draft.now < due { Better::NotBefore(due) } else { Better::Node(*best) }
+    if draft.now < due {
+        Better::NotBefore(due)
+    } else {
+        Better::Node(*best)
+    }
 }

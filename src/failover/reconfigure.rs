@@ -66,7 +66,11 @@ fn next_step(draft: &Draft<'_>, address: Address, step: ReconfStep) -> ReconfSte
     if let Some((facts, _)) = draft.facts(address) {
         if follows(draft, &facts) {
             let synced = facts.primary_link_up && !facts.sync_in_progress;
-            return if synced { ReconfStep::Done } else { ReconfStep::InProgress };
+            return if synced {
+                ReconfStep::Done
+            } else {
+                ReconfStep::InProgress
+            };
         }
     }
     let entered_at = draft.attempt().entered_at;
@@ -150,7 +154,9 @@ fn turn_replicas(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Ad
         let told = matches!(step, ReconfStep::Sent | ReconfStep::InProgress);
         (told && !unreachable(draft, address)) || draft.order_under_way(address)
     };
-    let busy = replicas().filter(|(address, step)| on_its_way(**address, **step)).count();
+    let busy = replicas()
+        .filter(|(address, step)| on_its_way(**address, **step))
+        .count();
     let slots = (draft.group.config.parallel_syncs.max(1) as usize).saturating_sub(busy);
     let waiting: Vec<(Address, ReconfStep)> = replicas()
         .filter(|(address, step)| **step == ReconfStep::Waiting && !on_its_way(**address, **step))
@@ -237,11 +243,17 @@ fn end(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Address, Rec
 /// Replicas on their way are looked at often.
 fn watch_progress(draft: &mut Draft<'_>, steps: &BTreeMap<Address, ReconfStep>) {
     let moving = |step: &ReconfStep| matches!(step, ReconfStep::Sent | ReconfStep::InProgress);
-    let any = steps.iter().any(|(address, step)| moving(step) && !unreachable(draft, *address));
+    let any = steps
+        .iter()
+        .any(|(address, step)| moving(step) && !unreachable(draft, *address));
     if !any {
         return;
     }
-    let asked_at = draft.memory.info_asked_at.unwrap_or_default().max(draft.attempt().entered_at);
+    let asked_at = draft
+        .memory
+        .info_asked_at
+        .unwrap_or_default()
+        .max(draft.attempt().entered_at);
     let due = asked_at.plus(REFRESH_MS);
     if draft.now >= due {
         draft.act(crate::failover::Action::RefreshInfo);

@@ -66,7 +66,12 @@ fn what_is_wrong(group: &Group, facts: &Facts) -> Option<Wrong> {
 }
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
-    let wrong: Vec<(Address, Instant)> = draft.memory.wrong_since.iter().map(|(at, since)| (*at, *since)).collect();
+    let wrong: Vec<(Address, Instant)> = draft
+        .memory
+        .wrong_since
+        .iter()
+        .map(|(at, since)| (*at, *since))
+        .collect();
     if !wrong.is_empty() && draft.group.failover.is_none() && draft.scene.tally.down == 0 {
         let mut slots = slots(draft);
         for (address, since) in wrong {
@@ -81,12 +86,19 @@ fn slots(draft: &Draft<'_>) -> usize {
         let synced = draft.facts(*address).is_some_and(|(facts, _)| facts.primary_link_up);
         draft.now.since(*at) < REPAIR_MS && !synced
     };
-    let busy = draft.memory.repaired_at.iter().filter(|(address, at)| copying(address, at)).count();
+    let busy = draft
+        .memory
+        .repaired_at
+        .iter()
+        .filter(|(address, at)| copying(address, at))
+        .count();
     (draft.group.config.parallel_syncs.max(1) as usize).saturating_sub(busy)
 }
 
 fn repair(draft: &mut Draft<'_>, address: Address, since: Instant, slots: &mut usize) {
-    let Some((facts, facts_at)) = draft.facts(address) else { return };
+    let Some((facts, facts_at)) = draft.facts(address) else {
+        return;
+    };
     if answered(draft, address) == Answered::NothingMoreNow {
         return;
     }
@@ -136,7 +148,12 @@ enum Answered {
 /// The order was answered: say so on every node.
 fn answered(draft: &mut Draft<'_>, address: Address) -> Answered {
     let primary = draft.group.primary;
-    let Some(memory) = draft.memory.orders.get(&address).filter(|memory| memory.epoch.is_none()) else {
+    let Some(memory) = draft
+        .memory
+        .orders
+        .get(&address)
+        .filter(|memory| memory.epoch.is_none())
+    else {
         return Answered::No;
     };
     let Order::Follow {
@@ -202,4 +219,3 @@ fn primary_beyond_doubt(draft: &Draft<'_>, other: &Arc<Facts>, since: Instant) -
     let emptied = facts.keys == 0 && (other.keys > 0 || member.non_empty);
     fresh && itself && !emptied && !facts.loading && member.quarantine.is_none()
 }
-

@@ -28,7 +28,11 @@ pub fn operator(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Result<Vec<
     if scene.group.config.mode == Mode::Observe {
         return Err(Refusal::Observing);
     }
-    let purpose = if scene.alarm() { Purpose::Outage } else { Purpose::Planned };
+    let purpose = if scene.alarm() {
+        Purpose::Outage
+    } else {
+        Purpose::Planned
+    };
     let selection = select(scene, memory, purpose, now);
     let reasons = selection.reasons();
     let Some((candidate, run_id)) = selection.chosen else {

@@ -203,13 +203,20 @@ fn answers(draft: &Draft<'_>, address: Address) -> Result<(Arc<Facts>, Instant),
         Verdict::Down { .. } => return Err(Unfit::Down),
         Verdict::Up => {}
     }
+    if draft.memory.link_refused(address) {
+        return Err(Unfit::Disconnected);
+    }
     let (facts, facts_at) = draft.facts(address).ok_or(Unfit::NoInfo)?;
     let heard_at = sighting.ok_reply_at.max(facts_at);
     if draft.now.since(heard_at) > SILENCE_MS_MAX {
         return Err(Unfit::Silent);
     }
     let linked = sighting.link == LinkState::Connected || draft.memory.links.contains_key(&address);
-    if linked { Ok((facts, facts_at)) } else { Err(Unfit::Disconnected) }
+    if linked {
+        Ok((facts, facts_at))
+    } else {
+        Err(Unfit::Disconnected)
+    }
 }
 
 fn check_age(draft: &Draft<'_>, purpose: Purpose, facts_at: Instant) -> Result<(), Unfit> {
@@ -270,7 +277,9 @@ fn check_cut_off(draft: &Draft<'_>, facts: &Facts) -> Result<(), Unfit> {
     let grace_ms = draft.group.config.down_after_ms.saturating_mul(CUT_OFF_DOWN_AFTERS);
     // A replica that was restarted since reports no age; its synced mark and its lineage speak for it.
     match facts.primary_link_down_ms {
-        Some(cut_off_ms) if facts.role == Role::Replica && cut_off_ms > down_ms.saturating_add(grace_ms) => Err(Unfit::CutOffTooLong),
+        Some(cut_off_ms) if facts.role == Role::Replica && cut_off_ms > down_ms.saturating_add(grace_ms) => {
+            Err(Unfit::CutOffTooLong)
+        }
         _ => Ok(()),
     }
 }

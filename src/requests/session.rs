@@ -86,6 +86,16 @@ impl Session {
         self.channels.len() + self.patterns.len()
     }
 
+    /// The channels that it subscribes to.
+    pub fn channels(&self) -> &BTreeSet<Bytes> {
+        &self.channels
+    }
+
+    /// The patterns that it subscribes to.
+    pub fn patterns(&self) -> &BTreeSet<Bytes> {
+        &self.patterns
+    }
+
     /// The frames of an event for this connection; `None` when it does not concern it or is no news.
     ///
     /// Events must come in the order of their revisions, and before a request is dispatched with a view of the

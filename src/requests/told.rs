@@ -142,15 +142,18 @@ impl Told {
                 continue;
             };
             let (from, to) = (known.address, group.primary);
-            if from == to || !concerns(self, group.name.as_str(), to) {
+            if !concerns(self, group.name.as_str(), to) {
                 continue;
             }
             self.put(state, group.name.clone(), Answer { revision, address: to });
-            switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
+            if from != to {
+                switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
+            }
         }
         switches
     }
 
+    /// What the client believes, and at which revision that was true.
     fn known(&self, state: &State, name: &GroupName) -> Option<Answer> {
         if let Some(answer) = self.names.get(name) {
             return Some(*answer);

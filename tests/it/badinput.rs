@@ -256,7 +256,7 @@ fn nodes_that_cannot_be_added_or_removed_are_told_why() {
     let other = Node::alone(&world);
     let nobody = world.port();
     let before = facts(&node);
-    let mut refused = |words: &[&str]| {
+    let refused = |words: &[&str]| {
         let answer = node.call(words);
         assert!(answer.is_error(), "{words:?}: {answer}");
         assert!(answer.text().len() > 10, "{words:?}: {answer}");

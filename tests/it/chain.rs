@@ -13,7 +13,9 @@ use cfgserver::sentinel::{Published, publish};
 use proptest::prelude::*;
 
 const GROUPS: usize = 3;
-const MEMBERS: u16 = 3;
+const MEMBERS: u16 = 40;
+/// Every address is new: a client that hears an older one than it knows was sent back.
+const ONWARD: u16 = MEMBERS;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -30,8 +32,9 @@ enum Step {
     Deliver(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let switch = || (0..GROUPS, 0..MEMBERS);
+/// With switches among `members` addresses, or always onward.
+fn step(members: std::ops::RangeInclusive<u16>) -> impl Strategy<Value = Step> {
+    let switch = move || (0..GROUPS, members.clone());
     prop_oneof![
         3 => (0..GROUPS).prop_map(Step::Lookup),
         1 => Just(Step::Info),
@@ -72,22 +75,28 @@ fn address(group: usize, member: u16) -> Address {
     Address::parse("10.0.0.1", &(1000 * (group as u16 + 1) + member).to_string()).unwrap()
 }
 
+fn member(address: Address) -> u16 {
+    address.port % 1000
+}
+
 /// A client that believes what it is told, and what it is connected to.
 struct World {
     state: State,
     session: Session,
     queue: VecDeque<Published>,
     known: BTreeMap<String, String>,
+    onward: bool,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(onward: bool) -> Self {
         let session = Session::new(1, String::new(), String::new(), Instant(0));
         let mut world = Self {
             state: State::default(),
             session,
             queue: VecDeque::new(),
             known: BTreeMap::new(),
+            onward,
         };
         for group in 0..GROUPS {
             let name = GroupName::new(name(group)).unwrap();
@@ -98,7 +107,7 @@ impl World {
                 quorum: 1,
             });
             let known = world.state.group_at(primary).unwrap().clone();
-            let member = |number| Member {
+            let facts = |number| Member {
                 run_id: Some(RunId::new(format!("{group}{number}"))),
                 synced: true,
                 ..Member::default()
@@ -107,7 +116,7 @@ impl World {
                 group: known.id,
                 on: known.version,
                 members: (0..MEMBERS)
-                    .map(|number| (address(group, number), member(number)))
+                    .map(|number| (address(group, number), facts(number)))
                     .collect(),
             });
         }
@@ -132,7 +141,8 @@ impl World {
 
     fn switch(&mut self, number: usize, to: u16) {
         let group = self.state.group_named(&name(number)).unwrap().clone();
-        if group.primary == address(number, to) {
+        let to = if to == ONWARD { member(group.primary) + 1 } else { to };
+        if group.primary == address(number, to) || to >= MEMBERS {
             return;
         }
         let run_id = RunId::new(format!("{number}{to}"));
@@ -198,6 +208,7 @@ impl World {
                 let words: Vec<_> = payload.split(' ').collect();
                 let [name, from, to] = [words[0].to_owned(), words[1..3].join(" "), words[3..].join(" ")];
                 assert_ne!(from, to, "a switch to where it was: {payload}");
+                assert!(!self.onward || port(&to) > port(&from), "a return: {payload}");
                 if let Some(known) = self.known.insert(name, to) {
                     assert_eq!(known, from, "a gap: {payload}");
                 }
@@ -245,18 +256,35 @@ fn text(reply: &Reply) -> String {
     }
 }
 
+fn port(address: &str) -> u16 {
+    address.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Does the steps, listens to the end, and compares what the client believes with the state.
+fn run(mut world: World, steps: &[Step]) {
+    for step in steps {
+        world.act(step);
+    }
+    world.deliver(usize::MAX);
+    world.request(&["SUBSCRIBE", "+switch-master"]);
+    for (name, known) in &world.known {
+        let primary = world.state.group_named(name).unwrap().primary;
+        assert_eq!(known, &format!("{} {}", primary.ip, primary.port), "{name}");
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
-    fn a_connection_hears_one_chain_per_group_and_ends_at_the_truth(steps in prop::collection::vec(step(), 1..60)) {
-        let mut world = World::new();
-        for step in &steps {
-            world.act(step);
-        }
-        world.deliver(usize::MAX);
-        world.request(&["SUBSCRIBE", "+switch-master"]);
-        for (name, known) in &world.known {
-            let primary = world.state.group_named(name).unwrap().primary;
-            prop_assert_eq!(known, &format!("{} {}", primary.ip, primary.port));
-        }
+    fn a_connection_hears_one_chain_per_group_and_ends_at_the_truth(
+        steps in prop::collection::vec(step(0..=2), 1..40)
+    ) {
+        run(World::new(false), &steps);
+    }
+
+    #[test]
+    fn a_connection_is_never_sent_back(steps in prop::collection::vec(step(ONWARD..=ONWARD), 1..40)) {
+        run(World::new(true), &steps);
     }
 }

@@ -1,21 +1,25 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod fake_redis;
 mod badinput;
+mod chain;
 mod clients;
+mod control;
 mod failover_real;
+mod fake_redis;
 mod fixtures;
 mod floors;
 mod formation;
 mod machine;
 mod machine_random;
-mod probe;
-mod scenarios;
-mod redis_link;
-mod servers;
 mod operations;
-mod world;
+mod probe;
+mod raft;
+mod real_sentinel;
+mod redis_link;
+mod scenarios;
+mod server;
+mod servers;
 mod store;
 #[cfg(feature = "rocksdb")]
 mod store_damage;
@@ -25,4 +29,4 @@ mod server;
 mod chain;
 mod real_sentinel;
 mod transcripts;
-mod raft;
+mod world;

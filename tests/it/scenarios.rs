@@ -61,7 +61,11 @@ fn scenarios_go_as_written() {
             wrong.push(format!("{}:\n{}", path.display(), first_difference(&expected, &actual)));
         }
     }
-    assert!(wrong.is_empty(), "scenarios differ (CFGSERVER_UPDATE=1 rewrites them):\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "scenarios differ (CFGSERVER_UPDATE=1 rewrites them):\n{}",
+        wrong.join("\n")
+    );
 }
 
 fn first_difference(expected: &str, actual: &str) -> String {

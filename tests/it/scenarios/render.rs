@@ -14,9 +14,9 @@ pub(super) fn name(names: &Names, address: Address) -> String {
 
 /// Puts names in place of addresses in any text.
 pub(super) fn renamed(names: &Names, text: &str) -> String {
-    names
-        .iter()
-        .fold(text.to_owned(), |text, (address, name)| text.replace(&address.to_string(), name))
+    names.iter().fold(text.to_owned(), |text, (address, name)| {
+        text.replace(&address.to_string(), name)
+    })
 }
 
 pub(super) fn command(names: &Names, command: &Command) -> String {
@@ -39,16 +39,18 @@ pub(super) fn command(names: &Names, command: &Command) -> String {
             format!("learn {}", each.collect::<Vec<_>>().join(", "))
         }
         Command::Outage { votes, replicas, .. } => {
-            let each = replicas.iter().map(|(address, why)| format!("{}: {why}", name(names, *address)));
+            let each = replicas
+                .iter()
+                .map(|(address, why)| format!("{}: {why}", name(names, *address)));
             format!("outage votes {votes} [{}]", each.collect::<Vec<_>>().join("; "))
         }
         Command::OutageOver { .. } => "outage over".to_owned(),
         Command::OpenFailover {
-            kind,
-            votes,
-            candidate,
-            ..
-        } => format!("open failover {kind:?} votes {votes} candidate {}", name(names, *candidate)),
+            kind, votes, candidate, ..
+        } => format!(
+            "open failover {kind:?} votes {votes} candidate {}",
+            name(names, *candidate)
+        ),
         Command::CompletePromotion { epoch, .. } => format!("complete promotion epoch {epoch}"),
         Command::AbortFailover { epoch, fault, .. } => {
             let why = match fault {
@@ -58,7 +60,9 @@ pub(super) fn command(names: &Names, command: &Command) -> String {
             format!("abort failover epoch {epoch}: {why}")
         }
         Command::Reconfigured { steps, .. } => {
-            let each = steps.iter().map(|(address, step)| format!("{} {step:?}", name(names, *address)));
+            let each = steps
+                .iter()
+                .map(|(address, step)| format!("{} {step:?}", name(names, *address)));
             format!("reconfigured {}", each.collect::<Vec<_>>().join(", "))
         }
         Command::EndFailover { timed_out, .. } => {

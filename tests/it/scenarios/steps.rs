@@ -145,12 +145,12 @@ fn change_server(world: &mut World, change: &str, name: &str, options: &[&str]) 
 fn show(world: &mut World, name: &str) {
     let group = world.group(name);
     let failover = group.failover.as_ref().map(|failover| match &failover.stage {
-            Stage::Promote => format!(", promoting {}", failover.candidate),
-            Stage::Reconfigure { steps } => {
-                let each = steps.iter().map(|(address, step)| format!("{address} {step:?}"));
-                format!(", reconfiguring {}", each.collect::<Vec<_>>().join(", "))
-            }
-        });
+        Stage::Promote => format!(", promoting {}", failover.candidate),
+        Stage::Reconfigure { steps } => {
+            let each = steps.iter().map(|(address, step)| format!("{address} {step:?}"));
+            format!(", reconfiguring {}", each.collect::<Vec<_>>().join(", "))
+        }
+    });
     world.say(format!(
         "primary {}, epoch {}, config epoch {}{}{}",
         group.primary,

@@ -264,7 +264,10 @@ impl World {
                 Some(Verdict::Up) => tally.up += 1,
                 _ => {}
             }
-            let up = |address: &Address| seen.get(address).is_some_and(|sighting| sighting.verdict == Verdict::Up);
+            let up = |address: &Address| {
+                seen.get(address)
+                    .is_some_and(|sighting| sighting.verdict == Verdict::Up)
+            };
             let reach = group.replicas().map(|(address, _)| *address).filter(up).collect();
             tally.reach.insert(*node, reach);
         }
@@ -287,7 +290,9 @@ impl World {
 
     fn happen(&mut self) {
         let now = self.now;
-        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.coming).into_iter().partition(|(at, _)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.coming)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
         self.coming = later;
         let leader = self.leader;
         for (_, coming) in due {
@@ -325,7 +330,11 @@ impl World {
         }
         let dead = self.servers.get(&address).is_some_and(|server| !server.alive);
         let cut = self.cut.contains(&(self.leader, address));
-        Err(if dead && !cut { LinkFault::Refused } else { LinkFault::Failed })
+        Err(if dead && !cut {
+            LinkFault::Refused
+        } else {
+            LinkFault::Failed
+        })
     }
 
     fn committed(&mut self, group: GroupId, command: &Command) {
@@ -372,13 +381,23 @@ impl World {
         if self.stop_point(&format!("after {point}")) {
             return;
         }
-        let wait_ms = if answer == Err(OrderFault::Unknown) { LIMIT_MS } else { ROUND_TRIP_MS };
-        self.coming.push((now + wait_ms, Coming::Answered(group, address, answer)));
+        let wait_ms = if answer == Err(OrderFault::Unknown) {
+            LIMIT_MS
+        } else {
+            ROUND_TRIP_MS
+        };
+        self.coming
+            .push((now + wait_ms, Coming::Answered(group, address, answer)));
     }
 
     fn plan_dirty(&mut self) {
         let now = self.now;
-        let woken: Vec<GroupId> = self.wake.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
+        let woken: Vec<GroupId> = self
+            .wake
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(id, _)| *id)
+            .collect();
         self.dirty.extend(woken);
         for id in std::mem::take(&mut self.dirty) {
             self.wake.remove(&id);
@@ -395,13 +414,19 @@ impl World {
     }
 
     fn plan(&mut self, id: GroupId) {
-        let Some(group) = self.state.group(id).cloned() else { return };
+        let Some(group) = self.state.group(id).cloned() else {
+            return;
+        };
         let now = self.instant();
         let mut memory = self.memories.remove(&id).unwrap_or_else(|| Memory::new(now));
         let plan = self.with_scene(&group, |scene| {
             memory.observe(scene, now);
             let plan = failover::plan(scene, &memory, now);
-            assert_eq!(plan, failover::plan(scene, &memory, now), "the same scene gives the same plan");
+            assert_eq!(
+                plan,
+                failover::plan(scene, &memory, now),
+                "the same scene gives the same plan"
+            );
             for action in &plan.actions {
                 memory.started(scene, action, now);
             }
@@ -461,13 +486,10 @@ impl World {
                 self.proposing.insert(id);
                 self.coming.push((self.now + PROPOSAL_MS, Coming::Commit(id, command)));
             }
-            Action::Order {
-                address,
-                run_id,
-                order,
-            } => {
+            Action::Order { address, run_id, order } => {
                 self.say(format!("order {address}: {order}"));
-                self.coming.push((self.now + ROUND_TRIP_MS, Coming::Ordered(id, address, run_id, order)));
+                self.coming
+                    .push((self.now + ROUND_TRIP_MS, Coming::Ordered(id, address, run_id, order)));
             }
             Action::OpenLink(address) => {
                 let wait_ms = if self.read_on_link(address) == Err(LinkFault::Failed) {
@@ -478,7 +500,8 @@ impl World {
                 self.coming.push((self.now + wait_ms, Coming::LinkOpened(id, address)));
             }
             Action::ReadInfo(address) => {
-                self.coming.push((self.now + ROUND_TRIP_MS, Coming::InfoRead(id, address)));
+                self.coming
+                    .push((self.now + ROUND_TRIP_MS, Coming::InfoRead(id, address)));
             }
             Action::RefreshInfo => self.refresh_info(group),
             Action::HandOver(node) => {

@@ -255,10 +255,16 @@ async fn who_unsubscribes_leaves_the_hub() {
     let world = World::start();
     let mut client = subscriber(&world).await;
     assert_eq!(world.hub.subscriptions(), 1);
+    let mut other = world.connect().await;
+    other.send("INFO stats\r\nINFO clients\r\n").await;
+    assert!(other.reply().await.contains("pubsub_patterns:1\r\n"));
+    assert!(other.reply().await.contains("pubsub_clients:1\r\n"));
     client.send("PUNSUBSCRIBE *\r\n").await;
     client.reply().await;
     client.ask("PING\r\n", "+PONG\r\n").await;
     until("the subscription is dropped", || world.hub.subscriptions() == 0).await;
+    other.send("INFO stats\r\n").await;
+    assert!(other.reply().await.contains("pubsub_patterns:0\r\n"));
     world.hub.publish_local(epoch_event(None, 1));
     client.ask("PING\r\n", "+PONG\r\n").await;
 }

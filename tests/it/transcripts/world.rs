@@ -182,7 +182,7 @@ impl World {
     /// switch NAME IP:PORT             the four in one
     /// outage NAME VOTES               no-good-replica NAME IP:PORT REASON     abort NAME
     /// up NAME IP:PORT                 down NAME IP:PORT   unannounced NAME IP:PORT
-    /// nodes COUNT                     peer-down ID
+    /// nodes COUNT                     peer-down ID        follower LEADER     candidate
     /// advance MS                      reconnect
     /// ready|not-ready|stalled|strict
     /// hold                            keep events in the queue; release: hand them over
@@ -242,6 +242,10 @@ impl World {
                 let peer = self.node.peers.iter_mut().find(|peer| peer.id == id).unwrap();
                 (peer.down, peer.contact_ms) = (true, Some(5000));
             }
+            ["follower", leader] => {
+                (self.node.role, self.node.leader) = (RaftRole::Follower, Some(leader.parse().unwrap()));
+            }
+            ["candidate"] => (self.node.role, self.node.leader) = (RaftRole::Candidate, None),
             ["advance", ms] => {
                 let ms: u64 = ms.parse().unwrap();
                 self.now = self.now.plus(ms);

@@ -89,11 +89,6 @@ impl Node {
         });
     }
 
-    /// Other words for the command line of the next start.
-    pub(crate) fn set_words(&mut self, words: &[&str]) {
-        self.words = words.iter().map(|word| (*word).to_owned()).collect();
-    }
-
     #[track_caller]
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.port).unwrap_or_else(|error| panic!("node {}: {error}", self.id))

@@ -1,0 +1,139 @@
+//! What only a leader can answer: SENTINEL FAILOVER, SENTINEL RESET, and the votes of the nodes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::control::Shared;
+use crate::detect::{Tally, VoteAck, VoteReport};
+use crate::failover::{Scene, unreachable};
+use crate::machine::{Command, Outcome, Rejection, ResetGroup, State};
+use crate::model::{Group, GroupName, NodeId, Stage};
+use crate::raft::{Desk, Working};
+use crate::requests::{WriteError, WriteReply};
+use crate::resp::glob_matches;
+
+/// What operators may have waiting at a leader. They are people: more is a script gone wild, and is refused.
+pub(super) const ASKS_MAX: usize = 1024;
+/// How often RESET is planned again when groups moved on under it.
+const RESET_ATTEMPTS: u32 = 5;
+
+/// SENTINEL FAILOVER, waiting for its first commit.
+pub(super) struct Ask {
+    pub(super) name: GroupName,
+    pub(super) reply: oneshot::Sender<Result<WriteReply, WriteError>>,
+}
+
+impl Ask {
+    pub(super) fn refuse_not_leading(self) {
+        self.answer(Err(WriteError::NoLeader));
+    }
+
+    pub(super) fn answer(self, result: Result<WriteReply, WriteError>) {
+        // An operator who went away needs no answer.
+        _ = self.reply.send(result);
+    }
+}
+
+/// The leader's desk.
+pub(super) struct LeaderDesk {
+    shared: Arc<Shared>,
+    asks: mpsc::Sender<Ask>,
+}
+
+impl LeaderDesk {
+    pub(super) fn new(shared: Arc<Shared>, asks: mpsc::Sender<Ask>) -> Self {
+        Self { shared, asks }
+    }
+}
+
+impl Desk for LeaderDesk {
+    fn failover(&self, name: GroupName) -> Working {
+        let (reply, replied) = oneshot::channel();
+        let sent = self.asks.try_send(Ask { name, reply });
+        Box::pin(async move {
+            if sent.is_err() {
+                return Err(WriteError::Refused("too many failovers are being asked for".to_owned()));
+            }
+            // Dropped unanswered: leadership was lost with the proposal under way.
+            replied.await.unwrap_or(Err(WriteError::Unknown))
+        })
+    }
+
+    fn reset(&self, pattern: Vec<u8>) -> Working {
+        let shared = self.shared.clone();
+        Box::pin(async move { reset(&shared, &pattern).await })
+    }
+
+    fn votes(&self, from: NodeId, report: VoteReport) -> VoteAck {
+        let leading = *self.shared.proposals.leadership().borrow();
+        if !leading.me {
+            return VoteAck::NotLeader;
+        }
+        let (ack, changed) = self.shared.book.receive(leading.term, from, &report, self.shared.now());
+        for group in changed {
+            self.shared.board.mark_dirty(group);
+        }
+        ack
+    }
+}
+
+async fn reset(shared: &Shared, pattern: &[u8]) -> Result<WriteReply, WriteError> {
+    for _ in 0..RESET_ATTEMPTS {
+        if !shared.proposals.leadership().borrow().me {
+            return Err(WriteError::NoLeader);
+        }
+        let command = plan_reset(shared, pattern)?;
+        let reply = shared.proposals.propose(command).await?;
+        match reply {
+            WriteReply::Outcome {
+                outcome: Outcome::Rejected(Rejection::Moved | Rejection::NoSuchGroup),
+                ..
+            } => {}
+            WriteReply::Outcome {
+                outcome: Outcome::Rejected(Rejection::InProgress),
+                ..
+            } => return Err(WriteError::InProgress),
+            reply => return Ok(reply),
+        }
+    }
+    Err(WriteError::Refused("the groups keep changing, try again".to_owned()))
+}
+
+fn plan_reset(shared: &Shared, pattern: &[u8]) -> Result<Command, WriteError> {
+    let state = shared.board.state();
+    let mut groups = Vec::new();
+    for group in state.groups_by_name() {
+        if !glob_matches(pattern, group.name.as_str().as_bytes()) {
+            continue;
+        }
+        let between_commits = |stage: &Stage| *stage == Stage::Promote;
+        if group
+            .failover
+            .as_ref()
+            .is_some_and(|failover| between_commits(&failover.stage))
+        {
+            return Err(WriteError::InProgress);
+        }
+        groups.push(reset_group(shared, &state, group));
+    }
+    Ok(Command::Reset { groups })
+}
+
+fn reset_group(shared: &Shared, state: &State, group: &Group) -> ResetGroup {
+    let sightings: BTreeMap<_, _> = shared.board.sightings(group.id);
+    let scene = Scene {
+        group,
+        sightings: &sightings,
+        tally: &Tally::default(),
+        elsewhere: state,
+        node: shared.node,
+        wall: shared.clock.wall(),
+    };
+    ResetGroup {
+        group: group.id,
+        on: group.version,
+        forget: unreachable(&scene),
+    }
+}

@@ -1,0 +1,303 @@
+//! The order links of a leader: one per instance that may need orders. One thing at a time goes over each; what comes
+//! meanwhile waits behind it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::control::{OrderConnection, Shared};
+use crate::failover::{LinkFault, Order, OrderFault};
+use crate::model::{Address, Facts, GroupConfig, GroupId, Instant, RunId, Term};
+use crate::redis::{LinkError, OrderError, Target};
+use crate::stop::{self, Point};
+
+/// Longest wait for a link, its INFO included.
+const OPEN_LIMIT: Duration = Duration::from_millis(1_000);
+/// Longest wait for INFO on a link.
+const READ_LIMIT: Duration = Duration::from_millis(500);
+/// Longest life of an order. CONFIG REWRITE may wait for a slow disk.
+const ORDER_LIMIT: Duration = Duration::from_secs(2);
+
+/// A link's place: an instance of a group.
+pub(super) type Place = (GroupId, Address);
+
+/// What came of something that went over a link.
+pub(super) enum LinkNews {
+    /// Opened, or not.
+    Opened(Result<Facts, LinkFault>),
+    /// INFO was read again, or not.
+    Read(Result<Facts, LinkFault>),
+    /// An order was answered, or not.
+    Answered(Result<Option<Facts>, OrderFault>),
+}
+
+/// A piece of work on a link, and the connection if it is still of use.
+pub(super) struct LinkDone {
+    pub(super) place: Place,
+    serial: u64,
+    connection: Option<Box<dyn OrderConnection>>,
+    pub(super) news: LinkNews,
+}
+
+/// Work on a link, to be driven by the leader.
+pub(super) type LinkWork = BoxFuture<'static, LinkDone>;
+
+enum Job {
+    Read,
+    Order(RunId, Order),
+}
+
+struct Slot {
+    /// Tells this connection from earlier ones to the same place.
+    serial: u64,
+    /// Here while nothing goes over it.
+    connection: Option<Box<dyn OrderConnection>>,
+    queue: VecDeque<Job>,
+    used_at: Instant,
+    /// An order is on its way, or waits.
+    orders: u32,
+}
+
+/// All links of a leader.
+pub(super) struct Links {
+    shared: Arc<Shared>,
+    term: Term,
+    slots: BTreeMap<Place, Slot>,
+    next_serial: u64,
+}
+
+impl Links {
+    pub(super) fn new(shared: Arc<Shared>, term: Term) -> Self {
+        Self {
+            shared,
+            term,
+            slots: BTreeMap::new(),
+            next_serial: 0,
+        }
+    }
+
+    /// No order is on its way on any link.
+    pub(super) fn no_orders(&self) -> bool {
+        self.slots.values().all(|slot| slot.orders == 0)
+    }
+
+    /// Closes every link.
+    pub(super) fn close_all(&mut self) {
+        self.slots.clear();
+    }
+
+    /// Closes the links of a group that `keep` does not want.
+    pub(super) fn retain(&mut self, group: GroupId, keep: impl Fn(Address, Instant) -> bool) -> Vec<Address> {
+        let closing: Vec<Place> = self
+            .slots
+            .range((group, MIN_ADDRESS)..)
+            .take_while(|((id, _), _)| *id == group)
+            .filter(|((_, address), slot)| slot.orders == 0 && !keep(*address, slot.used_at))
+            .map(|(place, _)| *place)
+            .collect();
+        for place in &closing {
+            self.slots.remove(place);
+        }
+        closing.into_iter().map(|(_, address)| address).collect()
+    }
+
+    /// When the link of a group that was used longest ago was used.
+    pub(super) fn oldest_use(&self, group: GroupId) -> Option<Instant> {
+        let slots = self.slots.range((group, MIN_ADDRESS)..);
+        let own = slots.take_while(|((id, _), _)| *id == group);
+        own.map(|(_, slot)| slot.used_at).min()
+    }
+
+    /// Opens a link in place of the one that may be there.
+    pub(super) fn open(&mut self, place: Place, config: &GroupConfig) -> LinkWork {
+        self.next_serial += 1;
+        let serial = self.next_serial;
+        let slot = Slot {
+            serial,
+            connection: None,
+            queue: VecDeque::new(),
+            used_at: self.shared.now(),
+            orders: 0,
+        };
+        self.slots.insert(place, slot);
+        let target = Target {
+            address: place.1,
+            user: config.auth_user.clone(),
+            password: config.auth_pass.clone(),
+        };
+        let opening = self.shared.links.open(target, self.term, OPEN_LIMIT);
+        Box::pin(async move {
+            let (connection, result) = match opening.await {
+                Ok(connection) => {
+                    let facts = connection.facts().clone();
+                    (Some(connection), Ok(facts))
+                }
+                Err(error) => (None, Err(link_fault(place, &error))),
+            };
+            LinkDone {
+                place,
+                serial,
+                connection,
+                news: LinkNews::Opened(result),
+            }
+        })
+    }
+
+    /// Reads INFO on a link. `None`: when what is on its way there is done, or there is no link.
+    pub(super) fn read(&mut self, place: Place) -> Option<LinkWork> {
+        self.enqueue(place, Job::Read)
+    }
+
+    /// Gives an order on a link. `None`: when what is on its way there is done.
+    pub(super) fn order(&mut self, place: Place, run_id: RunId, order: Order) -> Result<Option<LinkWork>, OrderFault> {
+        if let Some(slot) = self.slots.get_mut(&place) {
+            slot.orders += 1;
+            return Ok(self.enqueue(place, Job::Order(run_id, order)));
+        }
+        Err(OrderFault::Unknown)
+    }
+
+    fn enqueue(&mut self, place: Place, job: Job) -> Option<LinkWork> {
+        let slot = self.slots.get_mut(&place)?;
+        slot.queue.push_back(job);
+        self.go_on(place)
+    }
+
+    /// Takes the connection back. What waited behind it goes on, or fails with it.
+    pub(super) fn done(&mut self, done: LinkDone) -> (Vec<(Place, LinkNews)>, Option<LinkWork>) {
+        let place = done.place;
+        let now = self.shared.now();
+        let mut news = vec![(place, done.news)];
+        let Some(slot) = self.slots.get_mut(&place).filter(|slot| slot.serial == done.serial) else {
+            // Replaced meanwhile: only the fate of an order still matters.
+            news.retain(|(_, news)| matches!(news, LinkNews::Answered(..)));
+            return (news, None);
+        };
+        slot.used_at = now;
+        if matches!(news[0].1, LinkNews::Answered(..)) {
+            slot.orders = slot.orders.saturating_sub(1);
+        }
+        if let Some(connection) = done.connection {
+            slot.connection = Some(connection);
+            return (news, self.go_on(place));
+        }
+        if let Some(slot) = self.slots.remove(&place) {
+            news.extend(slot.queue.into_iter().map(|job| match job {
+                Job::Read => (place, LinkNews::Read(Err(LinkFault::Failed))),
+                Job::Order(..) => (place, LinkNews::Answered(Err(OrderFault::Unknown))),
+            }));
+        }
+        (news, None)
+    }
+
+    fn go_on(&mut self, place: Place) -> Option<LinkWork> {
+        let slot = self.slots.get_mut(&place)?;
+        if slot.queue.is_empty() {
+            return None;
+        }
+        let mut connection = slot.connection.take()?;
+        let job = slot.queue.pop_front()?;
+        let serial = slot.serial;
+        let shared = self.shared.clone();
+        Some(Box::pin(async move {
+            let (keep, news) = match job {
+                Job::Read => read(place, connection.as_mut()).await,
+                Job::Order(run_id, order) => give(&shared, place, connection.as_mut(), &run_id, order).await,
+            };
+            LinkDone {
+                place,
+                serial,
+                connection: (keep == Keep::Yes).then_some(connection),
+                news,
+            }
+        }))
+    }
+}
+
+/// The smallest address, for ranges over a group's links.
+const MIN_ADDRESS: Address = Address {
+    ip: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+    port: 0,
+};
+
+/// Whether the connection is still of use.
+#[derive(PartialEq, Eq)]
+enum Keep {
+    Yes,
+    No,
+}
+
+async fn read(place: Place, connection: &mut dyn OrderConnection) -> (Keep, LinkNews) {
+    match connection.refresh(READ_LIMIT).await {
+        Ok(facts) => (Keep::Yes, LinkNews::Read(Ok(facts))),
+        Err(error) => (Keep::No, LinkNews::Read(Err(link_fault(place, &error)))),
+    }
+}
+
+async fn give(
+    shared: &Shared,
+    place: Place,
+    connection: &mut dyn OrderConnection,
+    run_id: &RunId,
+    order: Order,
+) -> (Keep, LinkNews) {
+    let (before, after) = points(&order);
+    // Rule 4: asked right before each write.
+    let fence = || {
+        let holds = shared.proposals.holds_lease();
+        if holds {
+            before.into_iter().for_each(stop::here);
+        }
+        holds
+    };
+    tracing::info!(target: "cfgserver::control", group = %place.0, address = %place.1, %order, "order");
+    let result = connection.execute(&order, run_id, &fence, ORDER_LIMIT).await;
+    if result.is_ok() {
+        after.into_iter().for_each(stop::here);
+    }
+    match result {
+        Ok(facts) => {
+            let keep = if facts.is_some() { Keep::Yes } else { Keep::No };
+            (keep, LinkNews::Answered(Ok(facts)))
+        }
+        Err(error) => {
+            tracing::warn!(target: "cfgserver::control", group = %place.0, address = %place.1, %order, %error,
+                "order failed");
+            let fault = order_fault(&error);
+            let keep = match fault {
+                OrderFault::LeaseLost | OrderFault::Refused(_) => Keep::Yes,
+                OrderFault::OtherProcess | OrderFault::Unreachable | OrderFault::Unknown => Keep::No,
+            };
+            (keep, LinkNews::Answered(Err(fault)))
+        }
+    }
+}
+
+fn points(order: &Order) -> (Option<Point>, Option<Point>) {
+    match order {
+        Order::Promote => (Some(Point::BeforePromote), Some(Point::AfterPromote)),
+        Order::Follow { .. } => (Some(Point::BeforeFollow), Some(Point::AfterFollow)),
+        Order::Pause { .. } => (Some(Point::BeforePause), Some(Point::AfterPause)),
+        Order::Unpause => (None, None),
+    }
+}
+
+fn link_fault(place: Place, error: &OrderError) -> LinkFault {
+    tracing::debug!(target: "cfgserver::control", group = %place.0, address = %place.1, %error, "order link failed");
+    match error {
+        OrderError::Link(LinkError::Refused) => LinkFault::Refused,
+        _ => LinkFault::Failed,
+    }
+}
+
+fn order_fault(error: &OrderError) -> OrderFault {
+    match error {
+        OrderError::OtherProcess { .. } => OrderFault::OtherProcess,
+        OrderError::LeaseLost => OrderFault::LeaseLost,
+        OrderError::Refused(text) => OrderFault::Refused(text.as_str().into()),
+        OrderError::Link(LinkError::Refused) => OrderFault::Unreachable,
+        OrderError::Link(_) | OrderError::Info(_) => OrderFault::Unknown,
+    }
+}

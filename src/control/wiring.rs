@@ -1,0 +1,103 @@
+//! The real things behind the control's traits.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::control::{OrderConnection, OrderLinks, Proposals};
+use crate::failover::Order;
+use crate::machine::Command;
+use crate::model::{Facts, MyId, NodeId, RunId, Term};
+use crate::raft::{Handle, Leadership};
+use crate::redis::{self, LeaderName, OrderError, OrderLink, Target};
+use crate::requests::{WriteError, WriteReply};
+
+impl Proposals for Handle {
+    fn propose(&self, command: Command) -> BoxFuture<'static, Result<WriteReply, WriteError>> {
+        let handle = self.clone();
+        Box::pin(async move { Self::propose(&handle, command).await })
+    }
+
+    fn holds_lease(&self) -> bool {
+        Self::holds_lease(self)
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        Self::leadership(self)
+    }
+
+    fn hand_over(&self, to: NodeId) -> BoxFuture<'static, Result<(), WriteError>> {
+        let handle = self.clone();
+        Box::pin(async move { Self::hand_over(&handle, Some(to)).await })
+    }
+}
+
+/// Links to real instances.
+pub struct RedisLinks {
+    node: MyId,
+}
+
+impl RedisLinks {
+    /// Links that are named after this node.
+    pub fn new(node: MyId) -> Self {
+        Self { node }
+    }
+}
+
+impl OrderLinks for RedisLinks {
+    fn open(
+        &self,
+        target: Target,
+        term: Term,
+        limit: Duration,
+    ) -> BoxFuture<'static, Result<Box<dyn OrderConnection>, OrderError>> {
+        let name = LeaderName {
+            node: self.node.clone(),
+            term,
+        };
+        Box::pin(async move {
+            let link = OrderLink::open(&target, name, limit).await?;
+            Ok(Box::new(link) as Box<dyn OrderConnection>)
+        })
+    }
+}
+
+impl OrderConnection for OrderLink {
+    fn facts(&self) -> &Facts {
+        Self::facts(self)
+    }
+
+    fn refresh(&mut self, limit: Duration) -> BoxFuture<'_, Result<Facts, OrderError>> {
+        Box::pin(async move { Self::refresh(self, limit).await.cloned() })
+    }
+
+    fn execute<'a>(
+        &'a mut self,
+        order: &'a Order,
+        expected: &'a RunId,
+        fence: &'a (dyn Fn() -> bool + Sync),
+        limit: Duration,
+    ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>> {
+        Box::pin(async move {
+            let order = on_the_wire(order);
+            let reply = Self::execute(self, &order, expected, fence, limit).await?;
+            Ok(reply.facts)
+        })
+    }
+}
+
+fn on_the_wire(order: &Order) -> redis::Order {
+    match order {
+        Order::Promote => redis::Order::Promote,
+        Order::Follow {
+            primary,
+            disconnect_clients,
+        } => redis::Order::Follow {
+            primary: *primary,
+            disconnect_clients: *disconnect_clients,
+        },
+        Order::Pause { ms } => redis::Order::Pause { ms: *ms },
+        Order::Unpause => redis::Order::Unpause,
+    }
+}

@@ -1,0 +1,554 @@
+//! A world for the control: a log, instances, and a prober that sees them as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use cfgserver::board::{Board, Change};
+use cfgserver::clock::Clock;
+use cfgserver::control::{Control, ControlParts, OrderConnection, OrderLinks, Proposals};
+use cfgserver::detect::{Judgement, Vote, VoteReport};
+use cfgserver::failover::Order;
+use cfgserver::machine::{self, Command, Entry, State};
+use cfgserver::model::{
+    Address, EventKind, Facts, GroupName, Lineage, LinkState, Node, NodeId, ReplicaLine, Revision, Role, RunId,
+    Setting, Sighting, Term, Verdict,
+};
+use cfgserver::raft::{Desk, Leadership};
+use cfgserver::redis::{LinkError, OrderError, Target};
+use cfgserver::requests::{NodeStatus, WriteError, WriteReply};
+use cfgserver::task::Tasks;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const PROBE_EVERY: Duration = Duration::from_millis(5);
+
+/// Instance N listens at 10.0.0.0 + N.
+pub(super) fn address(number: u32) -> Address {
+    let ip = std::net::Ipv4Addr::from(u32::from(std::net::Ipv4Addr::new(10, 0, 0, 0)) + number);
+    Address::new(ip.into(), 6379).unwrap()
+}
+
+fn number(address: Address) -> u32 {
+    match address.ip {
+        std::net::IpAddr::V4(ip) => u32::from(ip) - u32::from(std::net::Ipv4Addr::new(10, 0, 0, 0)),
+        std::net::IpAddr::V6(_) => panic!("no IPv6 here"),
+    }
+}
+
+#[derive(Clone)]
+struct Instance {
+    alive: bool,
+    follows: Option<Address>,
+    lineage: Lineage,
+}
+
+/// What the fakes share.
+struct Shared {
+    board: Arc<Board>,
+    clock: Clock,
+    state: Mutex<State>,
+    events: Mutex<Vec<EventKind>>,
+    diary: Mutex<Vec<String>>,
+    instances: Mutex<BTreeMap<Address, Instance>>,
+    leadership: watch::Sender<Leadership>,
+    lease: AtomicBool,
+    fence_refusals: AtomicUsize,
+    stall_orders: AtomicBool,
+    orders: AtomicUsize,
+    links: AtomicUsize,
+    log_ms: AtomicU64,
+    proposals: AtomicUsize,
+    most_proposals: AtomicUsize,
+    interfere: Mutex<Option<(fn(&Command) -> bool, String)>>,
+    peers: Mutex<BTreeMap<NodeId, BTreeSet<Address>>>,
+    handed_over_to: Mutex<Option<NodeId>>,
+    sequence: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+pub(super) struct World {
+    shared: Arc<Shared>,
+    desk: Arc<dyn Desk>,
+    tasks: Tasks,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.stopping().cancel();
+    }
+}
+
+impl World {
+    pub(super) fn start() -> Self {
+        let tasks = Tasks::default();
+        let shared = Arc::new(Shared {
+            board: Arc::new(Board::new(NodeStatus::default())),
+            clock: Clock::start(),
+            state: Mutex::default(),
+            events: Mutex::default(),
+            diary: Mutex::default(),
+            instances: Mutex::default(),
+            leadership: watch::Sender::new(Leadership::default()),
+            lease: AtomicBool::new(true),
+            fence_refusals: AtomicUsize::new(0),
+            stall_orders: AtomicBool::new(false),
+            orders: AtomicUsize::new(0),
+            links: AtomicUsize::new(0),
+            log_ms: AtomicU64::new(1),
+            proposals: AtomicUsize::new(0),
+            most_proposals: AtomicUsize::new(0),
+            interfere: Mutex::default(),
+            peers: Mutex::default(),
+            handed_over_to: Mutex::default(),
+            sequence: AtomicU64::new(0),
+        });
+        let nodes = BTreeMap::from([(1, Node::default()), (2, Node::default()), (3, Node::default())]);
+        shared.apply(&Command::Nodes { nodes });
+        let desk = Control::start(ControlParts {
+            board: shared.board.clone(),
+            proposals: Arc::new(Log(shared.clone())),
+            links: Arc::new(Links(shared.clone())),
+            clock: shared.clock,
+            tasks: tasks.clone(),
+            node: 1,
+        });
+        let world = Self { shared, desk, tasks };
+        world.spawn_prober();
+        world
+    }
+
+    pub(super) fn desk(&self) -> &dyn Desk {
+        self.desk.as_ref()
+    }
+
+    pub(super) fn state(&self) -> Arc<State> {
+        self.shared.board.state()
+    }
+
+    pub(super) fn instance(&self, at: u32, of: Option<u32>) {
+        let lineage = Lineage {
+            replid: format!("data-{}", of.unwrap_or(at)).into(),
+            replid2: None,
+        };
+        let instance = Instance {
+            alive: true,
+            follows: of.map(address),
+            lineage,
+        };
+        lock(&self.shared.instances).insert(address(at), instance);
+    }
+
+    pub(super) fn kill(&self, at: u32) {
+        lock(&self.shared.instances).get_mut(&address(at)).unwrap().alive = false;
+    }
+
+    pub(super) fn follows(&self, at: u32) -> Option<Address> {
+        lock(&self.shared.instances)[&address(at)].follows
+    }
+
+    pub(super) fn monitor(&self, name: &str, primary: u32) {
+        self.shared.apply(&Command::Monitor {
+            name: GroupName::new(name).unwrap(),
+            primary: address(primary),
+            quorum: 1,
+        });
+    }
+
+    pub(super) fn lead(&self, term: Term) {
+        let now = Leadership {
+            leader: Some(1),
+            term,
+            me: true,
+        };
+        self.shared.leadership.send_replace(now);
+    }
+
+    pub(super) fn follow(&self, term: Term) {
+        let now = Leadership {
+            leader: Some(2),
+            term,
+            me: false,
+        };
+        self.shared.leadership.send_replace(now);
+    }
+
+    pub(super) fn set_lease(&self, holds: bool) {
+        self.shared.lease.store(holds, Ordering::SeqCst);
+    }
+
+    pub(super) fn fence_refusals(&self) -> usize {
+        self.shared.fence_refusals.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn stall_orders(&self, stall: bool) {
+        self.shared.stall_orders.store(stall, Ordering::SeqCst);
+    }
+
+    pub(super) fn orders_on_their_way(&self) -> usize {
+        self.shared.orders.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn open_links(&self) -> usize {
+        self.shared.links.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn slow_log(&self, ms: u64) {
+        self.shared.log_ms.store(ms, Ordering::SeqCst);
+    }
+
+    pub(super) fn most_proposals_at_once(&self) -> usize {
+        self.shared.most_proposals.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn handed_over_to(&self) -> Option<NodeId> {
+        *lock(&self.shared.handed_over_to)
+    }
+
+    pub(super) fn events(&self) -> Vec<EventKind> {
+        lock(&self.shared.events).clone()
+    }
+
+    pub(super) fn diary(&self) -> Vec<String> {
+        lock(&self.shared.diary).clone()
+    }
+
+    /// Right before the next command of a kind, the group is changed by somebody else.
+    pub(super) fn before_next(&self, kind: fn(&Command) -> bool, group: &str) {
+        *lock(&self.shared.interfere) = Some((kind, group.to_owned()));
+    }
+
+    /// Another node votes that the primary is down, and sees these instances Up.
+    pub(super) fn peer_reaches(&self, node: NodeId, reached: &[u32]) {
+        let reached = reached.iter().map(|at| address(*at)).collect();
+        lock(&self.shared.peers).insert(node, reached);
+    }
+
+    /// A report of node 1 about all groups.
+    pub(super) fn report(&self, whole: bool) -> VoteReport {
+        self.shared.report(whole, None)
+    }
+
+    /// Waits for a condition on the published state.
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&State) -> bool) {
+        let waiting = async {
+            while !holds(&self.state()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let done = tokio::time::timeout(DEADLINE, waiting).await;
+        assert!(done.is_ok(), "not in time: {what}; {:#?}", self.diary());
+    }
+
+    pub(super) async fn until_primary(&self, group: &str, at: u32) {
+        let what = format!("{group} moves to {at}");
+        self.until(&what, |state| state.group_named(group).unwrap().primary == address(at))
+            .await;
+    }
+
+    pub(super) async fn until_down(&self, instances: &[u32]) {
+        let board = self.shared.board.clone();
+        self.until("the instances are seen down", |state| {
+            let seen: Vec<_> = state.groups().map(|group| board.sightings(group.id)).collect();
+            let down = |at: u32| {
+                seen.iter()
+                    .any(|seen| seen.get(&address(at)).is_some_and(|s| s.verdict.is_down()))
+            };
+            instances.iter().all(|at| down(*at))
+        })
+        .await;
+    }
+
+    fn spawn_prober(&self) {
+        let shared = self.shared.clone();
+        let desk = self.desk.clone();
+        let stop = self.tasks.stopping();
+        let mut requests = shared.board.info_requests();
+        self.tasks.spawn("prober", async move {
+            while !stop.is_cancelled() {
+                shared.probe();
+                desk.votes(1, shared.report(true, None));
+                let peers = lock(&shared.peers).clone();
+                for (node, reached) in peers {
+                    desk.votes(node, shared.report(true, Some(&reached)));
+                }
+                _ = tokio::time::timeout(PROBE_EVERY, requests.recv()).await.is_ok();
+            }
+        });
+    }
+}
+
+impl Shared {
+    fn apply(&self, command: &Command) -> (machine::Outcome, Revision) {
+        let mut state = lock(&self.state);
+        let entry = Entry {
+            command: command.clone(),
+            at: self.clock.wall(),
+        };
+        let applied = machine::apply(&mut state, &entry);
+        lock(&self.events).extend(applied.events.into_iter().map(|event| event.kind));
+        self.board.publish_state(Arc::new(state.clone()));
+        (applied.outcome, state.revision())
+    }
+
+    fn write(&self, line: String) {
+        lock(&self.diary).push(line);
+    }
+
+    fn facts(&self, at: Address) -> Option<Facts> {
+        let instances = lock(&self.instances);
+        let instance = instances.get(&at).filter(|instance| instance.alive)?;
+        let primary = instance
+            .follows
+            .and_then(|of| instances.get(&of))
+            .filter(|primary| primary.alive);
+        let followers = instances
+            .iter()
+            .filter(|(_, other)| other.alive && other.follows == Some(at));
+        let lines = followers.map(|(address, _)| ReplicaLine {
+            address: *address,
+            online: true,
+            offset: 1_000,
+        });
+        let replica = instance.follows.is_some();
+        Some(Facts {
+            run_id: RunId::new(format!("run-{}", number(at))),
+            version: "7.0.15".to_owned(),
+            role: if replica { Role::Replica } else { Role::Primary },
+            lineage: Some(primary.unwrap_or(instance).lineage.clone()),
+            primary_offset: 1_000,
+            replica_offset: if replica { 1_000 } else { 0 },
+            primary: instance.follows,
+            primary_host: instance.follows.map(|of| of.ip.to_string()).unwrap_or_default(),
+            primary_port: 6379,
+            primary_link_up: primary.is_some(),
+            primary_link_down_ms: Some(0),
+            sync_in_progress: false,
+            priority: 100,
+            announced: true,
+            loading: false,
+            keys: 5,
+            uptime_s: 100,
+            replicas: lines.collect(),
+        })
+    }
+
+    /// Sees every member as it is now: no silence is waited for.
+    fn probe(&self) {
+        let now = self.clock.now();
+        for group in self.board.state().groups() {
+            let known = self.board.sightings(group.id);
+            for address in group.members.keys() {
+                let facts = self.facts(*address).map(Arc::new);
+                let before = known.get(address).cloned().unwrap_or_default();
+                let mut sighting = before.clone();
+                match facts {
+                    Some(facts) => {
+                        sighting.verdict = Verdict::Up;
+                        sighting.link = LinkState::Connected;
+                        sighting.ok_reply_at = now;
+                        sighting.facts_at = Some(now);
+                        sighting.facts = Some(facts);
+                    }
+                    None if !before.verdict.is_down() => {
+                        sighting.verdict = Verdict::Down { since: now };
+                        sighting.link = LinkState::Disconnected;
+                    }
+                    None => {}
+                }
+                let news = before.verdict != sighting.verdict || before.facts != sighting.facts;
+                let change = if news { Change::News } else { Change::Ages };
+                self.board.put_sighting(group.id, *address, sighting, change);
+            }
+        }
+    }
+
+    /// What this node thinks; or another one, which sees primaries down and reaches `reached`.
+    fn report(&self, whole: bool, reached: Option<&BTreeSet<Address>>) -> VoteReport {
+        let state = self.board.state();
+        let votes = state.groups().map(|group| {
+            let seen = self.board.sightings(group.id);
+            let up = |address: &Address| seen.get(address).is_some_and(|seen| seen.verdict == Verdict::Up);
+            let down = seen.get(&group.primary).is_some_and(|seen| seen.verdict.is_down());
+            let verdict = match (down, up(&group.primary)) {
+                (true, _) => Judgement::Down,
+                (false, true) => Judgement::Up,
+                (false, false) => Judgement::Unknown,
+            };
+            let own = || group.replicas().map(|(address, _)| *address).filter(up).collect();
+            Vote {
+                key: group.vote_key(),
+                verdict,
+                reach: reached.cloned().unwrap_or_else(own),
+            }
+        });
+        VoteReport {
+            sequence: self.sequence.fetch_add(1, Ordering::SeqCst) + 1,
+            whole,
+            votes: votes.collect(),
+        }
+    }
+
+    fn obey(&self, at: Address, order: &Order) {
+        let text = match order {
+            Order::Promote => "promote",
+            Order::Follow { .. } => "follow",
+            Order::Pause { .. } => "pause",
+            Order::Unpause => "unpause",
+        };
+        self.write(format!("{text} {}", number(at)));
+        let mut instances = lock(&self.instances);
+        let instance = instances.get_mut(&at).unwrap();
+        match order {
+            Order::Promote => instance.follows = None,
+            Order::Follow { primary, .. } => instance.follows = Some(*primary),
+            Order::Pause { .. } | Order::Unpause => {}
+        }
+    }
+}
+
+/// Counts what is alive of a kind.
+struct Counted(Arc<Shared>, fn(&Shared) -> &AtomicUsize);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>, which: fn(&Shared) -> &AtomicUsize) -> Self {
+        which(shared).fetch_add(1, Ordering::SeqCst);
+        Self(shared.clone(), which)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.1)(&self.0).fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+struct Log(Arc<Shared>);
+
+impl Proposals for Log {
+    fn propose(&self, command: Command) -> BoxFuture<'static, Result<WriteReply, WriteError>> {
+        let shared = self.0.clone();
+        Box::pin(async move {
+            let _counted = Counted::new(&shared, |shared| &shared.proposals);
+            shared
+                .most_proposals
+                .fetch_max(shared.proposals.load(Ordering::SeqCst), Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(shared.log_ms.load(Ordering::SeqCst))).await;
+            if !shared.leadership.borrow().me {
+                return Err(WriteError::NoLeader);
+            }
+            let interfering = lock(&shared.interfere).take_if(|(kind, _)| kind(&command));
+            if let Some((_, group)) = interfering {
+                shared.apply(&Command::Set {
+                    name: GroupName::new(group).unwrap(),
+                    settings: vec![Setting::FailoverTimeoutMs(60_000)],
+                });
+            }
+            match &command {
+                Command::OpenFailover { .. } => shared.write("commit open".to_owned()),
+                Command::CompletePromotion { .. } => shared.write("commit complete".to_owned()),
+                _ => {}
+            }
+            let (outcome, revision) = shared.apply(&command);
+            Ok(WriteReply::Outcome { outcome, revision })
+        })
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.0.lease.load(Ordering::SeqCst) && self.0.leadership.borrow().me
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.subscribe()
+    }
+
+    fn hand_over(&self, to: NodeId) -> BoxFuture<'static, Result<(), WriteError>> {
+        *lock(&self.0.handed_over_to) = Some(to);
+        let term = self.0.leadership.borrow().term + 1;
+        self.0.leadership.send_replace(Leadership {
+            leader: Some(to),
+            term,
+            me: false,
+        });
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct Links(Arc<Shared>);
+
+struct Connection {
+    shared: Arc<Shared>,
+    address: Address,
+    facts: Facts,
+    _counted: Counted,
+}
+
+impl OrderLinks for Links {
+    fn open(
+        &self,
+        target: Target,
+        _term: Term,
+        _limit: Duration,
+    ) -> BoxFuture<'static, Result<Box<dyn OrderConnection>, OrderError>> {
+        let shared = self.0.clone();
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let facts = shared.facts(target.address).ok_or(LinkError::Refused)?;
+            let connection = Connection {
+                _counted: Counted::new(&shared, |shared| &shared.links),
+                shared,
+                address: target.address,
+                facts,
+            };
+            Ok(Box::new(connection) as Box<dyn OrderConnection>)
+        })
+    }
+}
+
+impl Connection {
+    fn read(&mut self) -> Result<Facts, OrderError> {
+        self.facts = self.shared.facts(self.address).ok_or(LinkError::Closed)?;
+        Ok(self.facts.clone())
+    }
+}
+
+impl OrderConnection for Connection {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn refresh(&mut self, _limit: Duration) -> BoxFuture<'_, Result<Facts, OrderError>> {
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            self.read()
+        })
+    }
+
+    fn execute<'a>(
+        &'a mut self,
+        order: &'a Order,
+        expected: &'a RunId,
+        fence: &'a (dyn Fn() -> bool + Sync),
+        _limit: Duration,
+    ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>> {
+        Box::pin(async move {
+            let _counted = Counted::new(&self.shared, |shared| &shared.orders);
+            while self.shared.stall_orders.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(*expected, self.facts.run_id);
+            if !fence() {
+                self.shared.fence_refusals.fetch_add(1, Ordering::SeqCst);
+                return Err(OrderError::LeaseLost);
+            }
+            self.read()?;
+            self.shared.obey(self.address, order);
+            self.read().map(Some)
+        })
+    }
+}
