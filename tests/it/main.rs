@@ -25,8 +25,5 @@ mod store;
 mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
-mod server;
-mod chain;
-mod real_sentinel;
 mod transcripts;
 mod world;
