@@ -18,7 +18,7 @@ use super::desk::Leadership;
 use super::feed::{ApplySink, Feed};
 use super::formation::{meets_data, probe};
 use super::handle::Handle;
-use super::identity::Identity;
+use super::identity::{Identity, Origin};
 use super::log::LogStore;
 use super::machine::{Loaded, StateMachine};
 use super::network::NetworkFactory;
@@ -327,6 +327,23 @@ fn config(tuning: Tuning) -> Result<Config, openraft::ConfigError> {
     .validate()
 }
 
+/// A node that was given a cluster but has no log yet may be a member elsewhere: it must not found another cluster
+/// under the same id.
+async fn check_origin(core: &Core) -> Result<(), StartError> {
+    let identity = core.identity.lock().await;
+    let (expected, how) = match &core.waiting {
+        Waiting::Alone => (Origin::Alone, "alone"),
+        Waiting::Founders(_) => (Origin::Founded, "with --peers"),
+        Waiting::Adoption => (Origin::Adopted, "with --join"),
+    };
+    match (&identity.cluster, identity.origin) {
+        (Some(cluster), origin) if origin != Some(expected) => Err(StartError::Refused(format!(
+            "this node was on its way into cluster {cluster} in another way and cannot go on {how}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Sets the node on its way to a cluster, if it has none; a lone voter need not wait to lead.
 async fn begin(core: &Arc<Core>) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
@@ -343,6 +360,7 @@ async fn begin(core: &Arc<Core>) -> Result<(), StartError> {
         }
         return Ok(());
     }
+    check_origin(core).await?;
     match core.waiting.clone() {
         Waiting::Alone => core.found_alone().await.map_err(|error| failed(&error)),
         Waiting::Founders(founders) => {
