@@ -13,6 +13,8 @@
 //! F0  model                                     the nouns; time as data
 //! ```
 
+#[cfg(feature = "rocksdb")]
+pub mod app;
 pub mod board;
 pub mod cli;
 pub mod clock;
@@ -24,14 +26,14 @@ pub mod model;
 pub mod net;
 pub mod peer;
 pub mod probe;
+pub mod pubsub;
 pub mod raft;
 pub mod redis;
-pub mod pubsub;
 pub mod requests;
 pub mod resp;
 pub mod sentinel;
-pub mod stop;
 pub mod server;
+pub mod stop;
 pub mod store;
 pub mod task;
 pub mod telemetry;

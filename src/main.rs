@@ -1,3 +1,7 @@
 //! The cfgserver binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cfgserver::app::run(std::env::args_os(), std::env::vars_os())
+}

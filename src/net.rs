@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
+/// A connection on its way from one runtime to another.
+pub use std::net::TcpStream as DetachedStream;
 /// What a connection is in this build.
 pub use tokio::net::{TcpListener, TcpStream};
 

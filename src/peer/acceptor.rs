@@ -22,7 +22,7 @@ use super::codec::{Requests, put_answer};
 use super::handshake::{self, HELLO, HandshakeError};
 use super::{Call, Local};
 use crate::model::NodeId;
-use crate::net::TcpStream;
+use crate::net::{DetachedStream, TcpStream};
 use crate::resp::Request;
 use crate::task::Tasks;
 
@@ -108,7 +108,7 @@ struct Peer {
     local: Arc<Local>,
     service: Arc<dyn Service>,
     input: BytesMut,
-    stream: std::net::TcpStream,
+    stream: DetachedStream,
 }
 
 impl Peer {

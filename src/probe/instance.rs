@@ -185,7 +185,12 @@ impl Instance {
         if *error == LinkError::Refused || (*error == LinkError::Closed && !heard) {
             self.watch.refused(now);
         }
-        self.picture.error(&error.to_string());
+        if *error == LinkError::Closed {
+            // What was said before the end (too many clients, no access) tells more.
+            self.picture.error_if_none(&error.to_string());
+        } else {
+            self.picture.error(&error.to_string());
+        }
         let period_ms = self.watch.rules().period_ms();
         if now.since(opened_at) >= period_ms {
             self.pause.reset();

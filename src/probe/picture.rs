@@ -40,6 +40,13 @@ impl Picture {
         }
     }
 
+    /// An error that tells less than one that is known already.
+    pub(super) fn error_if_none(&mut self, text: &str) {
+        if self.sighting.error.is_empty() {
+            self.error(text);
+        }
+    }
+
     pub(super) fn informed(&mut self, facts: Facts, now: Instant) {
         self.sighting.facts = Some(Arc::new(facts));
         self.sighting.facts_at = Some(now);

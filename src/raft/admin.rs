@@ -17,7 +17,7 @@ use super::write::write_error;
 use crate::machine::{Outcome, State};
 use crate::model::{Node, NodeId, NodeRole};
 use crate::peer::Call;
-use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
+use crate::requests::{AdminRequest, WriteError, WriteReply};
 
 /// A new node has this long to catch up.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(60);
@@ -60,24 +60,31 @@ impl Core {
             return Err(refused(format!("node id {id} is already a member")));
         }
         if self.feed.state().header().removed.contains(&id) {
-            return Err(refused(format!("node id {id} was removed; node ids are never used again")));
+            return Err(refused(format!(
+                "node id {id} was removed; node ids are never used again"
+            )));
         }
         let node = self.take_in(id, address).await?;
         let learner = self.raft.add_learner(id, node, false);
         within(CHANGE_LIMIT, learner).await?.map_err(write_error)?;
         info!(target: "cfgserver::raft", node = id, address, "node added as learner");
         self.await_caught_up(id, CATCH_UP_LIMIT).await?;
-        let voter = self.raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true);
+        let voter = self
+            .raft
+            .change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true);
         within(CHANGE_LIMIT, voter).await?.map_err(write_error)?;
         info!(target: "cfgserver::raft", node = id, address, "node is a voter");
         let is_voter = |node: &Node| node.role == NodeRole::Voter;
-        self.await_told(|state| state.nodes().get(&id).is_some_and(is_voter)).await
+        self.await_told(|state| state.nodes().get(&id).is_some_and(is_voter))
+            .await
     }
 
     /// Makes sure that the node at `address` waits to be added, and gives it the cluster's id.
     async fn take_in(&self, id: NodeId, address: &str) -> Result<Node, WriteError> {
         let at = |reason: &dyn std::fmt::Display| refused(format!("node {id} at {address}: {reason}"));
-        let probed = probe(&self.links, Some(id), address).await.map_err(|error| at(&error))?;
+        let probed = probe(&self.links, Some(id), address)
+            .await
+            .map_err(|error| at(&error))?;
         if probed.initialised {
             return Err(at(&"has data already"));
         }
@@ -86,7 +93,11 @@ impl Core {
         }
         let cluster = self.local.cluster().ok_or(WriteError::NoLeader)?;
         let body = encode(&Belongs { cluster });
-        let told = self.links.contact(Some(id), address).call(Call::Adopt, body, PROBE_LIMIT).await;
+        let told = self
+            .links
+            .contact(Some(id), address)
+            .call(Call::Adopt, body, PROBE_LIMIT)
+            .await;
         told.map_err(|error| at(&error))?;
         Ok(Node {
             address: address.to_owned(),
@@ -105,11 +116,9 @@ impl Core {
             return Err(refused("the last voter cannot be removed"));
         }
         if id == self.me {
+            // Nothing is done yet: whoever asked asks the successor.
             self.hand_over(None).await?;
-            let write = Write::Admin(AdminRequest::RemoveNode { id });
-            let done = Box::pin(self.write(write)).await;
-            // The new leader retires this node as soon as it is out: it may not see its own removal applied.
-            return done;
+            return Err(WriteError::NoLeader);
         }
         let _changing = self.begin_change()?;
         // The state must know the node before it can remember that it was removed.
@@ -128,7 +137,11 @@ impl Core {
 
     /// Tells a removed node so. It may be dead: then it hears it from whomever it greets next.
     async fn retire(&self, id: NodeId, address: &str) {
-        let told = self.links.contact(Some(id), address).call(Call::Retire, Vec::new(), PROBE_LIMIT).await;
+        let told = self
+            .links
+            .contact(Some(id), address)
+            .call(Call::Retire, Vec::new(), PROBE_LIMIT)
+            .await;
         if let Err(error) = told {
             info!(target: "cfgserver::raft", node = id, %error, "removed node was not told");
         }
@@ -149,7 +162,8 @@ impl Core {
             None => best_successor(self.me, &metrics).ok_or_else(|| refused("no other voter can take over"))?,
         };
         self.await_caught_up(to, TAKE_OVER_LIMIT).await?;
-        self.handing_over.store(metrics.current_term, std::sync::atomic::Ordering::Release);
+        self.handing_over
+            .store(metrics.current_term, std::sync::atomic::Ordering::Release);
         let triggered = self.raft.trigger().transfer_leader(to).await;
         triggered.map_err(|_| WriteError::Unknown)?;
         let gone = |metrics: &Metrics| metrics.current_leader.is_some_and(|leader| leader != self.me);
@@ -200,7 +214,9 @@ impl Core {
 }
 
 async fn within<T>(limit: Duration, change: impl Future<Output = T>) -> Result<T, WriteError> {
-    tokio::time::timeout(limit, change).await.map_err(|_| WriteError::Unknown)
+    tokio::time::timeout(limit, change)
+        .await
+        .map_err(|_| WriteError::Unknown)
 }
 
 fn matched(metrics: &Metrics, id: NodeId) -> Option<u64> {

@@ -71,7 +71,10 @@ pub(super) struct Contacts {
 
 impl Contacts {
     pub(super) fn heard(&self, id: NodeId, now: Instant) {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(id, now);
+        self.peers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, now);
     }
 
     pub(super) fn heard_leader(&self, now: Instant) {
@@ -79,7 +82,11 @@ impl Contacts {
     }
 
     pub(super) fn peer(&self, id: NodeId) -> Option<Instant> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
+        self.peers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .copied()
     }
 
     pub(super) fn leader(&self) -> Option<Instant> {
@@ -108,7 +115,10 @@ impl Core {
         }
         let mut voters = metrics.membership_config.voter_ids();
         let alone = voters.next() == Some(self.me) && voters.next().is_none();
-        alone || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() < self.lease)
+        alone
+            || metrics
+                .last_quorum_acked
+                .is_some_and(|acked| acked.elapsed() < self.lease)
     }
 
     /// This node is handing the leadership of `term` over.
@@ -140,7 +150,13 @@ impl Core {
 pub(super) fn nodes_of(metrics: &Metrics) -> BTreeMap<NodeId, Node> {
     let membership = &metrics.membership_config;
     let voters: Vec<NodeId> = membership.voter_ids().collect();
-    let role = |id| if voters.contains(&id) { NodeRole::Voter } else { NodeRole::Learner };
+    let role = |id| {
+        if voters.contains(&id) {
+            NodeRole::Voter
+        } else {
+            NodeRole::Learner
+        }
+    };
     membership
         .nodes()
         .map(|(id, node)| {

@@ -58,7 +58,10 @@ pub(super) struct Belongs {
 
 /// Asks a node about itself.
 pub(super) async fn probe(links: &Links, to: Option<NodeId>, address: &str) -> Result<Probed, CallError> {
-    let answer = links.contact(to, address).call(Call::Probe, Vec::new(), PROBE_LIMIT).await?;
+    let answer = links
+        .contact(to, address)
+        .call(Call::Probe, Vec::new(), PROBE_LIMIT)
+        .await?;
     decode(&answer).map_err(|error| CallError::Failed(error.to_string()))
 }
 
@@ -118,7 +121,10 @@ impl Core {
             cluster: Some(cluster.clone()),
             ..identity.clone()
         };
-        changed.save(self.store.as_ref()).await.map_err(|error| error.to_string())?;
+        changed
+            .save(self.store.as_ref())
+            .await
+            .map_err(|error| error.to_string())?;
         *identity = changed;
         self.local.set_cluster(cluster);
         Ok(())
@@ -150,7 +156,7 @@ impl Core {
                 Ok(()) if lowest => return,
                 Ok(()) => {}
                 Err(Missing::Refused(reason)) => return self.fail(Failure::Refused(reason)),
-                Err(Missing::Nodes(missing)) if rounds % ROUNDS_PER_LINE == 0 => {
+                Err(Missing::Nodes(missing)) if rounds.is_multiple_of(ROUNDS_PER_LINE) => {
                     info!(target: "cfgserver::raft", ?missing, "waiting for the other founders");
                 }
                 Err(Missing::Nodes(_)) => {}
@@ -187,7 +193,11 @@ impl Core {
         if !missing.is_empty() {
             return Err(Missing::Nodes(missing));
         }
-        if lowest { self.form(founders, nodes).await } else { Ok(()) }
+        if lowest {
+            self.form(founders, nodes).await
+        } else {
+            Ok(())
+        }
     }
 
     /// All are there and empty: gives the cluster its id and its first members.
@@ -201,7 +211,11 @@ impl Core {
             let body = encode(&Belongs {
                 cluster: cluster.clone(),
             });
-            let told = self.links.contact(Some(*id), address).call(Call::Form, body, PROBE_LIMIT).await;
+            let told = self
+                .links
+                .contact(Some(*id), address)
+                .call(Call::Form, body, PROBE_LIMIT)
+                .await;
             told.map_err(|error| Missing::Nodes(BTreeMap::from([(*id, error.to_string())])))?;
         }
         if let Err(reason) = self.initialize(nodes).await {

@@ -102,7 +102,9 @@ impl Handle {
     fn contact_ms(&self, metrics: &Metrics) -> Option<Age> {
         if metrics.state == ServerState::Leader {
             let alone = metrics.membership_config.voter_ids().count() == 1;
-            let acked = metrics.last_quorum_acked.map(|acked| acked.elapsed().as_millis() as Age);
+            let acked = metrics
+                .last_quorum_acked
+                .map(|acked| acked.elapsed().as_millis() as Age);
             return if alone { Some(0) } else { acked };
         }
         let heard = self.core.contacts.leader()?;
@@ -111,15 +113,28 @@ impl Handle {
 
     fn peers(&self, metrics: &Metrics) -> Vec<PeerStatus> {
         let others = metrics.membership_config.nodes().map(|(id, _)| *id);
-        others.filter(|id| *id != self.core.me).map(|id| self.peer(id, metrics)).collect()
+        others
+            .filter(|id| *id != self.core.me)
+            .map(|id| self.peer(id, metrics))
+            .collect()
     }
 
     fn peer(&self, id: NodeId, metrics: &Metrics) -> PeerStatus {
-        let acked = metrics.heartbeat.as_ref().and_then(|acks| acks.get(&id).copied().flatten());
+        let acked = metrics
+            .heartbeat
+            .as_ref()
+            .and_then(|acks| acks.get(&id).copied().flatten());
         let acked_ms = acked.map(|acked| acked.elapsed().as_millis() as Age);
-        let heard_ms = self.core.contacts.peer(id).map(|heard| self.core.clock.now().since(heard));
+        let heard_ms = self
+            .core
+            .contacts
+            .peer(id)
+            .map(|heard| self.core.clock.now().since(heard));
         let contact_ms = [acked_ms, heard_ms].into_iter().flatten().min();
-        let matched = metrics.replication.as_ref().and_then(|matched| matched.get(&id).copied().flatten());
+        let matched = metrics
+            .replication
+            .as_ref()
+            .and_then(|matched| matched.get(&id).copied().flatten());
         PeerStatus {
             id,
             matched: matched.map(|id| id.index),

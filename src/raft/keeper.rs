@@ -30,13 +30,25 @@ impl Core {
     pub(super) fn keep(self: &Arc<Self>) {
         let spawn = |name, task| self.tasks.spawn_on(name, self.runtime.handle(), task);
         let core = self.clone();
-        spawn("raft-metrics", boxed(async move { core.until_stop(core.follow_metrics()).await }));
+        spawn(
+            "raft-metrics",
+            boxed(async move { core.until_stop(core.follow_metrics()).await }),
+        );
         let core = self.clone();
-        spawn("raft-members", boxed(async move { core.until_stop(core.reconcile()).await }));
+        spawn(
+            "raft-members",
+            boxed(async move { core.until_stop(core.reconcile()).await }),
+        );
         let core = self.clone();
-        spawn("raft-ready", boxed(async move { core.until_stop(core.watch_grace()).await }));
+        spawn(
+            "raft-ready",
+            boxed(async move { core.until_stop(core.watch_grace()).await }),
+        );
         let core = self.clone();
-        spawn("raft-ping", boxed(async move { core.until_stop(core.ping_peers()).await }));
+        spawn(
+            "raft-ping",
+            boxed(async move { core.until_stop(core.ping_peers()).await }),
+        );
     }
 
     async fn until_stop(&self, task: impl Future<Output = ()>) {
@@ -89,7 +101,8 @@ impl Core {
     fn note_members(&self, metrics: &Metrics) {
         let members = metrics.membership_config.nodes();
         let incarnations = members.map(|(id, node)| (*id, node.incarnation.clone())).collect();
-        self.local.set_nodes(incarnations, self.feed.state().header().removed.clone());
+        self.local
+            .set_nodes(incarnations, self.feed.state().header().removed.clone());
         let is_member = |id| metrics.membership_config.get_node(&id).is_some();
         self.links.keep(is_member);
         self.contacts.keep(is_member);

@@ -120,7 +120,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         if self.purged()?.is_some_and(|purged| purged >= log_id) {
             return Ok(());
         }
-        self.store.purge(log_id.index, encode(&log_id))
+        self.store.purge(log_id.index, encode(&log_id))?;
+        // A store whose log begins behind `log_id` has nothing to purge, and says so by keeping its marker.
+        if self.purged()? != Some(log_id) {
+            self.store.put(Meta::Purged, encode(&log_id))?;
+        }
+        Ok(())
     }
 }
 

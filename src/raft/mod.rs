@@ -9,6 +9,9 @@
 //! What does not live here: the disk (`store`), connections (`peer`), what a command does (`machine`), subscribers.
 
 mod admin;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod conformance;
 mod core;
 mod desk;
 mod feed;

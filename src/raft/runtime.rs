@@ -7,6 +7,8 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::task::Tasks;
+
 /// A current-thread runtime on a named thread. It ends when it is told to, or dropped.
 pub(crate) struct Runtime {
     handle: Handle,
@@ -34,10 +36,14 @@ impl Runtime {
     }
 
     /// Runs `task` there and waits for what it gives; `None` when the runtime ends first.
-    #[expect(clippy::allow_attributes_without_reason, clippy::disallowed_methods, reason = "the thread is this module's")]
-    pub(crate) async fn run<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        tasks: &Tasks,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         let (done, result) = oneshot::channel();
-        self.handle.spawn(async move { _ = done.send(task.await) });
+        tasks.spawn_on(name, &self.handle, async move { _ = done.send(task.await) });
         result.await.ok()
     }
 }

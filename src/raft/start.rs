@@ -151,7 +151,12 @@ pub async fn start(options: StartOptions) -> Result<(Handle, Acceptor), StartErr
     let loaded = Loaded::from(options.store.as_ref())?;
     look_around(&options, &links, &loaded).await?;
     let now = options.clock.now();
-    let feed = Arc::new(Feed::start(options.sink.clone(), loaded.state.clone(), loaded.index(), now));
+    let feed = Arc::new(Feed::start(
+        options.sink.clone(),
+        loaded.state.clone(),
+        loaded.index(),
+        now,
+    ));
     let raft = start_raft(&options, &runtime, &links, loaded, feed.clone()).await?;
     let core = Arc::new(Core {
         me: options.node_id,
@@ -187,12 +192,18 @@ fn read_formation(options: &StartOptions) -> Result<(Waiting, String), StartErro
         Formation::Alone => Ok((Waiting::Alone, options.advertise.clone())),
         Formation::Join(_) => Ok((Waiting::Adoption, options.advertise.clone())),
         Formation::Peers(peers) => {
-            let own = peers.get(&options.node_id).ok_or(StartError::NotAPeer(options.node_id))?;
+            let own = peers
+                .get(&options.node_id)
+                .ok_or(StartError::NotAPeer(options.node_id))?;
             let far = peers.values().find(|address| !is_loopback(address));
             if let Some(far) = far.filter(|_| options.secret.is_none() && peers.len() > 1) {
                 return Err(StartError::NoSecret(far.clone()));
             }
-            let waiting = if peers.len() == 1 { Waiting::Alone } else { Waiting::Founders(peers.clone()) };
+            let waiting = if peers.len() == 1 {
+                Waiting::Alone
+            } else {
+                Waiting::Founders(peers.clone())
+            };
             Ok((waiting, own.clone()))
         }
     }
@@ -278,7 +289,8 @@ async fn start_raft(
     let machine = StateMachine::new(options.store.clone(), loaded, feed)?;
     let network = NetworkFactory::new(links.clone());
     let id = options.node_id;
-    let started = runtime.run(async move { RaftNode::new(id, config, network, log, machine).await });
+    let node = RaftNode::new(id, config, network, log, machine);
+    let started = runtime.run(&options.tasks, "raft-start", node);
     let started = started.await.ok_or_else(|| failed(&"its thread ended"))?;
     started.map_err(|error| failed(&error))
 }
@@ -307,7 +319,13 @@ fn config(tuning: Tuning) -> Result<Config, openraft::ConfigError> {
 async fn begin(core: &Arc<Core>) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
     if core.raft.is_initialized().await.map_err(|error| failed(&error))? {
-        let voters: Vec<NodeId> = core.raft.metrics().borrow_watched().membership_config.voter_ids().collect();
+        let voters: Vec<NodeId> = core
+            .raft
+            .metrics()
+            .borrow_watched()
+            .membership_config
+            .voter_ids()
+            .collect();
         if voters == [core.me] {
             core.raft.trigger().elect(false).await.map_err(|error| failed(&error))?;
         }

@@ -219,3 +219,48 @@ pub fn request<const N: usize>(parts: [&str; N]) -> Vec<Bytes> {
 fn owned(part: &str) -> Bytes {
     Bytes::copy_from_slice(part.as_bytes())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn target(user: &str, password: &str) -> Target {
+        Target {
+            address: "10.0.0.1:6379".parse().unwrap(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let shown = format!("{:?}", target("some", "secret"));
+        assert!(shown.contains("some") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn auth_has_a_user_only_when_there_is_one() {
+        assert_eq!(target("", "").auth(), None);
+        assert_eq!(target("some", "").auth(), None);
+        assert_eq!(target("", "secret").auth(), Some(request(["AUTH", "secret"])));
+        assert_eq!(
+            target("some", "secret").auth(),
+            Some(request(["AUTH", "some", "secret"]))
+        );
+    }
+
+    #[test]
+    fn only_a_refused_password_is_a_refusal() {
+        let refused = |text: &'static str| auth_refusal(&Answer::error(text)).is_some();
+        assert!(refused("WRONGPASS invalid username-password pair or user is disabled."));
+        assert!(refused("ERR invalid password"));
+        assert!(refused("DENIED protected mode"));
+        assert!(!refused("ERR Client sent AUTH, but no password is set"));
+        assert!(!refused(
+            "ERR AUTH <password> called without any password configured for the default user."
+        ));
+        assert!(!refused("LOADING Redis is loading the dataset in memory"));
+        assert_eq!(auth_refusal(&Answer::OK), None);
+    }
+}

@@ -131,3 +131,104 @@ fn verdict(answer: &Answer) -> Reading {
         _ => Reading::Done,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn lines(commands: &[Vec<Bytes>]) -> Vec<String> {
+        let text = |command: &Vec<Bytes>| {
+            let parts: Vec<_> = command.iter().map(|part| String::from_utf8_lossy(part)).collect();
+            parts.join(" ")
+        };
+        commands.iter().map(text).collect()
+    }
+
+    fn follow(disconnect_clients: bool) -> Order {
+        Order::Follow {
+            primary: "[fd00::1]:6380".parse().unwrap(),
+            disconnect_clients,
+        }
+    }
+
+    fn error(text: &'static str) -> Answer {
+        Answer::error(text)
+    }
+
+    fn queued() -> Answer {
+        Answer::Simple("QUEUED".into())
+    }
+
+    #[test]
+    fn an_order_is_one_transaction_with_info_behind_it() {
+        let expected = [
+            "MULTI",
+            "SLAVEOF NO ONE",
+            "CONFIG REWRITE",
+            "CLIENT KILL TYPE normal",
+            "CLIENT KILL TYPE pubsub",
+            "EXEC",
+            "INFO",
+        ];
+        assert_eq!(lines(&Order::Promote.transaction().unwrap()), expected);
+        let expected = ["MULTI", "SLAVEOF fd00::1 6380", "CONFIG REWRITE", "EXEC", "INFO"];
+        assert_eq!(lines(&follow(false).transaction().unwrap()), expected);
+        assert_eq!(follow(true).transaction().unwrap().len(), 7);
+        assert_eq!(lines(&follow(true).bare().unwrap()), ["SLAVEOF fd00::1 6380", "INFO"]);
+        assert_eq!(Order::Unpause.transaction(), None);
+        assert_eq!(
+            lines(&Order::Pause { ms: 70 }.bare().unwrap()),
+            ["CLIENT PAUSE 70 WRITE", "INFO"]
+        );
+    }
+
+    #[test]
+    fn the_answer_to_the_command_itself_decides() {
+        let exec = |first: Answer| Answer::Array(vec![first, error("ERR no config file")]);
+        let read = |exec: Answer| Order::Promote.read(&[Answer::OK, queued(), queued(), exec]);
+        assert_eq!(read(exec(Answer::OK)), Reading::Done);
+        assert_eq!(read(exec(error("ERR no"))), Reading::Refused("ERR no".to_owned()));
+        assert_eq!(read(Answer::Null), Reading::NothingDone);
+        assert_eq!(read(Answer::Array(Vec::new())), Reading::NothingDone);
+        assert_eq!(Order::Unpause.read(&[Answer::OK]), Reading::Done);
+        assert_eq!(
+            Order::Unpause.read(&[error("ERR no")]),
+            Reading::Refused("ERR no".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_transaction_that_fails_for_its_frills_leaves_the_bare_order() {
+        let answers = [Answer::OK, queued(), error("ERR unknown command"), error("EXECABORT")];
+        assert_eq!(Order::Promote.read(&answers), Reading::NothingDone);
+        let answers = [Answer::OK, error("NOPERM"), queued(), error("EXECABORT")];
+        assert_eq!(Order::Promote.read(&answers), Reading::Refused("NOPERM".to_owned()));
+    }
+
+    #[test]
+    fn without_multi_the_commands_were_carried_out_one_by_one() {
+        let answers = [
+            error("ERR unknown command"),
+            Answer::OK,
+            error("ERR x"),
+            error("ERR EXEC without MULTI"),
+        ];
+        assert_eq!(Order::Promote.read(&answers), Reading::Done);
+        let answers = [error("LOADING"), error("LOADING"), error("LOADING"), error("LOADING")];
+        assert_eq!(Order::Promote.read(&answers), Reading::Refused("LOADING".to_owned()));
+    }
+
+    #[test]
+    fn a_link_is_named_after_leader_and_term() {
+        let name = |node: &str| {
+            LeaderName {
+                node: MyId(node.into()),
+                term: 12,
+            }
+            .to_string()
+        };
+        assert_eq!(name("0123456789abcdef"), "cfgserver-01234567-leader-12");
+        assert_eq!(name("ab"), "cfgserver-ab-leader-12");
+    }
+}

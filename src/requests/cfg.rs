@@ -99,7 +99,7 @@ fn node_entry(view: &View<'_>, id: NodeId, node: &Node) -> Reply {
         (false, false, NodeRole::Voter) => "follower",
         (false, false, NodeRole::Learner) => "learner",
     };
-    let down = peer.is_some_and(|peer| peer.down);
+    let down = view.peer_is_down(id);
     let fields = [
         ("id", id.to_string()),
         ("address", node.address.clone()),

@@ -28,6 +28,15 @@ const SECTIONS: [(&str, Section); 6] = [
     ("raft", Section::Raft),
 ];
 
+/// As Redis names it.
+const OS: &str = if cfg!(target_os = "linux") {
+    "Linux"
+} else if cfg!(target_os = "macos") {
+    "Darwin"
+} else {
+    "Unix"
+};
+
 pub(super) fn info(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
     let wanted = wanted_sections(&args[1..]);
     if wanted.contains(&Section::Sentinel) {
@@ -71,7 +80,7 @@ fn server(text: &mut InfoText, view: &View<'_>) {
     text.line("redis_git_dirty", 0);
     text.line("redis_build_id", 0);
     text.line("redis_mode", "sentinel");
-    text.line("os", std::env::consts::OS);
+    text.line("os", OS);
     text.line("arch_bits", usize::BITS);
     text.line("process_id", node.process_id);
     text.line("process_supervised", "no");
@@ -156,7 +165,7 @@ fn raft(text: &mut InfoText, view: &View<'_>) {
         let status = view.peer(*id);
         let contact_ms = age(status.and_then(|status| status.contact_ms));
         let matched = age(status.and_then(|status| status.matched));
-        let down = u8::from(status.is_some_and(|status| status.down));
+        let down = u8::from(view.peer_is_down(*id));
         let line = format!(
             "id={id},address={},contact_ms={contact_ms},matched={matched},down={down}",
             peer.address

@@ -91,7 +91,7 @@ pub(super) fn sentinels(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Eff
             NodeEntry {
                 id: *id,
                 node,
-                down: peer.is_some_and(|peer| peer.down),
+                down: view.peer_is_down(*id),
                 contact_ms: peer.and_then(|peer| peer.contact_ms),
                 leads: view.node.leader == Some(*id),
                 down_after_ms: group.config.down_after_ms,
@@ -106,7 +106,7 @@ pub(super) fn sentinels(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Eff
 pub(super) fn check_quorum(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
     with_group(view, &args[2], |group| {
         let electorate = view.electorate_size();
-        let up = |id: &u64| *id == view.node.id || !view.peer(*id).is_some_and(|peer| peer.down);
+        let up = |id: &u64| *id == view.node.id || !view.peer_is_down(*id);
         let usable = match view.state.electorate().count() {
             0 => 1,
             _ => view.state.electorate().filter(up).count(),

@@ -86,6 +86,16 @@ impl Session {
         self.channels.len() + self.patterns.len()
     }
 
+    /// The channels that it subscribes to.
+    pub fn channels(&self) -> &BTreeSet<Bytes> {
+        &self.channels
+    }
+
+    /// The patterns that it subscribes to.
+    pub fn patterns(&self) -> &BTreeSet<Bytes> {
+        &self.patterns
+    }
+
     /// The frames of an event for this connection; `None` when it does not concern it or is no news.
     ///
     /// Events must come in the order of their revisions, and before a request is dispatched with a view of the
@@ -105,9 +115,10 @@ impl Session {
     }
 
     /// The frames of a switch for each group that this connection was told of and that has moved since. Requests
-    /// that subscribe include it; the pump needs it only when it may have missed events.
+    /// that subscribe include it; the pump needs it only when it may have missed events. A node that has not caught
+    /// up says nothing.
     pub fn catch_up(&mut self, view: &View<'_>) -> Option<Reply> {
-        if !self.hears(SWITCH_CHANNEL) {
+        if !view.node.ready || !self.hears(SWITCH_CHANNEL) {
             return None;
         }
         let old_proxy = self.is_old_proxy(view);
@@ -246,5 +257,36 @@ impl Session {
             1 => frames.pop(),
             _ => Some(Reply::Many(frames)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session::new(1, String::new(), String::new(), Instant(0))
+    }
+
+    #[test]
+    fn the_number_of_subscriptions_is_bounded_and_repeating_one_is_free() {
+        let mut session = session();
+        for number in 0..SUBSCRIPTIONS_MAX {
+            session
+                .subscribe(Kind::Channel, &Bytes::from(number.to_string()))
+                .unwrap();
+        }
+        assert!(session.subscribe(Kind::Pattern, &Bytes::from("one-more")).is_err());
+        session.subscribe(Kind::Channel, &Bytes::from("0")).unwrap();
+        assert_eq!(session.subscriptions(), SUBSCRIPTIONS_MAX);
+    }
+
+    #[test]
+    fn the_bytes_of_subscriptions_are_bounded() {
+        let mut session = session();
+        session
+            .subscribe(Kind::Pattern, &Bytes::from(vec![b'a'; SUBSCRIPTION_BYTES_MAX]))
+            .unwrap();
+        assert!(session.subscribe(Kind::Channel, &Bytes::from("b")).is_err());
     }
 }

@@ -142,15 +142,18 @@ impl Told {
                 continue;
             };
             let (from, to) = (known.address, group.primary);
-            if from == to || !concerns(self, group.name.as_str(), to) {
+            if !concerns(self, group.name.as_str(), to) {
                 continue;
             }
             self.put(state, group.name.clone(), Answer { revision, address: to });
-            switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
+            if from != to {
+                switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
+            }
         }
         switches
     }
 
+    /// What the client believes, and at which revision that was true.
     fn known(&self, state: &State, name: &GroupName) -> Option<Answer> {
         if let Some(answer) = self.names.get(name) {
             return Some(*answer);
@@ -166,5 +169,62 @@ impl Told {
             self.names.retain(|name, _| state.group_named(name.as_str()).is_some());
             self.asked.retain(|name| state.group_named(name.as_str()).is_some());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Command, Entry, apply};
+    use crate::model::Timestamp;
+
+    fn monitor(state: &mut State, name: &GroupName) {
+        let command = Command::Monitor {
+            name: name.clone(),
+            primary: Address::parse("10.0.0.1", "6379").unwrap(),
+            quorum: 1,
+        };
+        apply(
+            state,
+            &Entry {
+                command,
+                at: Timestamp(1),
+            },
+        );
+    }
+
+    #[test]
+    fn names_of_removed_groups_do_not_pile_up() {
+        let mut state = State::default();
+        let mut told = Told::default();
+        for number in 0..3 * REMOVED_NAMES_MAX {
+            let name = GroupName::new(format!("group{number}")).unwrap();
+            monitor(&mut state, &name);
+            let group = state.group_named(name.as_str()).unwrap().clone();
+            told.looked_up(&state, &group);
+            let command = Command::Remove { name };
+            apply(
+                &mut state,
+                &Entry {
+                    command,
+                    at: Timestamp(1),
+                },
+            );
+        }
+        assert!(told.names.len() <= REMOVED_NAMES_MAX + 1);
+        assert!(told.asked.len() <= REMOVED_NAMES_MAX + 1);
+    }
+
+    #[test]
+    fn nothing_is_looked_through_twice_at_one_revision() {
+        let mut state = State::default();
+        let name = GroupName::new("g").unwrap();
+        monitor(&mut state, &name);
+        let mut told = Told::default();
+        told.listed(&state, ListKind::Info);
+        assert!(told.moved(&state, |_, _, _| true).is_empty());
+        assert_eq!(told.settled, Some(state.revision()));
+        told.subscriptions_changed();
+        assert_eq!(told.settled, None);
     }
 }

@@ -162,3 +162,99 @@ impl fmt::Display for At<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16) -> Address {
+        Address::parse("10.0.0.1", &port.to_string()).unwrap()
+    }
+
+    fn primary() -> InstanceRef {
+        InstanceRef::Primary {
+            group: GroupName::new("g-1").unwrap(),
+            address: at(1),
+        }
+    }
+
+    fn replica() -> InstanceRef {
+        InstanceRef::Replica {
+            group: GroupName::new("g-1").unwrap(),
+            address: Address::parse("::1", "2").unwrap(),
+            primary: at(1),
+        }
+    }
+
+    fn shown(kind: EventKind) -> String {
+        let published = publish(&Event {
+            revision: Some(3),
+            group: Some(GroupId(1)),
+            kind,
+        });
+        format!("{} {}", published.channel, String::from_utf8_lossy(&published.payload))
+    }
+
+    #[test]
+    fn payloads_that_are_more_than_an_instance_have_sentinels_words() {
+        let set = EventKind::Set {
+            primary: primary(),
+            option: "quorum".into(),
+            value: "3".into(),
+        };
+        let role = |to_primary, agrees| EventKind::RoleChange {
+            instance: replica(),
+            to_primary,
+            agrees,
+        };
+        let v6 = "slave [::1]:2 ::1 2 @ g-1 10.0.0.1 1";
+        assert_eq!(shown(set), "+set master g-1 10.0.0.1 1 quorum 3");
+        assert_eq!(
+            shown(role(true, false)),
+            format!("-role-change {v6} new reported role is master")
+        );
+        assert_eq!(
+            shown(role(false, true)),
+            format!("+role-change {v6} new reported role is slave")
+        );
+        assert_eq!(shown(EventKind::Tilt { entered: true }), "+tilt #tilt mode entered");
+        assert_eq!(shown(EventKind::Tilt { entered: false }), "-tilt #tilt mode exited");
+        assert_eq!(shown(EventKind::NewEpoch(7)), "+new-epoch 7");
+        assert_eq!(
+            shown(EventKind::Reset(primary())),
+            "+reset-master master g-1 10.0.0.1 1"
+        );
+        assert_eq!(
+            shown(EventKind::ConvertToReplica(replica())),
+            format!("+convert-to-slave {v6}")
+        );
+    }
+
+    #[test]
+    fn a_switch_is_five_words_and_can_start_from_another_address() {
+        let name = GroupName::new("g-1").unwrap();
+        let mut event = Published::switch(GroupId(1), &name, Some(4), at(1), at(2));
+        assert_eq!(event.payload, "g-1 10.0.0.1 1 10.0.0.1 2");
+        assert_eq!(event.switched_name(), "g-1");
+        event.rewrite_from(&name, at(9));
+        assert_eq!(event.payload, "g-1 10.0.0.1 9 10.0.0.1 2");
+        assert_eq!(event.switch, Some((at(9), at(2))));
+    }
+
+    #[test]
+    fn a_payload_is_cut_at_sentinels_limit_between_characters() {
+        let set = EventKind::Set {
+            primary: primary(),
+            option: "auth-user".into(),
+            value: "\u{e9}".repeat(2000).into(),
+        };
+        let published = publish(&Event {
+            revision: Some(3),
+            group: Some(GroupId(1)),
+            kind: set,
+        });
+        assert!(published.payload.len() <= PAYLOAD_BYTES_MAX);
+        assert!(published.payload.len() > PAYLOAD_BYTES_MAX - 4);
+        assert!(std::str::from_utf8(&published.payload).is_ok());
+    }
+}

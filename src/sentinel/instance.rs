@@ -97,10 +97,8 @@ impl PrimaryEntry<'_> {
     fn warning(&self) -> String {
         let quorum = self.group.config.quorum;
         if quorum as usize > self.electorate {
-            return format!(
-                "quorum {quorum} is more than the {} nodes that judge: no automatic failover",
-                self.electorate
-            );
+            let nodes = self.electorate;
+            return format!("quorum {quorum} exceeds the number of nodes that judge ({nodes}): no automatic failover");
         }
         String::new()
     }

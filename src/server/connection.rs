@@ -12,26 +12,26 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use tracing::{debug, info, warn};
 
 use crate::model::Instant;
-use crate::net::{self, TcpStream};
+use crate::net::TcpStream;
 use crate::pubsub::Subscription;
 use crate::requests::{Effect, Render, Session, View, WriteError, WriteReply, dispatch};
-use crate::resp::{Protocol, Reply, Request, encode};
+use crate::resp::{Reply, Request, encode};
 
 use super::Shared;
 use super::input::{Input, Read};
 use super::registry::Seat;
+use super::socket::{linger, write};
+use super::topics::Topics;
 
 /// Requests that are taken from the input at once: a bound on what one connection does before others get on.
 const TURN_REQUESTS_MAX: usize = 128;
 /// An empty output buffer that was larger than this is given back.
 const KEEP_BYTES: usize = 16 << 10;
-/// How long a closed connection is read on, so that its last reply is not lost to a reset.
-const LINGER: Duration = Duration::from_millis(500);
 /// How long a connection waits for its end at shutdown.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(800);
 
@@ -48,24 +48,6 @@ pub(super) async fn serve_from(stream: TcpStream, seat: Seat, input: Input, firs
     connection.run(stream).await;
 }
 
-/// Says `error` and closes, in such a way that it arrives.
-pub(super) async fn close_with(stream: &TcpStream, error: &str, shared: &Shared) {
-    let mut output = BytesMut::new();
-    let error = Reply::error(error.to_owned());
-    encode(&error, Protocol::Resp2, &mut output);
-    shared.counters.error_reply();
-    let sent = tokio::time::timeout(LINGER, async {
-        while !output.is_empty() {
-            stream.writable().await?;
-            write(stream, &mut output, shared)?;
-        }
-        io::Result::Ok(())
-    });
-    if matches!(sent.await, Ok(Ok(()))) {
-        linger(stream).await;
-    }
-}
-
 struct Connection {
     shared: Arc<Shared>,
     seat: Seat,
@@ -77,6 +59,8 @@ struct Connection {
     /// The largest that the output has been since it was empty.
     output_peak: usize,
     subscription: Option<Subscription>,
+    /// What the registry knows that it subscribes to.
+    topics: Topics,
     writing: Option<Writing>,
     phase: Phase,
 }
@@ -136,6 +120,7 @@ impl Connection {
             output: BytesMut::new(),
             output_peak: 0,
             subscription: None,
+            topics: Topics::default(),
             writing: None,
             phase: Phase::Open,
         }
@@ -175,6 +160,7 @@ impl Connection {
         }
         self.end();
         self.show();
+        self.show_topics();
         write(stream, &mut self.output, &self.shared)?;
         self.give_back();
         Ok(self.next())
@@ -390,9 +376,9 @@ impl Connection {
             Woken::Writable | Woken::Events => {}
             Woken::Written(result) => self.written(result),
             Woken::HalfFrame => {
-                info!(target: "cfgserver::server", id = self.seat.id(), "a request was not completed in time");
-                let seconds = self.shared.options.half_frame_ms / 1000;
-                let error = format!("ERR Protocol error: request not completed within {seconds} seconds");
+                info!(target: "cfgserver::server", id = self.seat.id(), "a request stayed incomplete");
+                let limit_ms = self.shared.options.half_frame_ms;
+                let error = format!("ERR Protocol error: request not complete after {limit_ms} ms");
                 self.phase = Phase::Ending(Some(error));
             }
             Woken::Stop => self.phase = Phase::Ending(None),
@@ -410,8 +396,19 @@ impl Connection {
     }
 
     fn show(&self) {
-        let line = self.session.list_line(self.shared.clock.now());
-        self.seat.show(line, self.session.subscribed());
+        self.seat.show(self.session.list_line(self.shared.clock.now()));
+    }
+
+    /// Tells the registry when what it subscribes to has changed.
+    fn show_topics(&mut self) {
+        let (channels, patterns) = (self.session.channels(), self.session.patterns());
+        if *channels != self.topics.channels || *patterns != self.topics.patterns {
+            self.topics = Topics {
+                channels: channels.clone(),
+                patterns: patterns.clone(),
+            };
+            self.seat.show_topics(self.topics.clone());
+        }
     }
 
     /// Sends what is owed and leaves the connection to the peers. It keeps its seat.
@@ -469,41 +466,4 @@ async fn written(writing: &mut Option<Writing>) -> Result<WriteReply, WriteError
         Some(writing) => (&mut writing.result).await,
         None => std::future::pending().await,
     }
-}
-
-/// Sends what the socket takes.
-fn write(stream: &TcpStream, output: &mut BytesMut, shared: &Shared) -> io::Result<()> {
-    while !output.is_empty() {
-        match stream.try_write(output) {
-            Ok(count) => {
-                output.advance(count);
-                shared.counters.output(count);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Says that nothing more will come, and reads on for a moment: a socket that is closed with unread bytes is
-/// reset, and a reset can overtake the last reply.
-async fn linger(stream: &TcpStream) {
-    if net::finish(stream).is_err() {
-        return;
-    }
-    let rest = async {
-        let mut chunk = [0; 4096];
-        while stream.readable().await.is_ok() {
-            match stream.try_read(&mut chunk) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
-        }
-    };
-    // Time is up: whoever still sends does not wait for an answer.
-    let _ = tokio::time::timeout(LINGER, rest).await;
 }

@@ -58,6 +58,7 @@ impl Shared {
     /// The counters as INFO shows them.
     pub(super) fn stats(&self, revision: Revision) -> Stats {
         let counters = &self.counters;
+        let (channels, patterns) = self.registry.topics();
         Stats {
             connections_received: counters.connections.load(Relaxed),
             commands_processed: counters.commands.load(Relaxed),
@@ -68,8 +69,9 @@ impl Shared {
             error_replies: counters.error_replies.load(Relaxed),
             slow_subscribers: self.hub.overflows(),
             cpu_us: (counters.cpu_system_us.load(Relaxed), counters.cpu_user_us.load(Relaxed)),
+            channels,
+            patterns,
             revision,
-            ..Stats::default()
         }
     }
 }

@@ -10,21 +10,30 @@ use crate::net::{self, TcpListener, TcpStream};
 
 use super::{Shared, connection, lobby};
 
-/// After a failed accept: time for others to close something. A failure that stays is logged ten times a second.
+/// After a failed accept: time for others to close something.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A failure that stays is logged once in so many times: every ten seconds.
+const LOG_EVERY: u64 = 100;
 
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let stopping = shared.tasks.stopping();
+    let mut failures = 0_u64;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopping.cancelled() => return,
         };
         match accepted {
-            Ok((stream, _)) => admit(stream, &shared),
+            Ok((stream, _)) => {
+                failures = 0;
+                admit(stream, &shared);
+            }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                warn!(target: "cfgserver::server", %error, pause_ms = PAUSE.as_millis(), "cannot accept a connection");
+                if failures.is_multiple_of(LOG_EVERY) {
+                    warn!(target: "cfgserver::server", %error, failures, "cannot accept connections, trying again");
+                }
+                failures += 1;
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = stopping.cancelled() => return,

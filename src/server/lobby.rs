@@ -14,9 +14,10 @@ use crate::net::TcpStream;
 use crate::resp::{ProtocolError, Request};
 
 use super::Shared;
-use super::connection::{self, close_with};
+use super::connection;
 use super::input::{Input, Read};
 use super::registry::{Claim, Seat};
+use super::socket::close_with;
 
 const REFUSAL: &str = "ERR max number of clients reached";
 

@@ -10,12 +10,15 @@
 //! refusal is always an answer to a request that was read.
 //! What does not live here: what a request means (`requests`), and which events a session wants.
 
+mod cluster;
 mod connection;
 mod counters;
 mod input;
 mod listener;
 mod lobby;
 mod registry;
+mod socket;
+mod topics;
 
 use std::io;
 use std::net::SocketAddr;

@@ -10,6 +10,7 @@ use crate::model::Instant;
 use crate::requests::Clients;
 
 use super::ServerOptions;
+use super::topics::{TopicCounts, Topics};
 
 /// The connections of a server.
 pub(super) struct Registry {
@@ -25,7 +26,9 @@ struct Inner {
     rows: BTreeMap<u64, Row>,
     /// The waiting ones, the oldest first.
     lobby: VecDeque<(u64, CancellationToken)>,
-    subscribers: u64,
+    /// Of those that subscribe to anything.
+    topics: BTreeMap<u64, Topics>,
+    topic_counts: TopicCounts,
 }
 
 /// What CLIENT LIST shows of a connection.
@@ -34,7 +37,6 @@ struct Row {
     /// The line as it was at `at`.
     line: String,
     at: Instant,
-    subscribed: bool,
 }
 
 /// Who asks for a seat.
@@ -105,6 +107,11 @@ impl Registry {
         }
     }
 
+    /// How many channels and how many patterns have a subscriber.
+    pub(super) fn topics(&self) -> (u64, u64) {
+        self.lock().topic_counts.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No code panics while it holds this lock, so a poisoned one is as good as any.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -112,15 +119,12 @@ impl Registry {
 }
 
 impl Inner {
-    fn put(&mut self, id: u64, row: Row) {
-        self.subscribers += u64::from(row.subscribed);
-        let before = self.rows.insert(id, row);
-        self.subscribers -= before.map_or(0, |row| u64::from(row.subscribed));
-    }
-
-    fn take(&mut self, id: u64) {
-        let before = self.rows.remove(&id);
-        self.subscribers -= before.map_or(0, |row| u64::from(row.subscribed));
+    fn put_topics(&mut self, id: u64, after: Topics) {
+        let before = self.topics.remove(&id).unwrap_or_default();
+        self.topic_counts.replace(&before, &after);
+        if after != Topics::default() {
+            self.topics.insert(id, after);
+        }
     }
 }
 
@@ -140,7 +144,7 @@ impl Clients for Registry {
     }
 
     fn subscribers(&self) -> u64 {
-        self.lock().subscribers
+        self.lock().topics.len() as u64
     }
 }
 
@@ -172,9 +176,14 @@ impl Seat {
     }
 
     /// Shows the connection in CLIENT LIST as it is now.
-    pub(super) fn show(&self, line: String, subscribed: bool) {
+    pub(super) fn show(&self, line: String) {
         let at = self.registry.clock.now();
-        self.registry.lock().put(self.id, Row { line, at, subscribed });
+        self.registry.lock().rows.insert(self.id, Row { line, at });
+    }
+
+    /// Counts what the connection subscribes to now.
+    pub(super) fn show_topics(&self, topics: Topics) {
+        self.registry.lock().put_topics(self.id, topics);
     }
 }
 
@@ -182,7 +191,8 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut inner = self.registry.lock();
         inner.seated -= 1;
-        inner.take(self.id);
+        inner.rows.remove(&self.id);
+        inner.put_topics(self.id, Topics::default());
     }
 }
 
@@ -247,15 +257,26 @@ mod tests {
     #[tokio::test]
     async fn rows_are_listed_by_id_and_subscribers_counted() {
         let registry = registry(10, 0);
+        let topics = Topics {
+            channels: ["x".into()].into(),
+            ..Topics::default()
+        };
         let (first, second) = (registry.seat().unwrap(), registry.seat().unwrap());
-        second.show("id=2 age=0 idle=0\n".to_owned(), true);
-        first.show("id=1 age=5 idle=1\n".to_owned(), false);
+        second.show("id=2 age=0 idle=0\n".to_owned());
+        second.show_topics(topics.clone());
+        first.show("id=1 age=5 idle=1\n".to_owned());
         assert_eq!(registry.list(), "id=1 age=5 idle=1\nid=2 age=0 idle=0\n");
-        assert_eq!((registry.count(), registry.subscribers()), (2, 1));
-        second.show(String::new(), true);
-        assert_eq!(registry.subscribers(), 1);
+        assert_eq!(
+            (registry.count(), registry.subscribers(), registry.topics()),
+            (2, 1, (1, 0))
+        );
+        second.show_topics(topics);
+        assert_eq!((registry.subscribers(), registry.topics()), (1, (1, 0)));
         drop(second);
-        assert_eq!((registry.count(), registry.subscribers()), (1, 0));
+        assert_eq!(
+            (registry.count(), registry.subscribers(), registry.topics()),
+            (1, 0, (0, 0))
+        );
     }
 
     #[test]

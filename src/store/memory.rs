@@ -254,8 +254,8 @@ impl Store for MemoryStore {
 
     fn last(&self) -> io::Result<Option<(u64, Vec<u8>)>> {
         let inner = self.lock();
-        let last = inner.written.log.last_key_value();
-        Ok(last.map(|(index, value)| (*index, value.clone())))
+        let last = inner.written.bounds.last();
+        Ok(last.and_then(|index| Some((index, inner.written.log.get(&index)?.clone()))))
     }
 
     fn truncate(&self, index: u64) -> io::Result<()> {
@@ -331,5 +331,113 @@ impl Change {
             meta: vec![(key, value)],
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    fn callback() -> (OnDurable, Receiver<io::Result<()>>) {
+        let (heard, hearing) = channel();
+        (Box::new(move |outcome| heard.send(outcome).unwrap()), hearing)
+    }
+
+    fn append(store: &MemoryStore, index: u64) -> Receiver<io::Result<()>> {
+        let (done, heard) = callback();
+        store.append(vec![(index, vec![index as u8])], done).unwrap();
+        heard
+    }
+
+    fn indexes(store: &MemoryStore) -> Vec<u64> {
+        let entries = store.read(0, u64::MAX, usize::MAX).unwrap();
+        entries.into_iter().map(|(index, _)| index).collect()
+    }
+
+    #[test]
+    fn a_crash_loses_what_is_not_durable_and_nothing_else() {
+        let store = MemoryStore::with_syncing(Syncing::ByHand);
+        let first = append(&store, 0);
+        let second = append(&store, 1);
+        store.sync_some(1);
+        assert!(first.try_recv().unwrap().is_ok());
+        assert!(second.try_recv().is_err());
+        store.put(Meta::Vote, b"vote".to_vec()).unwrap();
+        assert_eq!((indexes(&store), store.volatile_writes()), (vec![0, 1], 2));
+
+        let after = store.crash();
+        assert_eq!(indexes(&after), [0]);
+        assert_eq!(after.get(Meta::Vote).unwrap(), None);
+        assert!(second.try_recv().is_err(), "the process that waited is gone");
+        assert!(store.put(Meta::Vote, Vec::new()).is_err(), "and so is its disk");
+        let third = append(&after, 1);
+        after.sync();
+        third.try_recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_crash_may_keep_more_but_only_a_prefix() {
+        for kept in 0..5 {
+            let store = MemoryStore::with_syncing(Syncing::ByHand);
+            for index in 0..3 {
+                append(&store, index);
+            }
+            store.truncate(1).unwrap();
+            let after = store.crash_keeping(kept);
+            let expected = [vec![], vec![0], vec![0, 1], vec![0, 1, 2], vec![0]];
+            assert_eq!(indexes(&after), expected[kept]);
+        }
+    }
+
+    #[test]
+    fn a_durable_write_covers_the_earlier_ones_that_nobody_waits_for() {
+        let store = MemoryStore::new();
+        append(&store, 0).try_recv().unwrap().unwrap();
+        store.put(Meta::Committed, b"early".to_vec()).unwrap();
+        assert_eq!(store.volatile_writes(), 1);
+        append(&store, 1).try_recv().unwrap().unwrap();
+        store.put(Meta::Committed, b"late".to_vec()).unwrap();
+        assert_eq!(store.crash().get(Meta::Committed).unwrap(), Some(b"early".to_vec()));
+    }
+
+    #[test]
+    fn a_replaced_state_is_durable_even_when_syncing_by_hand() {
+        let store = MemoryStore::with_syncing(Syncing::ByHand);
+        let earlier = append(&store, 0);
+        store.replace_state(&[], vec![(Meta::Applied, b"9".to_vec())]).unwrap();
+        earlier.try_recv().unwrap().unwrap();
+        let after = store.crash();
+        assert_eq!(
+            (indexes(&after), after.get(Meta::Applied).unwrap()),
+            (vec![0], Some(b"9".to_vec()))
+        );
+    }
+
+    #[test]
+    fn a_broken_disk_fails_all_that_wait_and_all_that_come() {
+        let store = MemoryStore::with_syncing(Syncing::ByHand);
+        let waiting = append(&store, 0);
+        store.break_disk("no room");
+        assert_eq!(waiting.try_recv().unwrap().unwrap_err().to_string(), "no room");
+        store.sync();
+        let (done, late) = callback();
+        assert!(store.append(vec![(1, Vec::new())], done).is_err());
+        assert!(late.try_recv().unwrap().is_err());
+        assert!(store.truncate(0).is_err());
+        assert!(indexes(&store.crash()).is_empty());
+    }
+
+    #[test]
+    fn a_callback_may_look_at_the_store() {
+        let store = Arc::new(MemoryStore::new());
+        let (heard, hearing) = channel();
+        let looked = Arc::clone(&store);
+        let done: OnDurable = Box::new(move |_| heard.send(looked.last().unwrap()).unwrap());
+        store.append(vec![(0, b"x".to_vec())], done).unwrap();
+        assert_eq!(hearing.try_recv().unwrap(), Some((0, b"x".to_vec())));
     }
 }

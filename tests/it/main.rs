@@ -1,16 +1,29 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod badinput;
+mod chain;
+mod clients;
 mod control;
+mod failover_real;
+mod fake_redis;
+mod fixtures;
 mod floors;
+mod formation;
 mod machine;
 mod machine_random;
-mod scenarios;
+mod operations;
+mod probe;
+mod raft;
+mod real_sentinel;
 mod redis_link;
+mod scenarios;
+mod server;
 mod servers;
 mod store;
 #[cfg(feature = "rocksdb")]
 mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
-mod raft;
+mod transcripts;
+mod world;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cfgserver::model::{Address, MyId, Role, RunId, Term};
 use cfgserver::redis::{Answer, LeaderName, Link, LinkError, Order, OrderError, OrderLink, request};
 
+use crate::fake_redis::{Deed, FakeRedis, healthy, info};
 use crate::servers::{SOON, Server, redis_is_missing};
 
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -246,6 +247,23 @@ async fn a_pause_holds_back_writes_until_it_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_paused_primary_can_be_made_to_follow() {
+    if redis_is_missing() {
+        return;
+    }
+    let (primary, replica) = pair(&[]).await;
+    let mut old = open(&primary).await;
+    give(&mut old, Order::Pause { ms: 60_000 }).await.unwrap();
+    give(&mut open(&replica).await, Order::Promote).await.unwrap();
+    let order = Order::Follow {
+        primary: replica.address,
+        disconnect_clients: true,
+    };
+    assert_eq!(give(&mut old, order).await, Ok(Some(Role::Replica)));
+    primary.wait_info("master_link_status:up").await;
+}
+
+#[tokio::test]
 async fn passwords_are_sent_and_a_wrong_one_is_an_error_with_the_words_of_the_instance() {
     if redis_is_missing() {
         return;
@@ -309,4 +327,61 @@ async fn a_hung_instance_times_out_and_a_dead_one_refuses() {
     server.kill();
     let refused = Link::connect(&server.target(), SOON).await;
     assert_eq!(refused.unwrap_err(), LinkError::Refused);
+}
+
+fn target(fake: &FakeRedis) -> cfgserver::redis::Target {
+    cfgserver::redis::Target {
+        address: fake.address,
+        user: String::new(),
+        password: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_under_an_order_is_looked_at_again() {
+    let fake = FakeRedis::start(|connection, _, name| match (connection, name) {
+        (0, "EXEC") => Deed::Close,
+        (0, "INFO") => info("aa", "slave"),
+        _ => healthy(name),
+    });
+    let mut link = OrderLink::open(&target(&fake), leader("0123456789", 7), SOON)
+        .await
+        .unwrap();
+    assert_eq!(give(&mut link, Order::Promote).await, Ok(Some(Role::Primary)));
+    assert_eq!(fake.connections(), 2);
+    assert_eq!(link.refresh(SOON).await.unwrap().role, Role::Primary);
+}
+
+#[tokio::test]
+async fn an_order_without_an_answer_times_out_and_the_link_is_not_used_again() {
+    let fake = FakeRedis::start(|_, _, name| match name {
+        "MULTI" => Deed::Nothing,
+        "INFO" => info("aa", "slave"),
+        _ => healthy(name),
+    });
+    let mut link = OrderLink::open(&target(&fake), leader("0123456789", 7), SOON)
+        .await
+        .unwrap();
+    let expected = RunId::new("aa");
+    for _ in 0..2 {
+        let reply = link.execute(&Order::Promote, &expected, &|| true, PATIENCE).await;
+        assert_eq!(reply, Err(OrderError::Link(LinkError::TimedOut)));
+    }
+    assert_eq!(fake.connections(), 1);
+}
+
+#[tokio::test]
+async fn something_that_is_no_instance_gets_no_link() {
+    let fake = FakeRedis::start(|_, _, _| Deed::Say("!what\r\n".to_owned()));
+    let opened = OrderLink::open(&target(&fake), leader("0123456789", 7), SOON).await;
+    assert!(
+        matches!(opened, Err(OrderError::Link(LinkError::Protocol(_)))),
+        "{opened:?}"
+    );
+    let fake = FakeRedis::start(|_, _, _| Deed::Say("+OK\r\n".to_owned()));
+    let opened = OrderLink::open(&target(&fake), leader("0123456789", 7), SOON).await;
+    assert!(
+        matches!(opened, Err(OrderError::Link(LinkError::Protocol(_)))),
+        "{opened:?}"
+    );
 }

@@ -278,3 +278,103 @@ rules! {
     callbacks_come_in_the_order_of_the_writes
     writers_on_many_threads_each_hear_in_their_order
 }
+
+/// Both stores do the same to any calls, and RocksDB also across restarts.
+#[cfg(feature = "rocksdb")]
+mod alike {
+    use super::*;
+    use cfgserver::store::RocksStore;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Call {
+        Append {
+            skew: u64,
+            count: u64,
+        },
+        Truncate(u64),
+        Purge(u64),
+        Put(Meta, u8),
+        State {
+            replace: bool,
+            records: Vec<(u8, Option<u8>)>,
+        },
+        Reopen,
+    }
+
+    fn call() -> impl Strategy<Value = Call> {
+        let meta = prop_oneof![Just(Meta::Vote), Just(Meta::Applied), Just(Meta::Purged)];
+        let records = prop::collection::vec((0..6_u8, any::<Option<u8>>()), 0..5);
+        prop_oneof![
+            // Mostly fitting, sometimes with a hole or an overlap.
+            5 => (prop_oneof![9 => Just(1_u64), 1 => 0..3_u64], 0..6_u64)
+                .prop_map(|(skew, count)| Call::Append { skew, count }),
+            2 => (0..40_u64).prop_map(Call::Truncate),
+            2 => (0..40_u64).prop_map(Call::Purge),
+            1 => (meta, any::<u8>()).prop_map(|(key, value)| Call::Put(key, value)),
+            2 => (any::<bool>(), records).prop_map(|(replace, records)| Call::State { replace, records }),
+            1 => Just(Call::Reopen),
+        ]
+    }
+
+    /// Makes the call; says whether it was taken.
+    fn make(store: &dyn Store, call: &Call, generation: u64) -> bool {
+        match call {
+            Call::Append { skew, count } => {
+                let next = store.last().unwrap().map_or(0, |(last, _)| last + 1);
+                let first = (next + skew).saturating_sub(1);
+                let (done, heard) = callback();
+                let taken = store.append(entries(first..first + count, generation), done).is_ok();
+                assert_eq!(heard.recv_timeout(PATIENCE).unwrap().is_ok(), taken);
+                taken
+            }
+            Call::Truncate(index) => store.truncate(*index).is_ok(),
+            Call::Purge(index) => store.purge(*index, value(*index, generation)).is_ok(),
+            Call::Put(key, value) => store.put(*key, vec![*value]).is_ok(),
+            Call::State { replace, records } => {
+                let to_record =
+                    |(key, value): &(u8, Option<u8>)| record(&[*key], value.as_ref().map(std::slice::from_ref));
+                let records: Vec<_> = records.iter().map(to_record).collect();
+                let meta = vec![(Meta::Applied, value(generation, 0))];
+                let written = match replace {
+                    true => store.replace_state(&records, meta),
+                    false => store.write_state(&records, meta),
+                };
+                written.is_ok()
+            }
+            Call::Reopen => true,
+        }
+    }
+
+    type Seen = (
+        Vec<(u64, Vec<u8>)>,
+        Option<(u64, Vec<u8>)>,
+        Vec<Option<Vec<u8>>>,
+        Vec<(Vec<u8>, Vec<u8>)>,
+    );
+
+    fn seen(store: &dyn Store) -> Seen {
+        let meta = [Meta::Vote, Meta::Applied, Meta::Purged].map(|key| store.get(key).unwrap());
+        (log(store), store.last().unwrap(), meta.to_vec(), store.state().unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn both_stores_do_the_same(calls in prop::collection::vec(call(), 1..40)) {
+            let dir = tempfile::tempdir().unwrap();
+            let open = || RocksStore::open(dir.path(), "fresh").unwrap();
+            let (memory, mut rocks) = (MemoryStore::new(), open());
+            for (generation, call) in calls.iter().enumerate() {
+                let generation = generation as u64;
+                if matches!(call, Call::Reopen) {
+                    drop(rocks);
+                    rocks = open();
+                }
+                prop_assert_eq!(make(&memory, call, generation), make(&rocks, call, generation));
+                prop_assert_eq!(seen(&memory), seen(&rocks), "after {:?}", call);
+            }
+        }
+    }
+}

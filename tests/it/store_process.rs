@@ -76,6 +76,14 @@ fn numbers(child: &mut Child) -> Receiver<u64> {
     hearing
 }
 
+/// Some entries are so large that memory fills up and logs change while the child works.
+fn padded(index: u64) -> Vec<u8> {
+    let mut bytes = value(index, 1);
+    let padding = if index.is_multiple_of(8) { 256 << 10 } else { 0 };
+    bytes.resize(bytes.len() + padding, index as u8);
+    bytes
+}
+
 /// The child: appends, votes, applies and purges, and says each index when its callback has come.
 #[test]
 fn child_that_appends_until_it_is_killed() {
@@ -86,7 +94,7 @@ fn child_that_appends_until_it_is_killed() {
     loop {
         for _ in 0..4 {
             let entries: Vec<_> = (next..next + 1 + next % 3)
-                .map(|index| (index, value(index, 1)))
+                .map(|index| (index, padded(index)))
                 .collect();
             next += entries.len() as u64;
             let (last, heard) = (next - 1, heard.clone());
@@ -126,11 +134,8 @@ fn check(dir: &Path, acknowledged: Option<u64>) {
     let purged = number(store.get(Meta::Purged).unwrap());
     let mut expected = purged.map_or(0, |purged| purged + 1);
     for (index, bytes) in log(&store) {
-        assert_eq!(
-            (index, bytes),
-            (expected, value(expected, 1)),
-            "the log has a hole or another entry"
-        );
+        assert_eq!(index, expected, "the log has a hole");
+        assert!(bytes == padded(index), "entry {index} is another one");
         expected += 1;
     }
     assert_eq!(last.map_or(0, |last| last + 1), expected);
@@ -147,7 +152,7 @@ fn check(dir: &Path, acknowledged: Option<u64>) {
 #[test]
 fn a_kill_while_the_directory_is_made_leaves_it_usable() {
     let mut chance = Chance::seeded();
-    for _ in 0..ROUNDS {
+    for _ in 0..ROUNDS / 2 {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("data");
         let mut child = child("store_process::child_that_appends_until_it_is_killed", &dir, &[]);
@@ -172,7 +177,9 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
             std::thread::sleep(Duration::from_micros(chance.below(150_000)));
         } else {
             // In the middle of its work.
-            for _ in 0..1 + chance.below(400) {
+            // The last time long enough for memory to be written out and the log to change.
+            let least = if round == ROUNDS - 1 { 400 } else { 1 };
+            for _ in 0..least + chance.below(100) {
                 let number = durable
                     .recv_timeout(Duration::from_secs(20))
                     .expect("the child goes on");

@@ -44,7 +44,7 @@ pub enum OpenError {
     },
     /// It was a data directory, but its database is gone.
     #[error(
-        "data directory {dir:?} has lost its database ({reason}): restore the whole directory as it was last, \
+        "data directory {dir:?} has lost its database ({reason}): put back what was moved away, \
          or empty it and let the node join under a new node id"
     )]
     Missing {
@@ -103,10 +103,14 @@ impl OpenError {
         }
     }
 
-    /// From an error of RocksDB, which tells some of them apart only by their text.
+    /// From an error of RocksDB.
     pub(super) fn from_rocksdb(dir: &Path, error: &rocksdb::Error) -> Self {
-        let text = error.to_string();
-        let (dir, reason) = (dir.to_owned(), one_line(&text));
+        Self::from_text(dir, error.as_ref())
+    }
+
+    /// RocksDB tells its errors apart by their text only.
+    fn from_text(dir: &Path, text: &str) -> Self {
+        let (dir, reason) = (dir.to_owned(), one_line(text));
         let says = |part: &str| text.contains(part);
         if says("No space left") || says("quota exceeded") {
             Self::Full { dir, reason }
@@ -116,7 +120,7 @@ impl OpenError {
             Self::InUse { dir }
         } else if says("does not exist") || says("No such file") {
             Self::Missing { dir, reason }
-        } else if matches!(error.kind(), rocksdb::ErrorKind::IOError) {
+        } else if text.starts_with("IO error") {
             Self::Failed { dir, reason }
         } else {
             Self::Damaged { dir, reason }
@@ -126,7 +130,7 @@ impl OpenError {
 
 /// An error of RocksDB as one of I/O.
 pub(super) fn io_error(error: &rocksdb::Error) -> io::Error {
-    let text = one_line(&error.to_string());
+    let text = one_line(error.as_ref());
     let kind = if text.contains("No space left") {
         io::ErrorKind::StorageFull
     } else if matches!(error.kind(), rocksdb::ErrorKind::Corruption) {
@@ -139,4 +143,56 @@ pub(super) fn io_error(error: &rocksdb::Error) -> io::Error {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_operator_has_to_do_follows_from_the_cause() {
+        let cases = [
+            (
+                "IO error: No space left on device: While appending to file: /d/db/1.log: No space left",
+                "make room",
+            ),
+            (
+                "IO error: While open a file for lock: /d/db/LOCK: Permission denied",
+                "give this user the right",
+            ),
+            (
+                "IO error: While open: /d/db/LOCK: Read-only file system",
+                "give this user the right",
+            ),
+            (
+                "IO error: While lock file: /d/db/LOCK: Resource temporarily unavailable",
+                "stop that one",
+            ),
+            (
+                "IO error: lock hold by current process, acquire time 1 acquiring thread 2: /d/db/LOCK",
+                "stop that one",
+            ),
+            (
+                "Invalid argument: /d/db: does not exist (create_if_missing is false)",
+                "has lost its database",
+            ),
+            (
+                "IO error: No such file or directory: While opening /d/db/MANIFEST-1",
+                "has lost its database",
+            ),
+            ("IO error: Input/output error: While pread", "see to the disk"),
+            (
+                "Corruption: checksum\nmismatch",
+                "damaged (Corruption: checksum mismatch)",
+            ),
+        ];
+        for (cause, advice) in cases {
+            let line = OpenError::from_text(Path::new("/d"), cause).to_string();
+            assert!(
+                line.contains(advice) && line.contains("\"/d\"") && !line.contains('\n'),
+                "{cause:?}: {line:?}"
+            );
+        }
+    }
 }

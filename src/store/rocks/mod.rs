@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use tracing::info;
 
 use crate::machine::Record;
@@ -73,8 +73,8 @@ impl RocksStore {
         let db = Arc::new(opened.db);
         let failure = Failure::default();
         let synced = Arc::clone(&db);
-        let sync = move || synced.flush_wal(true).map_err(|error| io_error(&error));
-        let wal_sync = WalSync::start(failure.clone(), sync).map_err(|error| OpenError::from_io(dir, &error))?;
+        let wal_sync =
+            WalSync::start(failure.clone(), move || sync(&synced)).map_err(|error| OpenError::from_io(dir, &error))?;
         Ok(Self {
             bounds: Mutex::new(bounds),
             failure,
@@ -105,13 +105,16 @@ impl RocksStore {
     }
 
     /// Writes a batch and keeps the first error.
-    fn write(&self, batch: WriteBatch, options: &WriteOptions) -> io::Result<()> {
+    fn write(&self, batch: WriteBatch) -> io::Result<()> {
         self.failure.check()?;
-        self.db.write_opt(batch, options).map_err(|error| {
-            let error = io_error(&error);
-            self.failure.note(&error);
-            error
-        })
+        let written = self.db.write(batch);
+        self.failure.keep(written.map_err(|error| io_error(&error)))
+    }
+
+    /// Makes everything written durable.
+    fn sync(&self) -> io::Result<()> {
+        self.failure.check()?;
+        self.failure.keep(sync(&self.db))
     }
 
     /// Hands a callback to the sync thread. Called with the lock held.
@@ -134,7 +137,7 @@ impl RocksStore {
         if next.start != bounds.start {
             batch.put_cf(meta, keys::LOG_START, keys::entry(next.start));
         }
-        self.write(batch, &WriteOptions::default())?;
+        self.write(batch)?;
         *bounds = next;
         Ok(())
     }
@@ -142,7 +145,7 @@ impl RocksStore {
     fn put_batch(&self, key: Meta, value: &[u8]) -> io::Result<()> {
         let mut batch = WriteBatch::default();
         batch.put_cf(self.family(META)?, keys::meta(key), value);
-        self.write(batch, &WriteOptions::default())
+        self.write(batch)
     }
 
     fn add_state(&self, batch: &mut WriteBatch, records: &[Record], meta: Vec<(Meta, Vec<u8>)>) -> io::Result<()> {
@@ -158,6 +161,10 @@ impl RocksStore {
         }
         Ok(())
     }
+}
+
+fn sync(db: &DB) -> io::Result<()> {
+    db.flush_wal(true).map_err(|error| io_error(&error))
 }
 
 impl Store for RocksStore {
@@ -202,7 +209,7 @@ impl Store for RocksStore {
         for index in removed {
             batch.delete_cf(log, keys::entry(index));
         }
-        self.write(batch, &WriteOptions::default())?;
+        self.write(batch)?;
         *bounds = next;
         Ok(())
     }
@@ -220,7 +227,7 @@ impl Store for RocksStore {
         }
         batch.put_cf(meta, keys::meta(Meta::Purged), marker);
         batch.put_cf(meta, keys::LOG_START, keys::entry(next.start));
-        self.write(batch, &WriteOptions::default())?;
+        self.write(batch)?;
         *bounds = next;
         Ok(())
     }
@@ -245,24 +252,24 @@ impl Store for RocksStore {
         let mut batch = WriteBatch::default();
         self.add_state(&mut batch, records, meta)?;
         let _ordered = self.lock();
-        self.write(batch, &WriteOptions::default())
+        self.write(batch)
     }
 
     fn replace_state(&self, records: &[Record], meta: Vec<(Meta, Vec<u8>)>) -> io::Result<()> {
-        let _ordered = self.lock();
         let states = self.family(STATE)?;
+        let ordered = self.lock();
         let mut batch = WriteBatch::default();
         if let Some(last) = self.db.iterator_cf(states, IteratorMode::End).next() {
-            let (mut after, _) = last
-                .map_err(|error| io_error(&error))
-                .map(|(key, value)| (key.into_vec(), value))?;
-            after.push(0);
-            batch.delete_range_cf(states, Vec::new(), after);
+            let (last, _) = last.map_err(|error| io_error(&error))?;
+            let mut behind_last = last.into_vec();
+            behind_last.push(0);
+            batch.delete_range_cf(states, Vec::new(), behind_last);
         }
         self.add_state(&mut batch, records, meta)?;
-        let mut synced = WriteOptions::default();
-        synced.set_sync(true);
-        self.write(batch, &synced)
+        self.write(batch)?;
+        // Others may write while the disk works on what may be many megabytes.
+        drop(ordered);
+        self.sync()
     }
 
     fn state(&self) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
@@ -273,5 +280,27 @@ impl Store for RocksStore {
                 Ok((key.into_vec(), value.into_vec()))
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use rocksdb::statistics::Ticker;
+
+    use super::*;
+
+    #[test]
+    fn a_sync_reaches_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = options::database(options::Expect::Draft).unwrap();
+        options.enable_statistics();
+        let db = DB::open_cf_descriptors(&options, dir.path(), options::families()).unwrap();
+        let syncs = || options.get_ticker_count(Ticker::WalFileSynced);
+        let before = syncs();
+        db.put_cf(db.cf_handle(LOG).unwrap(), keys::entry(0), b"entry").unwrap();
+        assert_eq!(syncs(), before, "a write alone does not wait for the disk");
+        sync(&db).unwrap();
+        assert_eq!(syncs(), before + 1);
     }
 }

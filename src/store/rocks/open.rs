@@ -54,9 +54,8 @@ fn prepare(dir: &Path, fresh_incarnation: &str) -> Result<Marker, OpenError> {
     let failed = |error: std::io::Error| OpenError::from_io(dir, &error);
     if !dir.exists() {
         fs::create_dir_all(dir).map_err(failed)?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_dir(parent).map_err(failed)?;
-        }
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new("."))).map_err(failed)?;
     }
     if let Some(marker) = Marker::read(dir)? {
         return Ok(marker);
@@ -167,4 +166,71 @@ fn check_log(dir: &Path, db: &DB) -> Result<Bounds, OpenError> {
         bounds.end += 1;
     }
     Ok(bounds)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    /// Writes one record of the database behind the store's back.
+    fn forge(dir: &Path, family: &str, key: &[u8], value: Option<&[u8]>) {
+        let db = open_database(dir, Expect::Complete).unwrap();
+        let family = db.cf_handle(family).unwrap();
+        match value {
+            Some(value) => db.put_cf(family, key, value).unwrap(),
+            None => db.delete_cf(family, key).unwrap(),
+        }
+    }
+
+    fn made() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), "fresh").unwrap();
+        dir
+    }
+
+    #[test]
+    fn another_format_of_the_database_is_refused() {
+        let dir = made();
+        for (forged, found) in [
+            (Some(&[0, 0, 0, 2][..]), "2"),
+            (Some(b"x"), "an unreadable number"),
+            (None, "no number"),
+        ] {
+            forge(dir.path(), META, keys::FORMAT, forged);
+            let refusal = open(dir.path(), "fresh").err().unwrap();
+            assert!(
+                matches!(&refusal, OpenError::Format { found: said, .. } if said == found),
+                "{refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hole_in_the_log_is_refused() {
+        let dir = made();
+        for index in [0, 1, 3] {
+            forge(dir.path(), LOG, &keys::entry(index), Some(b"entry"));
+        }
+        let refusal = open(dir.path(), "fresh").err().unwrap();
+        assert!(refusal.to_string().contains("entry 2 is missing"), "{refusal}");
+        forge(dir.path(), LOG, &keys::entry(2), Some(b"entry"));
+        assert_eq!(open(dir.path(), "fresh").unwrap().bounds, Bounds { start: 0, end: 4 });
+    }
+
+    #[test]
+    fn a_log_that_does_not_begin_where_it_should_is_refused() {
+        let dir = made();
+        forge(dir.path(), LOG, &keys::entry(4), Some(b"entry"));
+        assert!(matches!(open(dir.path(), "fresh"), Err(OpenError::Damaged { .. })));
+        forge(dir.path(), META, keys::LOG_START, Some(&keys::entry(4)));
+        assert_eq!(open(dir.path(), "fresh").unwrap().bounds, Bounds { start: 4, end: 5 });
+        forge(dir.path(), META, keys::LOG_START, Some(&keys::entry(5)));
+        assert!(
+            matches!(open(dir.path(), "fresh"), Err(OpenError::Damaged { .. })),
+            "an entry from before the purge"
+        );
+        forge(dir.path(), META, keys::LOG_START, Some(b"five"));
+        assert!(matches!(open(dir.path(), "fresh"), Err(OpenError::Damaged { .. })));
+    }
 }

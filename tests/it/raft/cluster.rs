@@ -40,11 +40,20 @@ impl Recorder {
     }
 
     pub(super) fn arrival(&self, revision: u64) -> Option<Instant> {
-        self.arrivals.lock().unwrap().range(revision..).next().map(|(_, at)| *at)
+        self.arrivals
+            .lock()
+            .unwrap()
+            .range(revision..)
+            .next()
+            .map(|(_, at)| *at)
     }
 
     fn arrived(&self, state: &State) {
-        self.arrivals.lock().unwrap().entry(state.revision()).or_insert_with(Instant::now);
+        self.arrivals
+            .lock()
+            .unwrap()
+            .entry(state.revision())
+            .or_insert_with(Instant::now);
     }
 }
 
@@ -187,7 +196,9 @@ impl TestNode {
     }
 
     pub(super) async fn failure(&self) -> Failure {
-        tokio::time::timeout(PATIENCE, self.handle.failed()).await.expect("the node should fail")
+        tokio::time::timeout(PATIENCE, self.handle.failed())
+            .await
+            .expect("the node should fail")
     }
 }
 
@@ -244,7 +255,8 @@ pub(super) async fn three(change: impl Fn(&mut Plan)) -> Vec<TestNode> {
 pub(super) async fn formed(nodes: &[TestNode]) {
     let all: BTreeSet<NodeId> = nodes.iter().map(|node| node.plan.id).collect();
     until("the cluster is formed", || {
-        let settled = |node: &TestNode| node.voters() == all && node.status().ready && node.leadership().leader.is_some();
+        let settled =
+            |node: &TestNode| node.voters() == all && node.status().ready && node.leadership().leader.is_some();
         nodes.iter().all(settled).then_some(())
     })
     .await;
@@ -252,7 +264,10 @@ pub(super) async fn formed(nodes: &[TestNode]) {
 
 /// The position of the leader among `nodes`.
 pub(super) async fn leader(nodes: &[TestNode]) -> usize {
-    until("there is a leader", || nodes.iter().position(|node| node.leadership().me)).await
+    until("there is a leader", || {
+        nodes.iter().position(|node| node.leadership().me)
+    })
+    .await
 }
 
 /// Waits for a condition.

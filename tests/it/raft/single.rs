@@ -24,7 +24,10 @@ async fn a_node_alone_leads_and_takes_writes() {
     let told = node.sink.told();
     assert_eq!(told.first(), Some(&Told::Replaced { before: 0, after: 0 }));
     assert!(told.contains(&Told::Applied { revision, events: 1 }), "{told:?}");
-    until_true("the state machine knows the cluster", || node.handle.state().header().cluster.is_some()).await;
+    until_true("the state machine knows the cluster", || {
+        node.handle.state().header().cluster.is_some()
+    })
+    .await;
     node.kill().await;
 }
 
@@ -60,13 +63,19 @@ async fn a_data_directory_of_another_node_is_refused() {
     let mut plan = node.kill().await;
     plan.id = 2;
     let refused = TestNode::start(plan, listen_again(&address).await).await;
-    assert!(matches!(refused.err(), Some(StartError::OtherNode { found: 1, asked: 2 })));
+    assert!(matches!(
+        refused.err(),
+        Some(StartError::OtherNode { found: 1, asked: 2 })
+    ));
 }
 
 #[tokio::test]
 async fn the_last_voter_cannot_be_removed() {
     let node = one().await;
     let refused = node.admin(AdminRequest::RemoveNode { id: 1 }).await;
-    assert_eq!(refused, Err(WriteError::Refused("the last voter cannot be removed".to_owned())));
+    assert_eq!(
+        refused,
+        Err(WriteError::Refused("the last voter cannot be removed".to_owned()))
+    );
     node.kill().await;
 }

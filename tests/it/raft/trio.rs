@@ -10,7 +10,10 @@ async fn three_nodes_form_and_a_follower_takes_writes() {
     let lead = leader(&nodes).await;
     let follower = (lead + 1) % 3;
     nodes[follower].monitor("orders", 6379).await;
-    assert!(nodes[follower].knows("orders"), "a forwarded write is answered after it is applied here");
+    assert!(
+        nodes[follower].knows("orders"),
+        "a forwarded write is answered after it is applied here"
+    );
     for node in &nodes {
         until_true("all know it", || node.knows("orders")).await;
     }
@@ -28,14 +31,26 @@ async fn followers_apply_within_milliseconds_of_the_leader() {
     for round in 0..50_u16 {
         let revision = nodes[lead].monitor(&format!("group-{round}"), 7000 + round).await;
         let first = nodes[lead].sink.arrival(revision).unwrap();
-        let arrivals = until("all have it", || nodes.iter().map(|node| node.sink.arrival(revision)).collect::<Option<Vec<_>>>()).await;
+        let arrivals = until("all have it", || {
+            nodes
+                .iter()
+                .map(|node| node.sink.arrival(revision))
+                .collect::<Option<Vec<_>>>()
+        })
+        .await;
         delays.extend(arrivals.into_iter().map(|at| at.saturating_duration_since(first)));
     }
     delays.sort();
     let median = delays[delays.len() / 2];
     let p99 = delays[delays.len() * 99 / 100];
-    println!("delay after the leader: median {median:?}, p99 {p99:?}, max {:?}", delays[delays.len() - 1]);
-    assert!(p99 < Duration::from_millis(80), "a commit must not wait for a heartbeat: {p99:?}");
+    println!(
+        "delay after the leader: median {median:?}, p99 {p99:?}, max {:?}",
+        delays[delays.len() - 1]
+    );
+    assert!(
+        p99 < Duration::from_millis(80),
+        "a commit must not wait for a heartbeat: {p99:?}"
+    );
     for node in nodes {
         node.kill().await;
     }

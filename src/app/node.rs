@@ -1,0 +1,190 @@
+//! A node: its parts, built from the floor up, and taken down from the top.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tracing::info;
+
+use crate::board::Board;
+use crate::cli::{Founding, ServeConfig};
+use crate::clock::Clock;
+use crate::control::{Control, ControlParts, RedisLinks};
+use crate::net;
+use crate::peer::Secret;
+use crate::probe::{Probe, ProbeParts, ProbeSettings};
+use crate::pubsub::Hub;
+use crate::raft::{self, Failure, Formation, Handle, StartOptions, Tuning};
+use crate::requests::{NodeStatus, RaftRole};
+use crate::server::{Server, ServerOptions, ServerParts};
+use crate::store::RocksStore;
+use crate::task::Tasks;
+
+use super::wiring::{ToHub, ToLeader, ToPeers, ToRaft};
+
+/// How often the board hears from Raft who leads and how far it is. Leadership changes come at once.
+const STATUS_EVERY: Duration = Duration::from_millis(50);
+/// A leader has this long to hand over before it drains.
+const HAND_OVER_LIMIT: Duration = Duration::from_millis(500);
+/// Tasks have this long to end after the drain.
+const TASKS_LIMIT: Duration = Duration::from_millis(200);
+/// The whole way down. A stop that hangs is an end all the same: kill -9 loses nothing either.
+const STOP_LIMIT: Duration = Duration::from_millis(1_900);
+
+/// A running node.
+pub(super) struct Node {
+    tasks: Tasks,
+    handle: Handle,
+    server: Server,
+}
+
+impl Node {
+    /// Opens the disk, the port, Raft and the services, in that order.
+    pub(super) async fn start(config: &ServeConfig) -> anyhow::Result<Self> {
+        let clock = Clock::start();
+        let tasks = Tasks::default();
+        let store = RocksStore::open(&config.data_dir, &random_hex::<16>()?)?;
+        let incarnation = store.incarnation().to_owned();
+        let listener =
+            net::listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
+
+        let board = Arc::new(Board::new(NodeStatus::default()));
+        let hub = Arc::new(Hub::with_bound(board.clone(), config.limits.subscriber_queue_bytes));
+        let options = StartOptions {
+            node_id: config.node_id,
+            advertise: config.advertise.to_string(),
+            formation: formation(config),
+            store: Arc::new(store),
+            incarnation: Some(incarnation),
+            clock,
+            tasks: tasks.clone(),
+            sink: Arc::new(ToHub(hub.clone())),
+            secret: config.secret.as_ref().map(|secret| Secret::new(secret.bytes())),
+            tuning: Tuning::default(),
+        };
+        let (handle, acceptor) = raft::start(options).await?;
+        let my_id = handle.identity().await.my_id;
+
+        let base = NodeStatus {
+            id: config.node_id,
+            my_id: my_id.clone(),
+            run_id: random_hex::<20>()?,
+            listen: config.listen.to_string(),
+            started: clock.now(),
+            connections_max: config.limits.connections_max as u64,
+            strict_sentinel: config.strict_sentinel,
+            ..NodeStatus::default()
+        };
+        board.set_status(handle.status(&base));
+
+        let desk = Control::start(ControlParts {
+            board: board.clone(),
+            proposals: Arc::new(handle.clone()),
+            links: Arc::new(RedisLinks::new(my_id.clone())),
+            clock,
+            tasks: tasks.clone(),
+            node: config.node_id,
+        });
+        handle.set_desk(desk);
+        let probe = Probe::start(ProbeParts {
+            board: board.clone(),
+            clock,
+            tasks: tasks.clone(),
+            my_id,
+            votes: Arc::new(ToLeader::start(handle.clone(), &tasks)),
+            announce: Arc::new(ToHub(hub.clone())),
+            settings: probe_settings(config),
+        });
+        tasks.spawn("status", keep_status(board.clone(), handle.clone(), probe, base, tasks.clone()));
+        let server = Server::start(ServerParts {
+            listener,
+            board,
+            hub,
+            writes: Arc::new(ToRaft(handle.clone())),
+            peers: Arc::new(ToPeers(Arc::new(acceptor))),
+            clock,
+            tasks: tasks.clone(),
+            options: server_options(config),
+        })?;
+        info!(
+            target: "cfgserver::app", node = config.node_id, listen = %config.listen,
+            data_dir = %config.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "serving"
+        );
+        Ok(Self { tasks, handle, server })
+    }
+
+    /// Resolves when the process must end.
+    pub(super) async fn failed(&self) -> Failure {
+        self.handle.failed().await
+    }
+
+    /// Hands leadership over, answers what was asked, closes.
+    pub(super) async fn stop(self) {
+        let down = async {
+            if self.handle.leadership().borrow().me {
+                // Alone, or with all others down, nobody takes it: then the cluster rests until this node returns.
+                let _ = tokio::time::timeout(HAND_OVER_LIMIT, self.handle.hand_over(None)).await;
+            }
+            self.server.drain().await;
+            self.tasks.shut_down(TASKS_LIMIT).await;
+            self.handle.shut_down().await;
+        };
+        if tokio::time::timeout(STOP_LIMIT, down).await.is_err() {
+            info!(target: "cfgserver::app", "not everything ended in time");
+        }
+        info!(target: "cfgserver::app", "stopped");
+    }
+}
+
+fn formation(config: &ServeConfig) -> Formation {
+    match &config.founding {
+        Founding::Alone => Formation::Alone,
+        Founding::Peers(peers) => {
+            Formation::Peers(peers.iter().map(|(id, address)| (*id, address.to_string())).collect())
+        }
+        Founding::Join(seed) => Formation::Join(seed.to_string()),
+    }
+}
+
+fn probe_settings(config: &ServeConfig) -> ProbeSettings {
+    ProbeSettings {
+        floor_ms: config.limits.probe_floor.as_millis() as u64,
+        info_every_ms: config.limits.info_every.as_millis() as u64,
+        stall_ms: config.limits.stall.as_millis() as u64,
+    }
+}
+
+fn server_options(config: &ServeConfig) -> ServerOptions {
+    ServerOptions {
+        connections_max: config.limits.connections_max,
+        reserve: config.limits.connections_reserve,
+        half_frame_ms: config.limits.half_frame.as_millis() as u64,
+        ..ServerOptions::default()
+    }
+}
+
+/// Keeps the board's status true, and says in the log who leads.
+async fn keep_status(board: Arc<Board>, handle: Handle, probe: Probe, base: NodeStatus, tasks: Tasks) {
+    let stopping = tasks.stopping();
+    let mut leadership = handle.leadership();
+    loop {
+        let before = board.status();
+        let status = NodeStatus { stalled_since: probe.stalled_since(), ..handle.status(&base) };
+        if (before.leader, before.role) != (status.leader, status.role) {
+            let leads = status.role == RaftRole::Leader;
+            info!(target: "cfgserver::app", leader = status.leader, term = status.term, leads, "leadership");
+        }
+        board.set_status(status);
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(STATUS_EVERY) => {}
+            changed = leadership.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn random_hex<const BYTES: usize>() -> anyhow::Result<String> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(|fault| anyhow::anyhow!("no random numbers: {fault}"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

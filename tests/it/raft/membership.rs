@@ -1,0 +1,132 @@
+//! Growing, replacing, handing over.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cfgserver::model::NodeId;
+use cfgserver::raft::{Failure, Formation};
+use cfgserver::requests::{AdminRequest, WriteError, WriteReply};
+use cfgserver::store::MemoryStore;
+
+use super::cluster::{Plan, TestNode, leader, reserve, three, until_true};
+
+/// Starts a node that waits, and has `through` add it.
+async fn add(through: &TestNode, id: NodeId) -> TestNode {
+    let (listener, address) = reserve();
+    let plan = Plan::new(id, Formation::Join(through.address.clone()));
+    let node = TestNode::start(plan, listener).await.unwrap();
+    let request = AdminRequest::AddNode { id, address };
+    let added = through.admin(request).await;
+    assert!(matches!(added, Ok(WriteReply::Outcome { .. })), "{added:?}");
+    node
+}
+
+#[tokio::test]
+async fn a_cluster_grows_from_one_to_three() {
+    let (listener, _) = reserve();
+    let one = TestNode::start(Plan::new(1, Formation::Alone), listener).await.unwrap();
+    until_true("it leads", || one.leadership().me).await;
+    one.monitor("orders", 6379).await;
+    let two = add(&one, 2).await;
+    let three = add(&two, 3).await;
+    let nodes = [one, two, three];
+    for node in &nodes {
+        until_true("it has caught up", || node.knows("orders") && node.status().ready).await;
+        until_true("all vote", || node.voters() == BTreeSet::from([1, 2, 3])).await;
+    }
+    nodes[2].monitor("users", 6380).await;
+    let [one, two, three] = nodes;
+    one.kill().await;
+    two.monitor("carts", 6381).await;
+    for node in [two, three] {
+        node.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn a_dead_node_is_replaced_under_a_new_id() {
+    let mut nodes = three(|_| {}).await;
+    nodes[0].monitor("orders", 6379).await;
+    let dead = (leader(&nodes).await + 1) % 3;
+    let dead_id = nodes[dead].plan.id;
+    let dead_plan = nodes.remove(dead).kill().await;
+    let lead = leader(&nodes).await;
+    let removed = nodes[1 - lead].admin(AdminRequest::RemoveNode { id: dead_id }).await;
+    assert!(removed.is_ok(), "{removed:?}");
+    nodes.push(add(&nodes[lead], 4).await);
+    until_true("the new node has the data", || nodes[2].knows("orders")).await;
+
+    let (_listener, address) = reserve();
+    let refused = nodes[lead].admin(AdminRequest::AddNode { id: dead_id, address }).await;
+    assert!(
+        matches!(&refused, Err(WriteError::Refused(text)) if text.contains("was removed")),
+        "{refused:?}"
+    );
+
+    // The old node learns from its peers that it is out, with its data and without.
+    let (listener, _) = reserve();
+    let refused = TestNode::start(dead_plan.clone(), listener)
+        .await
+        .err()
+        .expect("it is out")
+        .to_string();
+    assert!(refused.contains("was removed"), "{refused}");
+    let (listener, _) = reserve();
+    let mut empty = dead_plan;
+    empty.store = Arc::new(MemoryStore::new());
+    empty.formation = Formation::Join(nodes[0].address.clone());
+    let refused = TestNode::start(empty, listener)
+        .await
+        .err()
+        .expect("its id is used up")
+        .to_string();
+    assert!(refused.contains("was removed"), "{refused}");
+    for node in nodes {
+        node.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn a_removed_leader_hands_over_and_is_told() {
+    let mut nodes = three(|_| {}).await;
+    let lead = leader(&nodes).await;
+    let id = nodes[lead].plan.id;
+    let asked = nodes[(lead + 1) % 3].admin(AdminRequest::RemoveNode { id });
+    let removed = asked.await;
+    assert!(removed.is_ok(), "{removed:?}");
+    assert_eq!(nodes[lead].failure().await, Failure::Removed);
+    assert!(!nodes[lead].handle.holds_lease());
+    nodes.remove(lead).kill().await;
+    nodes[0].monitor("orders", 6379).await;
+    for node in nodes {
+        until_true("two are left", || {
+            node.voters().len() == 2 && !node.voters().contains(&id)
+        })
+        .await;
+        node.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn leadership_is_handed_to_the_node_that_was_named() {
+    let nodes = three(|_| {}).await;
+    let lead = leader(&nodes).await;
+    let heir = (lead + 1) % 3;
+    let to = Some(nodes[heir].plan.id);
+    // Asked for on the third node: forwarded.
+    let moved = nodes[(lead + 2) % 3].admin(AdminRequest::TransferLeader { to }).await;
+    assert_eq!(moved, Ok(WriteReply::Accepted));
+    until_true("the heir leads", || {
+        nodes[heir].leadership().me && nodes[heir].handle.holds_lease()
+    })
+    .await;
+    assert!(!nodes[lead].handle.holds_lease());
+    nodes[lead].monitor("orders", 6379).await;
+    let refused = nodes[heir].admin(AdminRequest::TransferLeader { to: Some(9) }).await;
+    assert_eq!(refused, Err(WriteError::Refused("node 9 is not a voter".to_owned())));
+    nodes[heir].handle.hand_over(None).await.unwrap();
+    until_true("somebody else leads", || !nodes[heir].leadership().me).await;
+    for node in nodes {
+        node.kill().await;
+    }
+}

@@ -1,0 +1,469 @@
+//! A node without sockets: a state that commands are applied to, sightings that a test sets, one connection.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use cfgserver::machine::{Command, Entry, Outcome, ReplicaFault, State, SwitchProof, apply};
+use cfgserver::model::{
+    Address, Event, EventKind, Facts, FailoverKind, Fault, GroupId, GroupName, InstanceRef, Instant, Lineage,
+    LinkState, Member, MyId, Node, NodeId, NodeRole, ReconfStep, Role, RunId, Sighting, Timestamp, Verdict,
+};
+use cfgserver::requests::{
+    Clients, Effect, NodeStatus, PeerStatus, RaftRole, Session, Sightings, Stats, View, Write, WriteError, WriteReply,
+    dispatch,
+};
+use cfgserver::resp::{Reply, Request, encode};
+use cfgserver::sentinel::{Published, publish};
+
+const WALL_START: Timestamp = Timestamp(1_700_000_000_000);
+
+#[derive(Default)]
+struct Seen(BTreeMap<(GroupId, Address), Sighting>);
+
+impl Sightings for Seen {
+    fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting> {
+        self.0.get(&(group, address)).cloned()
+    }
+}
+
+struct OneClient(String);
+
+impl Clients for OneClient {
+    fn list(&self) -> String {
+        self.0.clone()
+    }
+    fn count(&self) -> u64 {
+        1
+    }
+    fn subscribers(&self) -> u64 {
+        0
+    }
+}
+
+/// The world of one transcript.
+pub(super) struct World {
+    state: State,
+    /// The state that the connection sees; behind `state` while events are held.
+    sightings: Seen,
+    node: NodeStatus,
+    session: Session,
+    queue: VecDeque<Published>,
+    held: bool,
+    next_write: Option<WriteError>,
+    now: Instant,
+    wall: Timestamp,
+    output: BytesMut,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let now = Instant(3_600_000);
+        let node = NodeStatus {
+            id: 1,
+            my_id: my_id(1),
+            run_id: "f".repeat(40),
+            process_id: 4711,
+            listen: "127.0.0.1:26379".to_owned(),
+            role: RaftRole::Leader,
+            leader: Some(1),
+            term: 3,
+            last_applied: 12,
+            last_log: 12,
+            contact_ms: Some(40),
+            ready: true,
+            started: now,
+            connections_max: 10_000,
+            ..NodeStatus::default()
+        };
+        Self {
+            state: State::default(),
+            sightings: Seen::default(),
+            node,
+            session: Session::new(7, "127.0.0.1:50000".into(), "127.0.0.1:26379".into(), now),
+            queue: VecDeque::new(),
+            held: false,
+            next_write: None,
+            now,
+            wall: WALL_START,
+            output: BytesMut::new(),
+        }
+    }
+
+    pub(super) fn take_output(&mut self) -> BytesMut {
+        self.output.split()
+    }
+
+    /// Events first, then the request, then the events that it led to.
+    pub(super) fn request(&mut self, request: &Request) {
+        self.deliver();
+        match self.with_view(|session, view| dispatch(session, view, request)) {
+            Effect::Reply(reply) => self.put(&reply),
+            Effect::Close(reply) => {
+                self.put(&reply);
+                self.output.extend_from_slice(b"(closed)");
+            }
+            Effect::Drop => self.output.extend_from_slice(b"(closed)"),
+            Effect::Write { write, render } => {
+                let result = self.write(write);
+                self.put(&render(result));
+            }
+        }
+        self.deliver();
+    }
+
+    fn write(&mut self, write: Write) -> Result<WriteReply, WriteError> {
+        if let Some(error) = self.next_write.take() {
+            return Err(error);
+        }
+        match write {
+            Write::Command(command) => {
+                let outcome = self.apply(command);
+                let revision = self.state.revision();
+                Ok(WriteReply::Outcome { outcome, revision })
+            }
+            Write::Failover { name } if self.state.group_named(name.as_str()).is_none() => Err(WriteError::NoSuchGroup),
+            Write::Failover { .. } => Err(WriteError::NoGoodReplica(Vec::new())),
+            Write::Reset { .. } => Ok(WriteReply::Outcome {
+                outcome: Outcome::Count(0),
+                revision: self.state.revision(),
+            }),
+            Write::Admin(_) => Ok(WriteReply::Accepted),
+        }
+    }
+
+    fn apply(&mut self, command: Command) -> Outcome {
+        let applied = apply(&mut self.state, &Entry { command, at: self.wall });
+        self.queue.extend(applied.events.iter().map(publish));
+        applied.outcome
+    }
+
+    fn done(&mut self, command: Command) {
+        let outcome = self.apply(command);
+        assert!(!matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
+        if self.held {
+            return;
+        }
+        while let Some(event) = self.queue.pop_front() {
+            if let Some(frames) = self.with_view(|session, view| session.deliver(&event, view)) {
+                self.put(&frames);
+            }
+        }
+    }
+
+    fn put(&mut self, reply: &Reply) {
+        encode(reply, self.session.protocol(), &mut self.output);
+    }
+
+    fn with_view<T>(&mut self, act: impl FnOnce(&mut Session, &View<'_>) -> T) -> T {
+        let clients = OneClient(self.session.list_line(self.now));
+        let view = View {
+            state: Arc::new(self.state.clone()),
+            sightings: &self.sightings,
+            node: &self.node,
+            clients: &clients,
+            stats: &Stats::default(),
+            now: self.now,
+            wall: self.wall,
+        };
+        act(&mut self.session, &view)
+    }
+
+    /// What a `!` line says:
+    ///
+    /// ```text
+    /// monitor NAME IP PORT QUORUM     remove NAME
+    /// replica NAME IP:PORT            quarantine NAME IP:PORT REASON
+    /// open NAME IP:PORT               complete NAME       reconf NAME IP:PORT STEP    end NAME
+    /// switch NAME IP:PORT             the four in one
+    /// outage NAME VOTES               no-good-replica NAME IP:PORT REASON     abort NAME
+    /// up NAME IP:PORT                 down NAME IP:PORT   unannounced NAME IP:PORT
+    /// nodes COUNT                     peer-down ID        follower LEADER     candidate
+    /// advance MS                      reconnect
+    /// ready|not-ready|stalled|strict
+    /// hold                            keep events in the queue; release: hand them over
+    /// write no-leader|unknown|in-progress|no-good-replica   how the next write ends
+    /// ```
+    pub(super) fn change(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["monitor", name, ip, port, quorum] => {
+                let primary = Address::parse(ip, port).unwrap();
+                self.done(Command::Monitor {
+                    name: GroupName::new(name).unwrap(),
+                    primary,
+                    quorum: quorum.parse().unwrap(),
+                });
+                let primary = primary.to_string();
+                self.learn(name, &primary, member(&primary));
+            }
+            ["remove", name] => self.done(Command::Remove {
+                name: GroupName::new(name).unwrap(),
+            }),
+            ["replica", name, address] => self.learn(name, address, member(address)),
+            ["quarantine", name, address, reason @ ..] => {
+                let mut member = member(address);
+                member.quarantine = Some(reason.join(" ").into());
+                self.learn(name, address, member);
+            }
+            ["switch", name, address] => {
+                self.open(name, address);
+                self.complete(name);
+                self.end(name);
+            }
+            ["open", name, address] => self.open(name, address),
+            ["complete", name] => self.complete(name),
+            ["reconf", name, address, step] => self.reconf(name, address, step),
+            ["end", name] => self.end(name),
+            ["abort", name] => {
+                let (group, on, epoch) = self.planned(name);
+                let fault = Fault::Candidate("it said READONLY".into());
+                self.done(Command::AbortFailover {
+                    group,
+                    on,
+                    epoch,
+                    fault,
+                });
+            }
+            ["outage", name, votes] => self.outage(name, votes.parse().unwrap(), BTreeMap::new()),
+            ["no-good-replica", name, address, reason @ ..] => {
+                let reason = ReplicaFault::from(reason.join(" "));
+                self.outage(name, 1, BTreeMap::from([(address.parse().unwrap(), reason)]));
+            }
+            ["up" | "unannounced", name, address] => self.see_up(name, address, words[0] == "up"),
+            ["down", name, address] => self.see_down(name, address),
+            ["nodes", count] => self.nodes(count.parse().unwrap()),
+            ["peer-down", id] => {
+                let id: NodeId = id.parse().unwrap();
+                let peer = self.node.peers.iter_mut().find(|peer| peer.id == id).unwrap();
+                (peer.down, peer.contact_ms) = (true, Some(5000));
+            }
+            ["follower", leader] => {
+                (self.node.role, self.node.leader) = (RaftRole::Follower, Some(leader.parse().unwrap()));
+            }
+            ["candidate"] => (self.node.role, self.node.leader) = (RaftRole::Candidate, None),
+            ["advance", ms] => {
+                let ms: u64 = ms.parse().unwrap();
+                self.now = self.now.plus(ms);
+                self.wall.0 += ms;
+            }
+            ["reconnect"] => {
+                self.session = Session::new(8, "127.0.0.1:50001".into(), "127.0.0.1:26379".into(), self.now)
+            }
+            ["ready"] => self.node.ready = true,
+            ["not-ready"] => self.node.ready = false,
+            ["stalled"] => self.node.stalled_since = Some(self.now),
+            ["strict"] => self.node.strict_sentinel = true,
+            ["hold"] => self.held = true,
+            ["release"] => {
+                self.held = false;
+                self.deliver();
+            }
+            ["write", how] => {
+                self.next_write = Some(match *how {
+                    "no-leader" => WriteError::NoLeader,
+                    "unknown" => WriteError::Unknown,
+                    "in-progress" => WriteError::InProgress,
+                    "refused" => WriteError::Refused("node 2 is known".into()),
+                    "no-good-replica" => WriteError::NoGoodReplica(vec![("10.0.0.2:6379".into(), "is down".into())]),
+                    other => panic!("no such end of a write: {other}"),
+                });
+            }
+            _ => panic!("no such change of the world: {line}"),
+        }
+    }
+
+    fn planned(&self, name: &str) -> (GroupId, u64, u64) {
+        let group = self.state.group_named(name).unwrap();
+        (group.id, group.version, group.epoch)
+    }
+
+    fn learn(&mut self, name: &str, address: &str, member: Member) {
+        let (group, on, _) = self.planned(name);
+        let members = BTreeMap::from([(address.parse().unwrap(), member)]);
+        self.done(Command::Learn { group, on, members });
+    }
+
+    fn outage(&mut self, name: &str, votes: u32, replicas: BTreeMap<Address, ReplicaFault>) {
+        let (group, on, _) = self.planned(name);
+        self.done(Command::Outage {
+            group,
+            on,
+            votes,
+            replicas,
+        });
+    }
+
+    fn open(&mut self, name: &str, address: &str) {
+        let (group, on, _) = self.planned(name);
+        self.done(Command::OpenFailover {
+            group,
+            on,
+            kind: FailoverKind::Automatic,
+            votes: 2,
+            candidate: address.parse().unwrap(),
+            run_id: run_id(address),
+        });
+    }
+
+    fn complete(&mut self, name: &str) {
+        let (group, on, epoch) = self.planned(name);
+        let failover = self.state.group(group).unwrap().failover.clone().unwrap();
+        let proof = SwitchProof {
+            run_id: failover.candidate_run_id,
+            lineage: Some(lineage()),
+        };
+        self.done(Command::CompletePromotion {
+            group,
+            on,
+            epoch,
+            proof,
+        });
+    }
+
+    fn reconf(&mut self, name: &str, address: &str, step: &str) {
+        let (group, on, epoch) = self.planned(name);
+        let step = match step {
+            "sent" => ReconfStep::Sent,
+            "inprog" => ReconfStep::InProgress,
+            "done" => ReconfStep::Done,
+            other => panic!("no such step: {other}"),
+        };
+        let steps = BTreeMap::from([(address.parse().unwrap(), step)]);
+        self.done(Command::Reconfigured {
+            group,
+            on,
+            epoch,
+            steps,
+        });
+    }
+
+    fn end(&mut self, name: &str) {
+        let (group, on, epoch) = self.planned(name);
+        self.done(Command::EndFailover {
+            group,
+            on,
+            epoch,
+            timed_out: false,
+        });
+    }
+
+    fn nodes(&mut self, count: NodeId) {
+        let node = |id: NodeId| Node {
+            address: format!("10.0.9.{id}:26379"),
+            incarnation: format!("incarnation{id}"),
+            my_id: my_id(id),
+            role: NodeRole::Voter,
+            labels: BTreeMap::new(),
+        };
+        let peer = |id: NodeId| PeerStatus {
+            id,
+            matched: Some(12),
+            contact_ms: Some(30),
+            down: false,
+        };
+        self.node.peers = (2..=count).map(peer).collect();
+        self.done(Command::Nodes {
+            nodes: (1..=count).map(|id| (id, node(id))).collect(),
+        });
+    }
+
+    fn see_up(&mut self, name: &str, address: &str, announced: bool) {
+        let group = self.state.group_named(name).unwrap().clone();
+        let address: Address = address.parse().unwrap();
+        let primary = (address != group.primary).then_some(group.primary);
+        let facts = Facts {
+            run_id: run_id(&address.to_string()),
+            version: "7.0.15".to_owned(),
+            role: if primary.is_none() {
+                Role::Primary
+            } else {
+                Role::Replica
+            },
+            lineage: Some(lineage()),
+            primary_offset: 4096,
+            replica_offset: 4096,
+            primary,
+            primary_host: primary.map(|primary| primary.ip.to_string()).unwrap_or_default(),
+            primary_port: primary.map_or(0, |primary| primary.port),
+            primary_link_up: primary.is_some(),
+            primary_link_down_ms: Some(0),
+            sync_in_progress: false,
+            priority: 100,
+            announced,
+            loading: false,
+            keys: 3,
+            uptime_s: 60,
+            replicas: Vec::new(),
+        };
+        let sighting = Sighting {
+            verdict: Verdict::Up,
+            link: LinkState::Connected,
+            watched_since: self.now,
+            ok_reply_at: self.now,
+            reply_at: self.now,
+            facts: Some(Arc::new(facts)),
+            facts_at: Some(self.now),
+            role_since: self.now,
+            ..Sighting::default()
+        };
+        self.sightings.0.insert((group.id, address), sighting);
+    }
+
+    fn see_down(&mut self, name: &str, address: &str) {
+        let group = self.state.group_named(name).unwrap().clone();
+        let address: Address = address.parse().unwrap();
+        let sighting = self.sightings.0.entry((group.id, address)).or_default();
+        sighting.verdict = Verdict::Down { since: self.now };
+        sighting.link = LinkState::Disconnected;
+        sighting.ping_sent_at = Some(sighting.reply_at);
+        let instance = if address == group.primary {
+            InstanceRef::Primary {
+                group: group.name.clone(),
+                address,
+            }
+        } else {
+            InstanceRef::Replica {
+                group: group.name.clone(),
+                address,
+                primary: group.primary,
+            }
+        };
+        self.queue.push_back(publish(&Event {
+            revision: None,
+            group: Some(group.id),
+            kind: EventKind::Down(instance),
+        }));
+        self.deliver();
+    }
+}
+
+fn member(address: &str) -> Member {
+    Member {
+        run_id: Some(run_id(address)),
+        lineage: Some(lineage()),
+        synced: true,
+        non_empty: true,
+        quarantine: None,
+    }
+}
+
+fn lineage() -> Lineage {
+    Lineage {
+        replid: "aaaa".into(),
+        replid2: None,
+    }
+}
+
+fn run_id(address: &str) -> RunId {
+    let port = address.rsplit(':').next().unwrap();
+    RunId::new(format!("{port:0>40}"))
+}
+
+fn my_id(id: NodeId) -> MyId {
+    MyId(format!("{id:040x}").into())
+}
