@@ -239,11 +239,15 @@ fn check_data(draft: &Draft<'_>, purpose: Purpose, member: &Member, facts: &Fact
     if !member.synced {
         return Err(Unfit::NeverInSync);
     }
-    if offset(facts) <= OFFSET_OF_NOTHING {
+    let stream = stream_of_primary(draft, facts);
+    if offset(facts) <= OFFSET_OF_NOTHING && stream.is_none_or(|written| written > offset(facts)) {
+        // A stream that short is complete: a copy of a primary that has written nothing since.
         return Err(Unfit::NothingReceived);
     }
     let group_has_keys = draft.group.primary_member().is_some_and(|primary| primary.non_empty);
-    if facts.keys == 0 && group_has_keys && !emptied_by_stream(draft, facts) {
+    // Past the point at which the primary was last seen with keys, they were deleted, not lost.
+    let deleted = stream.is_some_and(|written| written > OFFSET_OF_NOTHING && offset(facts) >= written);
+    if facts.keys == 0 && group_has_keys && !deleted {
         return Err(Unfit::Empty);
     }
     Ok(())
@@ -256,15 +260,16 @@ fn still_has_data(draft: &Draft<'_>, member: &Member, facts: &Facts) -> bool {
     member.synced && lineage_kept && facts.keys > 0
 }
 
-/// It has followed the stream past the point at which the primary was last seen with keys, so the keys were deleted,
-/// not lost.
-fn emptied_by_stream(draft: &Draft<'_>, facts: &Facts) -> bool {
-    let Some((primary, _)) = draft.facts(draft.group.primary) else {
-        return false;
-    };
+/// How much the recorded primary had written when it was seen last, if the replica copies that very stream.
+fn stream_of_primary(draft: &Draft<'_>, facts: &Facts) -> Option<u64> {
+    let (primary, _) = draft.facts(draft.group.primary)?;
     let same_process = draft.group.primary_member().and_then(|member| member.run_id.as_ref()) == Some(&primary.run_id);
-    let same_stream = related(primary.lineage.as_ref(), facts.lineage.as_ref());
-    same_process && same_stream && primary.primary_offset > OFFSET_OF_NOTHING && offset(facts) >= primary.primary_offset
+    let same_stream = match (&primary.lineage, &facts.lineage) {
+        (Some(written), Some(copied)) => written.related(copied),
+        // Servers too old for replication ids.
+        _ => facts.primary == Some(draft.group.primary),
+    };
+    (same_process && same_stream && primary.role == Role::Primary).then_some(primary.primary_offset)
 }
 
 /// Sentinel's rule: cut off for longer than the primary is down, and ten times down-after on top.
@@ -295,10 +300,13 @@ mod tests {
 
     /// The reason against the only replica, if any, when its sighting is `seen`.
     fn reason(group: &Group, seen: Sighting, purpose: Purpose) -> Option<Unfit> {
-        let sightings = BTreeMap::from([(ADDRESSES[1], seen)]);
+        unfit_among(group, &BTreeMap::from([(ADDRESSES[1], seen)]), purpose)
+    }
+
+    fn unfit_among(group: &Group, sightings: &BTreeMap<Address, Sighting>, purpose: Purpose) -> Option<Unfit> {
         let scene = Scene {
             group,
-            sightings: &sightings,
+            sightings,
             tally: &Tally::default(),
             elsewhere: &crate::machine::State::default(),
             node: 1,
@@ -369,6 +377,26 @@ mod tests {
             "ten times the default down-after"
         );
         assert_eq!(changed(|facts| facts.primary_link_down_ms = Some(300_000)), None);
+    }
+
+    #[test]
+    fn a_copy_of_a_primary_that_has_written_nothing_is_complete() {
+        let (mut group, seen) = watched();
+        group.members.insert(ADDRESSES[0], member("a"));
+        let unfit = |written: u64| {
+            let mut primary = facts("a", Role::Primary);
+            primary.primary_offset = written;
+            let mut replica = facts("b", Role::Replica);
+            replica.replica_offset = 0;
+            let with = |facts: Facts| Sighting {
+                facts: Some(Arc::new(facts)),
+                ..seen.clone()
+            };
+            let sightings = BTreeMap::from([(ADDRESSES[0], with(primary)), (ADDRESSES[1], with(replica))]);
+            unfit_among(&group, &sightings, Purpose::Planned)
+        };
+        assert_eq!(unfit(0), None);
+        assert_eq!(unfit(14), Some(Unfit::NothingReceived));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod fakes;
 mod ports;
+mod real;
 
 use std::collections::BTreeSet;
 

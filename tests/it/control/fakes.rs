@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use cfgserver::board::{Board, Change};
 use cfgserver::clock::Clock;
-use cfgserver::control::{Control, ControlParts};
+use cfgserver::control::{Control, ControlParts, OrderLinks};
 use cfgserver::detect::{Judgement, Vote, VoteReport};
 use cfgserver::failover::Order;
 use cfgserver::machine::{self, Command, Entry, State};
+use cfgserver::model::Setting;
 use cfgserver::model::{
     Address, EventKind, Facts, GroupName, Lineage, LinkState, Node, NodeId, ReplicaLine, Revision, Role, RunId, Term,
     Verdict,
@@ -88,7 +89,19 @@ impl Drop for World {
 }
 
 impl World {
+    /// With instances that are played, and seen as they are.
     pub(super) fn start() -> Self {
+        let world = Self::build(|shared| Arc::new(Links(shared.clone())));
+        world.spawn_prober();
+        world
+    }
+
+    /// With other links; somebody else probes.
+    pub(super) fn with_links(links: Arc<dyn OrderLinks>) -> Self {
+        Self::build(|_| links)
+    }
+
+    fn build(links: impl FnOnce(&Arc<Shared>) -> Arc<dyn OrderLinks>) -> Self {
         let tasks = Tasks::default();
         let shared = Arc::new(Shared {
             board: Arc::new(Board::new(NodeStatus::default())),
@@ -116,18 +129,35 @@ impl World {
         let desk = Control::start(ControlParts {
             board: shared.board.clone(),
             proposals: Arc::new(Log(shared.clone())),
-            links: Arc::new(Links(shared.clone())),
+            links: links(&shared),
             clock: shared.clock,
             tasks: tasks.clone(),
             node: 1,
         });
-        let world = Self { shared, desk, tasks };
-        world.spawn_prober();
-        world
+        Self { shared, desk, tasks }
     }
 
     pub(super) fn desk(&self) -> &dyn Desk {
         self.desk.as_ref()
+    }
+
+    pub(super) fn board(&self) -> Arc<Board> {
+        self.shared.board.clone()
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    pub(super) fn tasks(&self) -> Tasks {
+        self.tasks.clone()
+    }
+
+    pub(super) fn set_down_after(&self, group: &str, ms: u64) {
+        self.shared.apply(&Command::Set {
+            name: GroupName::new(group).unwrap(),
+            settings: vec![Setting::DownAfterMs(ms)],
+        });
     }
 
     pub(super) fn state(&self) -> Arc<State> {
@@ -156,9 +186,13 @@ impl World {
     }
 
     pub(super) fn monitor(&self, name: &str, primary: u32) {
+        self.monitor_at(name, address(primary));
+    }
+
+    pub(super) fn monitor_at(&self, name: &str, primary: Address) {
         self.shared.apply(&Command::Monitor {
             name: GroupName::new(name).unwrap(),
-            primary: address(primary),
+            primary,
             quorum: 1,
         });
     }
