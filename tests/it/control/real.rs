@@ -1,15 +1,17 @@
 //! The control with the real probe and real order links, against redis-server.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use cfgserver::model::{Event, GroupName, MyId, NodeId, Term};
 use cfgserver::probe::{Announce, Probe, ProbeParts, ProbeSettings, Votes};
+use cfgserver::redis::{Answer, Link, request};
 use cfgserver::{control::RedisLinks, detect::VoteAck, detect::VoteReport, requests::WriteError};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::fakes::World;
-use crate::servers::{Server, redis_is_missing};
+use crate::servers::{SOON, Server, redis_is_missing};
 
 /// The way to the leader, which is always this node.
 struct Here {
@@ -103,4 +105,42 @@ async fn an_operator_moves_a_living_redis() {
         .until("the end", |state| state.group_named("g").unwrap().failover.is_none())
         .await;
     primary.call(["SET", "key", "not held back any more"]).await;
+}
+
+#[tokio::test]
+async fn a_planned_switch_under_a_writer_loses_no_acknowledged_write() {
+    if redis_is_missing() {
+        return;
+    }
+    let (world, primary, replica) = watched().await;
+    let mut link = Link::connect(&primary.target(), SOON).await.unwrap();
+    let acknowledged = Arc::new(AtomicI64::new(0));
+    let written = acknowledged.clone();
+    world.tasks().spawn("writer", async move {
+        // Until the switch disconnects it, or a read-only error says that it writes to a replica.
+        while let Ok(answers) = link.call(&[request(["INCR", "counter"])], SOON).await {
+            match answers.as_slice() {
+                [Answer::Integer(value)] => written.store(*value, Ordering::SeqCst),
+                _ => return,
+            }
+        }
+    });
+    world
+        .until("some writes", |_| acknowledged.load(Ordering::SeqCst) > 100)
+        .await;
+    let asked_at = world.clock().now();
+    world.desk().failover(GroupName::new("g").unwrap()).await.unwrap();
+    world
+        .until("the switch", |state| {
+            state.group_named("g").unwrap().primary == replica.address
+        })
+        .await;
+    println!("switched after {} ms", world.clock().now().since(asked_at));
+    primary.wait_info("master_link_status:up").await;
+    let kept = match replica.call(["GET", "counter"]).await {
+        Answer::Bulk(text) => String::from_utf8(text.to_vec()).unwrap().parse::<i64>().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let acknowledged = acknowledged.load(Ordering::SeqCst);
+    assert!(kept >= acknowledged, "{acknowledged} acknowledged, {kept} kept");
 }
