@@ -20,7 +20,7 @@ use crate::server::{Server, ServerOptions, ServerParts};
 use crate::store::RocksStore;
 use crate::task::Tasks;
 
-use super::wiring::{ToHub, ToLeader, ToPeers, ToRaft};
+use super::wiring::{ToHub, ToLeader};
 
 /// How often the board hears from Raft who leads and how far it is. Leadership changes come at once.
 const STATUS_EVERY: Duration = Duration::from_millis(50);
@@ -45,8 +45,7 @@ impl Node {
         let tasks = Tasks::default();
         let store = RocksStore::open(&config.data_dir, &random_hex::<16>()?)?;
         let incarnation = store.incarnation().to_owned();
-        let listener =
-            net::listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
+        let listener = net::listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
 
         let board = Arc::new(Board::new(NodeStatus::default()));
         let hub = Arc::new(Hub::with_bound(board.clone(), config.limits.subscriber_queue_bytes));
@@ -71,7 +70,12 @@ impl Node {
             run_id: random_hex::<20>()?,
             listen: config.listen.to_string(),
             started: clock.now(),
+            process_id: std::process::id(),
             connections_max: config.limits.connections_max as u64,
+            config_file: config
+                .config_file
+                .as_ref()
+                .map_or_else(String::new, |path| path.display().to_string()),
             strict_sentinel: config.strict_sentinel,
             ..NodeStatus::default()
         };
@@ -95,13 +99,16 @@ impl Node {
             announce: Arc::new(ToHub(hub.clone())),
             settings: probe_settings(config),
         });
-        tasks.spawn("status", keep_status(board.clone(), handle.clone(), probe, base, tasks.clone()));
+        tasks.spawn(
+            "status",
+            keep_status(board.clone(), handle.clone(), probe, base, tasks.clone()),
+        );
         let server = Server::start(ServerParts {
             listener,
             board,
             hub,
-            writes: Arc::new(ToRaft(handle.clone())),
-            peers: Arc::new(ToPeers(Arc::new(acceptor))),
+            writes: Arc::new(handle.clone()),
+            peers: Arc::new(acceptor),
             clock,
             tasks: tasks.clone(),
             options: server_options(config),
@@ -169,7 +176,10 @@ async fn keep_status(board: Arc<Board>, handle: Handle, probe: Probe, base: Node
     let mut leadership = handle.leadership();
     loop {
         let before = board.status();
-        let status = NodeStatus { stalled_since: probe.stalled_since(), ..handle.status(&base) };
+        let status = NodeStatus {
+            stalled_since: probe.stalled_since(),
+            ..handle.status(&base)
+        };
         if (before.leader, before.role) != (status.leader, status.role) {
             let leads = status.role == RaftRole::Leader;
             info!(target: "cfgserver::app", leader = status.leader, term = status.term, leads, "leadership");
