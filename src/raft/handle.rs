@@ -33,7 +33,7 @@ impl Handle {
     }
 
     /// Has the cluster do something: here when this node leads, else over the leader, one hop. Resolves when it is
-    /// applied on this node. Tries again, for at most five seconds, only what was not sent.
+    /// applied on this node. Tries again, until the limit of a write, only what was not sent.
     pub async fn write(&self, write: Write) -> Result<WriteReply, WriteError> {
         self.core.write(write).await
     }
