@@ -35,12 +35,13 @@ impl View<'_> {
         self.node.peers.iter().find(|peer| peer.id == id)
     }
 
-    /// Whether another node is known to be down. Followers do not talk to each other: while there is a leader, what
+    /// Whether another node is known to be down. Followers do not talk to each other: while a leader is heard, what
     /// a follower has not heard from another one says nothing.
     pub fn peer_is_down(&self, id: NodeId) -> bool {
+        let silent = |id: NodeId| self.peer(id).is_some_and(|peer| peer.down);
         let leads = self.node.role == RaftRole::Leader;
-        let knows = leads || self.node.leader.is_none_or(|leader| leader == id);
-        knows && self.peer(id).is_some_and(|peer| peer.down)
+        let led = self.node.leader.is_some_and(|leader| !silent(leader));
+        (leads || !led) && silent(id)
     }
 
     /// How many nodes judge; a node that has not heard of its cluster counts itself.
