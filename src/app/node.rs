@@ -59,7 +59,10 @@ impl Node {
             tasks: tasks.clone(),
             sink: Arc::new(ToHub(hub.clone())),
             secret: config.secret.as_ref().map(|secret| Secret::new(secret.bytes())),
-            tuning: Tuning { write_ms: config.limits.forward.as_millis() as u64, ..Tuning::default() },
+            tuning: Tuning {
+                write_ms: config.limits.forward.as_millis() as u64,
+                ..Tuning::default()
+            },
         };
         let (handle, acceptor) = raft::start(options).await?;
         let my_id = handle.identity().await.my_id;

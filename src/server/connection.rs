@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace, warn};
 
 use crate::model::Instant;
 use crate::net::TcpStream;
