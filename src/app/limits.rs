@@ -15,7 +15,13 @@ pub(super) fn raise_open_files(connections_max: usize) {
         return;
     }
     let reachable = maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum });
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(reachable),
+            maximum,
+        },
+    );
     if raised.is_err() || reachable < wanted {
         let limit = if raised.is_ok() { Some(reachable) } else { current };
         warn!(target: "cfgserver::app", limit, wanted, "few open files allowed: raise the limit (ulimit -n)");

@@ -41,7 +41,10 @@ pub fn run(
 }
 
 fn serve(config: &ServeConfig) -> u8 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("cfgserver").build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("cfgserver")
+        .build();
     let started = telemetry::start(config.log_level.as_str(), config.log_format).map_err(anyhow::Error::from);
     match (started, runtime) {
         (Ok(()), Ok(runtime)) => {

@@ -45,8 +45,7 @@ impl Node {
         let tasks = Tasks::default();
         let store = RocksStore::open(&config.data_dir, &random_hex::<16>()?)?;
         let incarnation = store.incarnation().to_owned();
-        let listener =
-            net::listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
+        let listener = net::listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
 
         let board = Arc::new(Board::new(NodeStatus::default()));
         let hub = Arc::new(Hub::with_bound(board.clone(), config.limits.subscriber_queue_bytes));
@@ -95,7 +94,10 @@ impl Node {
             announce: Arc::new(ToHub(hub.clone())),
             settings: probe_settings(config),
         });
-        tasks.spawn("status", keep_status(board.clone(), handle.clone(), probe, base, tasks.clone()));
+        tasks.spawn(
+            "status",
+            keep_status(board.clone(), handle.clone(), probe, base, tasks.clone()),
+        );
         let server = Server::start(ServerParts {
             listener,
             board,
@@ -169,7 +171,10 @@ async fn keep_status(board: Arc<Board>, handle: Handle, probe: Probe, base: Node
     let mut leadership = handle.leadership();
     loop {
         let before = board.status();
-        let status = NodeStatus { stalled_since: probe.stalled_since(), ..handle.status(&base) };
+        let status = NodeStatus {
+            stalled_since: probe.stalled_since(),
+            ..handle.status(&base)
+        };
         if (before.leader, before.role) != (status.leader, status.role) {
             let leads = status.role == RaftRole::Leader;
             info!(target: "cfgserver::app", leader = status.leader, term = status.term, leads, "leadership");

@@ -71,8 +71,13 @@ fn violations(path: &str, source: &str) -> Vec<String> {
             ["super", ..] => {
                 // Enough steps up reach the crate root, at least outside of an inner module.
                 let steps = parts.iter().take_while(|part| **part == "super").count();
-                let root_module = parts.get(steps).filter(|module| steps >= depth && place(module).is_some());
-                root_module.and_then(|module| upward(own, top, module)).into_iter().for_each(&mut tell);
+                let root_module = parts
+                    .get(steps)
+                    .filter(|module| steps >= depth && place(module).is_some());
+                root_module
+                    .and_then(|module| upward(own, top, module))
+                    .into_iter()
+                    .for_each(&mut tell);
             }
             _ => {}
         }

@@ -28,7 +28,9 @@ impl Group {
         group.members[0].call(&["SET", "born", name]);
         // What the replicas have received is what makes them eligible.
         wait_until("the replicas have the first key", SOON, || {
-            group.members[1..].iter().all(|one| one.call(&["GET", "born"]).text() == name)
+            group.members[1..]
+                .iter()
+                .all(|one| one.call(&["GET", "born"]).text() == name)
         });
         group
     }
