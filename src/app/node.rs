@@ -20,7 +20,7 @@ use crate::server::{Server, ServerOptions, ServerParts};
 use crate::store::RocksStore;
 use crate::task::Tasks;
 
-use super::wiring::{ToHub, ToLeader, ToPeers, ToRaft};
+use super::wiring::{ToHub, ToLeader};
 
 /// How often the board hears from Raft who leads and how far it is. Leadership changes come at once.
 const STATUS_EVERY: Duration = Duration::from_millis(50);
@@ -59,7 +59,10 @@ impl Node {
             tasks: tasks.clone(),
             sink: Arc::new(ToHub(hub.clone())),
             secret: config.secret.as_ref().map(|secret| Secret::new(secret.bytes())),
-            tuning: Tuning::default(),
+            tuning: Tuning {
+                write_ms: config.limits.forward.as_millis() as u64,
+                ..Tuning::default()
+            },
         };
         let (handle, acceptor) = raft::start(options).await?;
         let my_id = handle.identity().await.my_id;
@@ -70,7 +73,12 @@ impl Node {
             run_id: random_hex::<20>()?,
             listen: config.listen.to_string(),
             started: clock.now(),
+            process_id: std::process::id(),
             connections_max: config.limits.connections_max as u64,
+            config_file: config
+                .config_file
+                .as_ref()
+                .map_or_else(String::new, |path| path.display().to_string()),
             strict_sentinel: config.strict_sentinel,
             ..NodeStatus::default()
         };
@@ -102,8 +110,8 @@ impl Node {
             listener,
             board,
             hub,
-            writes: Arc::new(ToRaft(handle.clone())),
-            peers: Arc::new(ToPeers(Arc::new(acceptor))),
+            writes: Arc::new(handle.clone()),
+            peers: Arc::new(acceptor),
             clock,
             tasks: tasks.clone(),
             options: server_options(config),

@@ -2,21 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::detect::{VoteAck, VoteReport};
 use crate::machine::{State, differences};
 use crate::model::{Event, NodeId, Term};
-use crate::net::TcpStream;
-use crate::peer::Acceptor;
 use crate::probe::{Announce, Votes};
 use crate::pubsub::Hub;
 use crate::raft::{ApplySink, Handle};
-use crate::requests::{Write, WriteError, WriteReply};
-use crate::resp::Request;
-use crate::server::{Peers, Writes};
+use crate::requests::WriteError;
 use crate::task::Tasks;
 
 /// Applied entries go to the hub, which publishes them.
@@ -36,30 +31,6 @@ impl ApplySink for ToHub {
 impl Announce for ToHub {
     fn announce(&self, event: Event) {
         self.0.publish_local(event);
-    }
-}
-
-/// Writes of clients go to Raft.
-pub(super) struct ToRaft(pub(super) Handle);
-
-impl Writes for ToRaft {
-    fn write(&self, write: Write) -> BoxFuture<'static, Result<WriteReply, WriteError>> {
-        let handle = self.0.clone();
-        Box::pin(async move { handle.write(write).await })
-    }
-}
-
-/// Connections of peers go to the acceptor.
-pub(super) struct ToPeers(pub(super) Arc<Acceptor>);
-
-impl Peers for ToPeers {
-    fn is_peer_request(&self, name: &[u8]) -> bool {
-        Acceptor::is_peer_request(name)
-    }
-
-    fn serve(&self, stream: TcpStream, buffered: BytesMut, first: Request) -> BoxFuture<'static, ()> {
-        let acceptor = self.0.clone();
-        Box::pin(async move { acceptor.serve(stream, buffered, first).await })
     }
 }
 

@@ -35,6 +35,7 @@ impl ServeConfig {
             log_format: layer.log_format.unwrap_or_default(),
             strict_sentinel: layer.strict_sentinel == Some(YesNo::Yes),
             limits,
+            config_file: layer.config,
         })
     }
 }

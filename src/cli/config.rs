@@ -39,6 +39,8 @@ pub struct ServeConfig {
     pub strict_sentinel: bool,
     /// Limits and periods.
     pub limits: Limits,
+    /// The file that part of this came from.
+    pub config_file: Option<PathBuf>,
 }
 
 /// How an empty node comes to a cluster.

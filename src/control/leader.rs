@@ -19,6 +19,8 @@ use crate::requests::{WriteError, WriteReply};
 
 /// How long leadership may take to leave after it was handed over.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// All groups are compared with the log at most this often. The leader's own proposals do not wait for that.
+const SCAN_EVERY_MS: Age = 5;
 /// The longest sleep: nothing is left to a wake that a bug forgot.
 const SLEEP_MS_MAX: Age = 1_000;
 
@@ -31,6 +33,10 @@ pub(super) struct Leader {
     /// The version at which each group was seen last.
     versions: BTreeMap<GroupId, Revision>,
     electorate: Vec<NodeId>,
+    /// When the groups were compared with the log last.
+    scanned_at: Instant,
+    /// The log has moved since.
+    scan: bool,
     pub(super) dirty: BTreeSet<GroupId>,
     pub(super) proposing: BTreeMap<GroupId, Proposal>,
     /// What a group's proposal made must be on the board before the group is planned again.
@@ -100,6 +106,8 @@ impl Leader {
             memories: BTreeMap::new(),
             versions: BTreeMap::new(),
             electorate: Vec::new(),
+            scanned_at: Instant::default(),
+            scan: true,
             dirty: BTreeSet::new(),
             proposing: BTreeMap::new(),
             awaited: BTreeMap::new(),
@@ -118,7 +126,6 @@ impl Leader {
     pub(super) async fn lead(mut self, leadership: &mut watch::Receiver<Leadership>, asked: &mut mpsc::Receiver<Ask>) {
         tracing::info!(target: "cfgserver::control", term = self.term, "leading");
         let mut revision = self.shared.board.watch_revision();
-        self.look_for_changes();
         while self.still_leads(leadership) {
             let next_at = self.due();
             self.plan_dirty();
@@ -139,7 +146,7 @@ impl Leader {
                 Some(done) = self.link_work.next() => self.link_done(done),
                 Some(proposed) = self.proposals.next() => self.proposed(proposed),
                 () = board.dirty_notified() => {}
-                changed = revision.changed() => if changed.is_err() { break } else { self.look_for_changes() },
+                changed = revision.changed() => if changed.is_err() { break } else { self.log_moved() },
                 () = clock.sleep_until(wake_at.map_or(latest, |at| at.min(latest))) => {}
             }
             self.drain();
@@ -162,14 +169,20 @@ impl Leader {
         }
     }
 
-    /// Makes groups dirty whose news have come or whose time has; when the next votes expire.
+    /// Makes groups dirty whose news have come or whose time has; when to look again.
     fn due(&mut self) -> Option<Instant> {
         let now = self.shared.now();
+        let scan_at = self.scanned_at.plus(SCAN_EVERY_MS);
+        if self.scan && scan_at <= now {
+            self.scan = false;
+            self.scanned_at = now;
+            self.look_for_changes();
+        }
         self.dirty.extend(self.shared.board.take_dirty());
         self.dirty.extend(self.timers.take_due(now));
         let (changed, next_expiry) = self.shared.book.expire(self.term, now);
         self.dirty.extend(changed);
-        next_expiry
+        next_expiry.into_iter().chain(self.scan.then_some(scan_at)).min()
     }
 
     /// Makes groups dirty that changed in the log.
@@ -194,7 +207,11 @@ impl Leader {
             self.versions.remove(&id);
             self.dirty.insert(id);
         }
-        let revision = state.revision();
+    }
+
+    fn log_moved(&mut self) {
+        self.scan = true;
+        let revision = self.shared.board.state().revision();
         let arrived = self.awaited.iter().filter(|(_, awaited)| **awaited <= revision);
         let arrived: Vec<GroupId> = arrived.map(|(id, _)| *id).collect();
         for id in arrived {

@@ -10,7 +10,7 @@ use crate::failover::Order;
 use crate::machine::Command;
 use crate::model::{Facts, MyId, NodeId, RunId, Term};
 use crate::raft::{Handle, Leadership};
-use crate::redis::{self, LeaderName, OrderError, OrderLink, Target};
+use crate::redis::{LeaderName, OrderError, OrderLink, Target};
 use crate::requests::{WriteError, WriteReply};
 
 impl Proposals for Handle {
@@ -80,24 +80,8 @@ impl OrderConnection for OrderLink {
         limit: Duration,
     ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>> {
         Box::pin(async move {
-            let order = on_the_wire(order);
-            let reply = Self::execute(self, &order, expected, fence, limit).await?;
+            let reply = Self::execute(self, order, expected, fence, limit).await?;
             Ok(reply.facts)
         })
-    }
-}
-
-fn on_the_wire(order: &Order) -> redis::Order {
-    match order {
-        Order::Promote => redis::Order::Promote,
-        Order::Follow {
-            primary,
-            disconnect_clients,
-        } => redis::Order::Follow {
-            primary: *primary,
-            disconnect_clients: *disconnect_clients,
-        },
-        Order::Pause { ms } => redis::Order::Pause { ms: *ms },
-        Order::Unpause => redis::Order::Unpause,
     }
 }

@@ -111,3 +111,109 @@ pub(super) fn group_lineage(group: &Group) -> Option<&Lineage> {
 pub(super) fn related(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one.related(other))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::model::ReplicaLine;
+
+    const FOREIGN: &str = "192.168.0.9:6379";
+
+    /// Another group that knows one address, one run id and one replication id.
+    struct Other;
+
+    impl Elsewhere for Other {
+        fn address(&self, _: GroupId, address: Address) -> Option<GroupName> {
+            (address == ADDRESSES[2]).then(|| GroupName::new("other").unwrap())
+        }
+
+        fn run_id(&self, _: GroupId, run_id: &RunId) -> Option<GroupName> {
+            (run_id.as_str() == "theirs").then(|| GroupName::new("other").unwrap())
+        }
+
+        fn replid(&self, _: GroupId, replid: &str) -> Option<GroupName> {
+            (replid == "their-data").then(|| GroupName::new("other").unwrap())
+        }
+    }
+
+    fn lineage(replid: &str) -> Option<Lineage> {
+        Some(Lineage {
+            replid: replid.into(),
+            replid2: None,
+        })
+    }
+
+    fn why(address: Address, facts: &Facts) -> Option<String> {
+        evidence(&group(), &Other, address, &member("b"), facts).map(|why| why.to_string())
+    }
+
+    #[test]
+    fn a_restarted_process_stays_a_member() {
+        assert_eq!(why(ADDRESSES[1], &facts("restarted", Role::Replica)), None);
+        let mut emptied = facts("restarted", Role::Replica);
+        emptied.lineage = lineage("fresh");
+        assert_eq!(why(ADDRESSES[1], &emptied), None);
+    }
+
+    #[test]
+    fn what_another_group_knows_is_evidence() {
+        let address = why(ADDRESSES[2], &facts("b", Role::Replica)).unwrap();
+        assert_eq!(address, "address belongs to group 'other'");
+        let run_id = why(ADDRESSES[1], &facts("theirs", Role::Replica)).unwrap();
+        assert_eq!(run_id, "run id is known in group 'other'");
+        let mut data = facts("b", Role::Replica);
+        data.lineage = lineage("their-data");
+        assert_eq!(
+            why(ADDRESSES[1], &data).unwrap(),
+            "replication id is known in group 'other'"
+        );
+    }
+
+    #[test]
+    fn foreign_company_is_evidence_only_without_the_groups_lineage() {
+        let stranger: Address = FOREIGN.parse().unwrap();
+        let mut follower = facts("b", Role::Replica);
+        follower.primary = Some(stranger);
+        assert_eq!(
+            why(ADDRESSES[1], &follower),
+            None,
+            "the same primary under another address"
+        );
+        follower.lineage = lineage("fresh");
+        assert!(why(ADDRESSES[1], &follower).unwrap().starts_with("follows "));
+        let mut master = facts("b", Role::Primary);
+        master.lineage = lineage("fresh");
+        master.replicas.push(ReplicaLine {
+            address: stranger,
+            online: true,
+            offset: 1,
+        });
+        assert!(why(ADDRESSES[1], &master).unwrap().starts_with("has replica "));
+        assert_eq!(
+            why(ADDRESSES[0], &master),
+            None,
+            "the primary's replicas are discovered"
+        );
+    }
+
+    #[test]
+    fn a_strict_group_trusts_only_what_is_on_record() {
+        let mut group = group();
+        group.config.identity = Identity::Strict;
+        let strict = |address, member: &Member, run_id| {
+            evidence(&group, &Other, address, member, &facts(run_id, Role::Replica)).is_some()
+        };
+        assert!(!strict(ADDRESSES[1], &member("b"), "b"));
+        assert!(strict(ADDRESSES[1], &member("b"), "restarted"));
+        assert!(
+            strict(ADDRESSES[1], &Member::default(), "b"),
+            "a discovered replica waits too"
+        );
+        assert!(
+            !strict(ADDRESSES[0], &Member::default(), "a"),
+            "MONITOR vouched for its primary"
+        );
+    }
+}

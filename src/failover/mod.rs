@@ -57,16 +57,48 @@ pub fn plan(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Plan {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod testing {
     //! Literals for the unit tests of this area.
-    #![allow(clippy::unwrap_used)]
 
     use std::collections::BTreeMap;
+    use std::net::{IpAddr, Ipv4Addr};
 
-    use crate::model::{Address, Group, GroupConfig, GroupId, GroupName, Member, Monitored};
+    use crate::model::{
+        Address, Facts, Group, GroupConfig, GroupId, GroupName, Lineage, Member, Monitored, Role, RunId,
+    };
 
+    /// A primary and its replicas.
+    pub(super) const ADDRESSES: [Address; 3] = [at(1), at(2), at(3)];
+
+    const fn at(host: u8) -> Address {
+        Address {
+            ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)),
+            port: 6379,
+        }
+    }
+
+    fn lineage() -> Lineage {
+        Lineage {
+            replid: "data".into(),
+            replid2: None,
+        }
+    }
+
+    /// A member in sync.
+    pub(super) fn member(run_id: &str) -> Member {
+        Member {
+            run_id: Some(RunId::new(run_id)),
+            lineage: Some(lineage()),
+            synced: true,
+            non_empty: true,
+            quarantine: None,
+        }
+    }
+
+    /// A group with a primary, run id `a`.
     pub(super) fn group() -> Group {
-        let primary = Address::parse("10.0.0.1", "6379").unwrap();
+        let primary = ADDRESSES[0];
         Group {
             id: GroupId(1),
             name: GroupName::new("g").unwrap(),
@@ -76,7 +108,7 @@ mod testing {
             },
             config: GroupConfig::default(),
             primary,
-            members: BTreeMap::from([(primary, Member::default())]),
+            members: BTreeMap::from([(primary, member("a"))]),
             epoch: 0,
             config_epoch: 0,
             failover: None,
@@ -85,6 +117,31 @@ mod testing {
             abort: None,
             version: 1,
             created: 1,
+        }
+    }
+
+    /// INFO of an instance in good standing.
+    pub(super) fn facts(run_id: &str, role: Role) -> Facts {
+        let primary = (role == Role::Replica).then_some(ADDRESSES[0]);
+        Facts {
+            run_id: RunId::new(run_id),
+            version: "7.0.15".to_owned(),
+            role,
+            lineage: Some(lineage()),
+            primary_offset: 100,
+            replica_offset: if role == Role::Replica { 100 } else { 0 },
+            primary,
+            primary_host: String::new(),
+            primary_port: 0,
+            primary_link_up: primary.is_some(),
+            primary_link_down_ms: Some(0),
+            sync_in_progress: false,
+            priority: 100,
+            announced: true,
+            loading: false,
+            keys: 1,
+            uptime_s: 1,
+            replicas: Vec::new(),
         }
     }
 }

@@ -65,10 +65,10 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
     let candidate = failover.candidate;
     let is_promote = |order: &Order| *order == Order::Promote;
     let last = draft.last_order(candidate, attempt.entered_at, is_promote);
-    if let OrderView::Ended(memory) = &last {
-        if let Some(verdict) = answer_of_candidate(draft, failover, memory) {
-            return verdict;
-        }
+    if let OrderView::Ended(memory) = &last
+        && let Some(verdict) = answer_of_candidate(draft, failover, memory)
+    {
+        return verdict;
     }
     if let Some(Verdict::Down { since }) = draft.sighting(candidate).map(|sighting| sighting.verdict) {
         let why = "down".into();
@@ -162,16 +162,16 @@ fn expire(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
 /// reaches this one should lead.
 fn out_of_reach(draft: &mut Draft<'_>, failover: &Failover, why: Arc<str>, since: Instant) {
     let others = select(draft.scene, draft.memory, Purpose::Outage, draft.now);
-    if others.chosen.is_none() {
-        if let reach::Better::Node(node) = reach::node_for_candidate(draft, failover.candidate) {
-            let settled = since.plus(REACH_SETTLE_MS);
-            if draft.now < settled {
-                draft.wake_by(settled);
-            } else {
-                draft.act(Action::HandOver(node));
-            }
-            return;
+    if others.chosen.is_none()
+        && let reach::Better::Node(node) = reach::node_for_candidate(draft, failover.candidate)
+    {
+        let settled = since.plus(REACH_SETTLE_MS);
+        if draft.now < settled {
+            draft.wake_by(settled);
+        } else {
+            draft.act(Action::HandOver(node));
         }
+        return;
     }
     abort(draft, failover, Fault::Candidate(why));
 }

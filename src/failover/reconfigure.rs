@@ -63,15 +63,14 @@ fn next_step(draft: &Draft<'_>, address: Address, step: ReconfStep) -> ReconfSte
     if unreachable(draft, address) {
         return step;
     }
-    if let Some((facts, _)) = draft.facts(address) {
-        if follows(draft, &facts) {
-            let synced = facts.primary_link_up && !facts.sync_in_progress;
-            return if synced {
-                ReconfStep::Done
-            } else {
-                ReconfStep::InProgress
-            };
-        }
+    let following = draft.facts(address).filter(|(facts, _)| follows(draft, facts));
+    if let Some((facts, _)) = following {
+        let synced = facts.primary_link_up && !facts.sync_in_progress;
+        return if synced {
+            ReconfStep::Done
+        } else {
+            ReconfStep::InProgress
+        };
     }
     let entered_at = draft.attempt().entered_at;
     match told(draft, address) {

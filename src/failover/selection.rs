@@ -185,10 +185,9 @@ fn fitness(draft: &Draft<'_>, purpose: Purpose, address: Address, member: &Membe
     if member.run_id.as_ref() != Some(&facts.run_id) {
         return Err(Unfit::Restarted);
     }
-    if let Some(shunned) = draft.memory.shunned.get(&address) {
-        if shunned.run_id == facts.run_id && draft.now < shunned.until {
-            return Err(Unfit::Failed(shunned.why.clone()));
-        }
+    let shunned = draft.memory.shunned.get(&address);
+    if let Some(shunned) = shunned.filter(|shunned| shunned.run_id == facts.run_id && draft.now < shunned.until) {
+        return Err(Unfit::Failed(shunned.why.clone()));
     }
     check_data(draft, purpose, member, &facts)?;
     check_cut_off(draft, &facts)?;
@@ -240,11 +239,15 @@ fn check_data(draft: &Draft<'_>, purpose: Purpose, member: &Member, facts: &Fact
     if !member.synced {
         return Err(Unfit::NeverInSync);
     }
-    if offset(facts) <= OFFSET_OF_NOTHING {
+    let stream = stream_of_primary(draft, facts);
+    if offset(facts) <= OFFSET_OF_NOTHING && stream.is_none_or(|written| written > offset(facts)) {
+        // A stream that short is complete: a copy of a primary that has written nothing since.
         return Err(Unfit::NothingReceived);
     }
     let group_has_keys = draft.group.primary_member().is_some_and(|primary| primary.non_empty);
-    if facts.keys == 0 && group_has_keys && !emptied_by_stream(draft, facts) {
+    // Past the point at which the primary was last seen with keys, they were deleted, not lost.
+    let deleted = stream.is_some_and(|written| written > OFFSET_OF_NOTHING && offset(facts) >= written);
+    if facts.keys == 0 && group_has_keys && !deleted {
         return Err(Unfit::Empty);
     }
     Ok(())
@@ -257,15 +260,16 @@ fn still_has_data(draft: &Draft<'_>, member: &Member, facts: &Facts) -> bool {
     member.synced && lineage_kept && facts.keys > 0
 }
 
-/// It has followed the stream past the point at which the primary was last seen with keys, so the keys were deleted,
-/// not lost.
-fn emptied_by_stream(draft: &Draft<'_>, facts: &Facts) -> bool {
-    let Some((primary, _)) = draft.facts(draft.group.primary) else {
-        return false;
-    };
+/// How much the recorded primary had written when it was seen last, if the replica copies that very stream.
+fn stream_of_primary(draft: &Draft<'_>, facts: &Facts) -> Option<u64> {
+    let (primary, _) = draft.facts(draft.group.primary)?;
     let same_process = draft.group.primary_member().and_then(|member| member.run_id.as_ref()) == Some(&primary.run_id);
-    let same_stream = related(primary.lineage.as_ref(), facts.lineage.as_ref());
-    same_process && same_stream && primary.primary_offset > OFFSET_OF_NOTHING && offset(facts) >= primary.primary_offset
+    let same_stream = match (&primary.lineage, &facts.lineage) {
+        (Some(written), Some(copied)) => written.related(copied),
+        // Servers too old for replication ids.
+        _ => facts.primary == Some(draft.group.primary),
+    };
+    (same_process && same_stream && primary.role == Role::Primary).then_some(primary.primary_offset)
 }
 
 /// Sentinel's rule: cut off for longer than the primary is down, and ten times down-after on top.
@@ -281,5 +285,147 @@ fn check_cut_off(draft: &Draft<'_>, facts: &Facts) -> Result<(), Unfit> {
             Err(Unfit::CutOffTooLong)
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::detect::Tally;
+    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::model::{Group, Sighting, Timestamp};
+
+    const NOW: Instant = Instant(1_000_000);
+
+    /// The reason against the only replica, if any, when its sighting is `seen`.
+    fn reason(group: &Group, seen: Sighting, purpose: Purpose) -> Option<Unfit> {
+        unfit_among(group, &BTreeMap::from([(ADDRESSES[1], seen)]), purpose)
+    }
+
+    fn unfit_among(group: &Group, sightings: &BTreeMap<Address, Sighting>, purpose: Purpose) -> Option<Unfit> {
+        let scene = Scene {
+            group,
+            sightings,
+            tally: &Tally::default(),
+            elsewhere: &crate::machine::State::default(),
+            node: 1,
+            wall: Timestamp(0),
+        };
+        let selection = select(&scene, &Memory::new(NOW), purpose, NOW);
+        assert_eq!(selection.chosen.is_none(), selection.unfit.contains_key(&ADDRESSES[1]));
+        selection.unfit.get(&ADDRESSES[1]).cloned()
+    }
+
+    fn watched() -> (Group, Sighting) {
+        let mut group = group();
+        group.members.insert(ADDRESSES[1], member("b"));
+        let seen = Sighting {
+            verdict: Verdict::Up,
+            link: LinkState::Connected,
+            ok_reply_at: NOW,
+            facts: Some(Arc::new(facts("b", Role::Replica))),
+            facts_at: Some(NOW),
+            ..Sighting::default()
+        };
+        (group, seen)
+    }
+
+    fn changed(change: impl Fn(&mut Facts)) -> Option<Unfit> {
+        let (group, mut seen) = watched();
+        let mut facts = facts("b", Role::Replica);
+        change(&mut facts);
+        seen.facts = Some(Arc::new(facts));
+        reason(&group, seen, Purpose::Outage)
+    }
+
+    #[test]
+    fn a_healthy_synced_replica_is_good() {
+        let (group, seen) = watched();
+        assert_eq!(reason(&group, seen, Purpose::Outage), None);
+    }
+
+    #[test]
+    fn each_filter_gives_its_reason() {
+        let unfit = |change: fn(&mut Sighting)| {
+            let (group, mut seen) = watched();
+            change(&mut seen);
+            reason(&group, seen, Purpose::Outage)
+        };
+        assert_eq!(
+            unfit(|seen| seen.verdict = Verdict::Down { since: NOW }),
+            Some(Unfit::Down)
+        );
+        assert_eq!(unfit(|seen| seen.verdict = Verdict::Unknown), Some(Unfit::Unseen));
+        assert_eq!(
+            unfit(|seen| seen.link = LinkState::Disconnected),
+            Some(Unfit::Disconnected)
+        );
+        assert_eq!(unfit(|seen| seen.facts = None), Some(Unfit::NoInfo));
+        assert_eq!(changed(|facts| facts.priority = 0), Some(Unfit::PriorityZero));
+        assert_eq!(changed(|facts| facts.loading = true), Some(Unfit::Loading));
+        assert_eq!(changed(|facts| facts.sync_in_progress = true), Some(Unfit::Resyncing));
+        assert_eq!(
+            changed(|facts| facts.run_id = RunId::new("another")),
+            Some(Unfit::Restarted)
+        );
+        assert_eq!(changed(|facts| facts.replica_offset = 1), Some(Unfit::NothingReceived));
+        assert_eq!(changed(|facts| facts.keys = 0), Some(Unfit::Empty));
+        assert_eq!(
+            changed(|facts| facts.primary_link_down_ms = Some(300_001)),
+            Some(Unfit::CutOffTooLong),
+            "ten times the default down-after"
+        );
+        assert_eq!(changed(|facts| facts.primary_link_down_ms = Some(300_000)), None);
+    }
+
+    #[test]
+    fn a_copy_of_a_primary_that_has_written_nothing_is_complete() {
+        let (mut group, seen) = watched();
+        group.members.insert(ADDRESSES[0], member("a"));
+        let unfit = |written: u64| {
+            let mut primary = facts("a", Role::Primary);
+            primary.primary_offset = written;
+            let mut replica = facts("b", Role::Replica);
+            replica.replica_offset = 0;
+            let with = |facts: Facts| Sighting {
+                facts: Some(Arc::new(facts)),
+                ..seen.clone()
+            };
+            let sightings = BTreeMap::from([(ADDRESSES[0], with(primary)), (ADDRESSES[1], with(replica))]);
+            unfit_among(&group, &sightings, Purpose::Planned)
+        };
+        assert_eq!(unfit(0), None);
+        assert_eq!(unfit(14), Some(Unfit::NothingReceived));
+    }
+
+    #[test]
+    fn info_may_be_older_in_peace_than_in_an_outage() {
+        let (group, mut seen) = watched();
+        seen.facts_at = Some(Instant(NOW.0 - 5_001));
+        assert_eq!(reason(&group, seen.clone(), Purpose::Planned), None);
+        assert_eq!(reason(&group, seen.clone(), Purpose::Outage), Some(Unfit::InfoTooOld));
+        seen.facts_at = Some(Instant(NOW.0 - 30_001));
+        assert_eq!(reason(&group, seen, Purpose::Planned), Some(Unfit::InfoTooOld));
+    }
+
+    #[test]
+    fn silence_of_five_seconds_is_too_much() {
+        let (group, mut seen) = watched();
+        seen.ok_reply_at = Instant(NOW.0 - 5_001);
+        seen.facts_at = Some(Instant(NOW.0 - 5_001));
+        assert_eq!(reason(&group, seen, Purpose::Planned), Some(Unfit::Silent));
+    }
+
+    #[test]
+    fn what_is_on_record_counts() {
+        let (mut group, seen) = watched();
+        group.members.get_mut(&ADDRESSES[1]).unwrap().synced = false;
+        assert_eq!(reason(&group, seen.clone(), Purpose::Outage), Some(Unfit::NeverInSync));
+        group.members.get_mut(&ADDRESSES[1]).unwrap().quarantine = Some("why".into());
+        assert_eq!(
+            reason(&group, seen, Purpose::Outage),
+            Some(Unfit::Quarantined("why".into()))
+        );
     }
 }

@@ -50,6 +50,8 @@ pub enum Purpose {
     Election,
     /// Forwarded writes.
     Forward,
+    /// Forwarded changes of the cluster: they take longer than any write.
+    Admin,
     /// Verdicts.
     Votes,
     /// Questions to a node that is not in the cluster yet.
@@ -61,8 +63,9 @@ impl Purpose {
     fn stall_ms(self) -> u64 {
         match self {
             Self::Append | Self::Heartbeat | Self::Election | Self::Votes => 1_000,
-            Self::Contact => 5_000,
-            Self::Forward | Self::Snapshot => 60_000,
+            Self::Contact | Self::Forward => 6_000,
+            Self::Snapshot => 20_000,
+            Self::Admin => 120_000,
         }
     }
 }
@@ -287,6 +290,10 @@ impl Wire {
     }
 
     fn launch(&mut self, job: Job, flight: &mut Flight) {
+        // Nobody waits any more: it is late, and late requests are worse than none.
+        if job.answer.is_closed() {
+            return;
+        }
         let number = self.next_number;
         self.next_number += 1;
         let (name, digits) = (job.call.name().as_bytes(), number.to_string());

@@ -56,18 +56,12 @@ impl Core {
     }
 
     async fn add_node(&self, id: NodeId, address: &str) -> Result<WriteReply, WriteError> {
-        if self.metrics().membership_config.get_node(&id).is_some() {
-            return Err(refused(format!("node id {id} is already a member")));
+        if !self.is_learner(id, address)? {
+            let node = self.take_in(id, address).await?;
+            let learner = self.raft.add_learner(id, node, false);
+            within(CHANGE_LIMIT, learner).await?.map_err(write_error)?;
+            info!(target: "cfgserver::raft", node = id, address, "node added as learner");
         }
-        if self.feed.state().header().removed.contains(&id) {
-            return Err(refused(format!(
-                "node id {id} was removed; node ids are never used again"
-            )));
-        }
-        let node = self.take_in(id, address).await?;
-        let learner = self.raft.add_learner(id, node, false);
-        within(CHANGE_LIMIT, learner).await?.map_err(write_error)?;
-        info!(target: "cfgserver::raft", node = id, address, "node added as learner");
         self.await_caught_up(id, CATCH_UP_LIMIT).await?;
         let voter = self
             .raft
@@ -77,6 +71,23 @@ impl Core {
         let is_voter = |node: &Node| node.role == NodeRole::Voter;
         self.await_told(|state| state.nodes().get(&id).is_some_and(is_voter))
             .await
+    }
+
+    /// Whether that node is a learner already, after an addition that was not finished. Other members, and ids that
+    /// are used up, are refused.
+    fn is_learner(&self, id: NodeId, address: &str) -> Result<bool, WriteError> {
+        let membership = self.metrics().membership_config;
+        if self.feed.state().header().removed.contains(&id) {
+            return Err(refused(format!(
+                "node id {id} was removed; node ids are never used again"
+            )));
+        }
+        let is_voter = membership.voter_ids().any(|voter| voter == id);
+        match membership.get_node(&id) {
+            None => Ok(false),
+            Some(node) if !is_voter && node.address == address => Ok(true),
+            Some(_) => Err(refused(format!("node id {id} is already a member"))),
+        }
     }
 
     /// Makes sure that the node at `address` waits to be added, and gives it the cluster's id.

@@ -153,3 +153,93 @@ impl Feed {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::machine::{Command, Entry, apply};
+    use crate::model::{ClusterId, Timestamp};
+
+    /// Counts: applied, replaced.
+    #[derive(Default)]
+    struct Counter(Mutex<(usize, usize)>);
+
+    impl ApplySink for Counter {
+        fn applied(&self, _: Arc<State>, _: Vec<Event>) {
+            self.0.lock().unwrap().0 += 1;
+        }
+
+        fn replaced(&self, _: Arc<State>, _: Arc<State>) {
+            self.0.lock().unwrap().1 += 1;
+        }
+    }
+
+    fn feed() -> (Arc<Counter>, Feed) {
+        let sink = Arc::new(Counter::default());
+        let feed = Feed::start(sink.clone(), State::default(), 0, Instant(0));
+        (sink, feed)
+    }
+
+    fn state() -> State {
+        let mut state = State::default();
+        let command = Command::Found {
+            cluster: ClusterId("c".into()),
+        };
+        let at = Timestamp(1);
+        apply(&mut state, &Entry { command, at });
+        state
+    }
+
+    #[test]
+    fn a_starting_node_tells_nothing_until_it_reached_what_it_heard_first() {
+        let (sink, feed) = feed();
+        assert_eq!(*sink.0.lock().unwrap(), (0, 1), "the state from disk");
+        feed.applied(1, state(), Vec::new());
+        feed.heard(None, Instant(10));
+        assert!(
+            !feed.ready(),
+            "a leader without a commit of its own term does not count"
+        );
+        feed.heard(Some(3), Instant(20));
+        feed.heard(Some(9), Instant(30));
+        feed.applied(2, state(), Vec::new());
+        assert!(!feed.ready());
+        assert_eq!(*sink.0.lock().unwrap(), (0, 1));
+        feed.applied(3, state(), Vec::new());
+        assert!(feed.ready());
+        assert_eq!(*sink.0.lock().unwrap(), (0, 2), "one difference");
+        feed.applied(4, state(), Vec::new());
+        assert_eq!(*sink.0.lock().unwrap(), (1, 2));
+    }
+
+    #[test]
+    fn a_node_that_hears_no_leader_answers_after_the_grace_period() {
+        let (sink, feed) = feed();
+        feed.tick(Instant(GRACE_MS - 1));
+        assert!(!feed.ready());
+        feed.tick(Instant(GRACE_MS));
+        assert!(feed.ready());
+        assert_eq!(*sink.0.lock().unwrap(), (0, 2));
+    }
+
+    #[test]
+    fn the_grace_period_begins_anew_with_every_word_of_a_leader() {
+        let (_, feed) = feed();
+        feed.heard(Some(5), Instant(4_000));
+        feed.tick(Instant(GRACE_MS));
+        assert!(!feed.ready(), "a leader was heard: it is behind, not alone");
+        feed.tick(Instant(4_000 + GRACE_MS));
+        assert!(feed.ready());
+    }
+
+    #[test]
+    fn a_snapshot_later_is_one_difference() {
+        let (sink, feed) = feed();
+        feed.heard(Some(0), Instant(0));
+        assert!(feed.ready());
+        feed.replaced(7, state());
+        assert_eq!(*sink.0.lock().unwrap(), (0, 3));
+        assert_eq!(*feed.watch_applied().borrow(), 7);
+    }
+}

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::core::{Core, Waiting};
 use super::desk::Failure;
-use super::identity::{Identity, draw_cluster};
+use super::identity::{Identity, Origin, draw_cluster};
 use super::records::{decode, encode};
 use crate::model::{ClusterId, Node, NodeId};
 use crate::peer::{Call, CallError, Links};
@@ -93,32 +93,33 @@ impl Core {
 
     pub(super) async fn formed(&self, body: &[u8]) -> Result<Vec<u8>, String> {
         let founders = matches!(self.waiting, Waiting::Founders(_));
-        self.belong(body, founders).await
+        self.belong(body, founders, Origin::Founded).await
     }
 
     pub(super) async fn adopted(&self, body: &[u8]) -> Result<Vec<u8>, String> {
         let waits = self.waiting == Waiting::Adoption;
-        self.belong(body, waits).await
+        self.belong(body, waits, Origin::Adopted).await
     }
 
-    async fn belong(&self, body: &[u8], waits: bool) -> Result<Vec<u8>, String> {
+    async fn belong(&self, body: &[u8], waits: bool, origin: Origin) -> Result<Vec<u8>, String> {
         let body: Belongs = decode(body).map_err(|error| error.to_string())?;
         let initialised = self.raft.is_initialized().await.map_err(|error| error.to_string())?;
         if initialised || !waits {
             return Err("this node does not wait for a cluster".to_owned());
         }
-        self.set_cluster(body.cluster).await?;
+        self.set_cluster(body.cluster, origin).await?;
         Ok(Vec::new())
     }
 
     /// Belongs to `cluster` from now on; durable when this returns.
-    async fn set_cluster(&self, cluster: ClusterId) -> Result<(), String> {
+    async fn set_cluster(&self, cluster: ClusterId, origin: Origin) -> Result<(), String> {
         let mut identity = self.identity.lock().await;
         if identity.cluster.as_ref().is_some_and(|other| *other != cluster) {
             return Err("this node belongs to another cluster".to_owned());
         }
         let changed = Identity {
             cluster: Some(cluster.clone()),
+            origin: Some(origin),
             ..identity.clone()
         };
         changed
@@ -136,7 +137,7 @@ impl Core {
             Some(cluster) => cluster,
             None => draw_cluster().map_err(|error| error.to_string())?,
         };
-        self.set_cluster(cluster).await?;
+        self.set_cluster(cluster, Origin::Alone).await?;
         self.initialize(BTreeMap::from([(self.me, self.node.clone())])).await
     }
 
@@ -206,7 +207,9 @@ impl Core {
             Some(cluster) => cluster,
             None => draw_cluster().map_err(|error| Missing::Refused(error.to_string()))?,
         };
-        self.set_cluster(cluster.clone()).await.map_err(Missing::Refused)?;
+        self.set_cluster(cluster.clone(), Origin::Founded)
+            .await
+            .map_err(Missing::Refused)?;
         for (id, address) in founders.iter().filter(|(id, _)| **id != self.me) {
             let body = encode(&Belongs {
                 cluster: cluster.clone(),

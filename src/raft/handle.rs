@@ -33,7 +33,7 @@ impl Handle {
     }
 
     /// Has the cluster do something: here when this node leads, else over the leader, one hop. Resolves when it is
-    /// applied on this node. Tries again, for at most five seconds, only what was not sent.
+    /// applied on this node. Tries again, until the limit of a write, only what was not sent.
     pub async fn write(&self, write: Write) -> Result<WriteReply, WriteError> {
         self.core.write(write).await
     }
@@ -145,6 +145,8 @@ impl Handle {
 
     /// Ends this node's part in Raft at once; a leader that wants to be polite hands over first.
     pub async fn shut_down(&self) {
+        // First: the watches must not take the end of Raft for a failure.
+        self.core.tasks.stopping().cancel();
         _ = self.core.raft.shutdown().await;
         self.core.tasks.shut_down(SHUT_DOWN_LIMIT).await;
     }

@@ -20,6 +20,21 @@ pub struct Identity {
     pub incarnation: String,
     /// What the node answers to `SENTINEL MYID`.
     pub my_id: MyId,
+    /// How it came to its cluster.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+}
+
+/// How a node came to its cluster. Until it has a log it may only go on in the way it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// It founded one of its own.
+    Alone,
+    /// It founded one with others.
+    Founded,
+    /// It was added.
+    Adopted,
 }
 
 impl Identity {
@@ -36,6 +51,7 @@ impl Identity {
             cluster: None,
             incarnation,
             my_id: MyId(random_hex::<20>()?.into()),
+            origin: None,
         })
     }
 

@@ -54,6 +54,7 @@ impl Core {
     async fn until_stop(&self, task: impl Future<Output = ()>) {
         let stopping = self.tasks.stopping();
         tokio::select! {
+            biased;
             () = stopping.cancelled() => {}
             () = task => {}
         }
@@ -64,6 +65,9 @@ impl Core {
         loop {
             let metrics = receiver.borrow_watched().clone();
             if let Err(fatal) = &metrics.running_state {
+                if self.tasks.stopping().is_cancelled() {
+                    return;
+                }
                 error!(target: "cfgserver::raft", %fatal, "raft has failed");
                 return self.fail(Failure::Fatal(fatal.to_string()));
             }

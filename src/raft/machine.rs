@@ -61,6 +61,12 @@ impl Loaded {
         Ok(Self { state, applied })
     }
 
+    /// The addresses of the members of the cluster.
+    pub(crate) fn members(&self) -> Vec<String> {
+        let nodes = self.applied.membership.nodes();
+        nodes.map(|(_, node)| node.address.clone()).collect()
+    }
+
     /// Index of the last applied entry; 0 when there is none.
     pub(crate) fn index(&self) -> u64 {
         self.applied.last.map_or(0, |last| last.index)

@@ -32,5 +32,5 @@ mod write;
 pub use desk::{Desk, Failure, Leadership, Working};
 pub use feed::ApplySink;
 pub use handle::Handle;
-pub use identity::Identity;
+pub use identity::{Identity, Origin};
 pub use start::{Formation, StartError, StartOptions, Tuning, start};

@@ -45,10 +45,10 @@ mod tests {
 
     use openraft::EntryPayload;
 
-    use super::super::types::{LogEntry, LogId, SnapshotMeta, StoredMembership, Vote};
     use super::*;
     use crate::machine::{Command, Entry};
     use crate::model::{GroupName, MyId, Node, NodeRole, Timestamp};
+    use crate::raft::types::{LogEntry, LogId, SnapshotMeta, StoredMembership, Vote};
 
     fn log_id(index: u64) -> LogId {
         LogId {

@@ -18,7 +18,7 @@ use super::desk::Leadership;
 use super::feed::{ApplySink, Feed};
 use super::formation::{meets_data, probe};
 use super::handle::Handle;
-use super::identity::Identity;
+use super::identity::{Identity, Origin};
 use super::log::LogStore;
 use super::machine::{Loaded, StateMachine};
 use super::network::NetworkFactory;
@@ -75,6 +75,8 @@ pub struct Tuning {
     pub election_min_ms: u64,
     /// Longest wait before an election; also the leader's lease.
     pub election_max_ms: u64,
+    /// How long a client's write may take.
+    pub write_ms: u64,
     /// Entries between two snapshots.
     pub snapshot_every: u64,
     /// Entries that are kept although a snapshot has them.
@@ -87,6 +89,7 @@ impl Default for Tuning {
             heartbeat_ms: 100,
             election_min_ms: 300,
             election_max_ms: 550,
+            write_ms: 5_000,
             snapshot_every: 20_000,
             keep_entries: 10_000,
         }
@@ -149,6 +152,10 @@ pub async fn start(options: StartOptions) -> Result<(Handle, Acceptor), StartErr
         labels: BTreeMap::new(),
     };
     let loaded = Loaded::from(options.store.as_ref())?;
+    let members = loaded.members();
+    if members.len() > 1 {
+        need_secret(&options, members.iter())?;
+    }
     look_around(&options, &links, &loaded).await?;
     let now = options.clock.now();
     let feed = Arc::new(Feed::start(
@@ -171,6 +178,7 @@ pub async fn start(options: StartOptions) -> Result<(Handle, Acceptor), StartErr
         runtime,
         waiting,
         lease: Duration::from_millis(options.tuning.election_max_ms),
+        write_limit: Duration::from_millis(options.tuning.write_ms),
         identity: tokio::sync::Mutex::new(identity),
         desk: OnceLock::new(),
         leadership: watch::Sender::new(Leadership::default()),
@@ -188,24 +196,32 @@ pub async fn start(options: StartOptions) -> Result<(Handle, Acceptor), StartErr
 }
 
 fn read_formation(options: &StartOptions) -> Result<(Waiting, String), StartError> {
+    let advertise = options.advertise.clone();
     match &options.formation {
-        Formation::Alone => Ok((Waiting::Alone, options.advertise.clone())),
-        Formation::Join(_) => Ok((Waiting::Adoption, options.advertise.clone())),
+        Formation::Alone => Ok((Waiting::Alone, advertise)),
+        Formation::Join(address) => {
+            need_secret(options, [address].into_iter())?;
+            Ok((Waiting::Adoption, advertise))
+        }
         Formation::Peers(peers) => {
             let own = peers
                 .get(&options.node_id)
                 .ok_or(StartError::NotAPeer(options.node_id))?;
-            let far = peers.values().find(|address| !is_loopback(address));
-            if let Some(far) = far.filter(|_| options.secret.is_none() && peers.len() > 1) {
-                return Err(StartError::NoSecret(far.clone()));
+            if peers.len() == 1 {
+                return Ok((Waiting::Alone, own.clone()));
             }
-            let waiting = if peers.len() == 1 {
-                Waiting::Alone
-            } else {
-                Waiting::Founders(peers.clone())
-            };
-            Ok((waiting, own.clone()))
+            need_secret(options, peers.values())?;
+            Ok((Waiting::Founders(peers.clone()), own.clone()))
         }
+    }
+}
+
+/// Nodes beyond this machine are spoken to only with a secret.
+fn need_secret<'a>(options: &StartOptions, mut nodes: impl Iterator<Item = &'a String>) -> Result<(), StartError> {
+    let far = nodes.find(|address| !is_loopback(address));
+    match far.filter(|_| options.secret.is_none()) {
+        Some(far) => Err(StartError::NoSecret(far.clone())),
+        None => Ok(()),
     }
 }
 
@@ -315,6 +331,23 @@ fn config(tuning: Tuning) -> Result<Config, openraft::ConfigError> {
     .validate()
 }
 
+/// A node that was given a cluster but has no log yet may be a member elsewhere: it must not found another cluster
+/// under the same id.
+async fn check_origin(core: &Core) -> Result<(), StartError> {
+    let identity = core.identity.lock().await;
+    let (expected, how) = match &core.waiting {
+        Waiting::Alone => (Origin::Alone, "alone"),
+        Waiting::Founders(_) => (Origin::Founded, "with --peers"),
+        Waiting::Adoption => (Origin::Adopted, "with --join"),
+    };
+    match (&identity.cluster, identity.origin) {
+        (Some(cluster), origin) if origin != Some(expected) => Err(StartError::Refused(format!(
+            "this node was on its way into cluster {cluster} in another way and cannot go on {how}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Sets the node on its way to a cluster, if it has none; a lone voter need not wait to lead.
 async fn begin(core: &Arc<Core>) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
@@ -331,6 +364,7 @@ async fn begin(core: &Arc<Core>) -> Result<(), StartError> {
         }
         return Ok(());
     }
+    check_origin(core).await?;
     match core.waiting.clone() {
         Waiting::Alone => core.found_alone().await.map_err(|error| failed(&error)),
         Waiting::Founders(founders) => {

@@ -13,7 +13,8 @@ mod link;
 mod order;
 mod order_link;
 
+pub use crate::failover::Order;
 pub use error::{LinkError, OrderError};
 pub use link::{Answer, Link, Target, request};
-pub use order::{LeaderName, Order, OrderReply};
+pub use order::{LeaderName, OrderReply};
 pub use order_link::OrderLink;

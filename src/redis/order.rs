@@ -4,30 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::model::{Address, Facts, MyId, Term};
+use crate::failover::Order;
+use crate::model::{Facts, MyId, Term};
 use crate::redis::Answer;
 use crate::redis::link::request;
-
-/// Something to be done to an instance. Idempotent: giving it twice is as good as once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Become a primary, and drop the clients so that they look again.
-    Promote,
-    /// Become a replica.
-    Follow {
-        /// Of whom.
-        primary: Address,
-        /// Drop the clients so that they look again: for an instance that was a primary.
-        disconnect_clients: bool,
-    },
-    /// Hold back writes (Redis 6.2 and later; older ones refuse, and nothing is paused).
-    Pause {
-        /// For at most this long, in milliseconds.
-        ms: u64,
-    },
-    /// Let writes through again.
-    Unpause,
-}
 
 /// What an order left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]

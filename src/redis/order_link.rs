@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::detect::parse_info;
+use crate::failover::Order;
 use crate::model::{Facts, RunId};
 use crate::redis::clients::older_links;
 use crate::redis::link::request;
-use crate::redis::order::{LeaderName, Order, OrderReply, Reading};
+use crate::redis::order::{LeaderName, OrderReply, Reading};
 use crate::redis::{Answer, Link, LinkError, OrderError, Target};
 
 /// A link that orders go over. It knows the process on the other side, and is named after the leader so that the

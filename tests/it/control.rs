@@ -1,6 +1,8 @@
 //! The control with fakes around it: an in-memory log with the real state machine, and instances in a map.
 
 mod fakes;
+mod ports;
+mod real;
 
 use std::collections::BTreeSet;
 

@@ -6,6 +6,7 @@
 mod render;
 mod server;
 mod steps;
+mod watching;
 mod world;
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! A world for the control: a log, instances, and a prober that sees them as they are.
+//! A world for the control: instances, and a prober that sees them as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use cfgserver::board::{Board, Change};
 use cfgserver::clock::Clock;
-use cfgserver::control::{Control, ControlParts, OrderConnection, OrderLinks, Proposals};
+use cfgserver::control::{Control, ControlParts, OrderLinks};
 use cfgserver::detect::{Judgement, Vote, VoteReport};
 use cfgserver::failover::Order;
 use cfgserver::machine::{self, Command, Entry, State};
+use cfgserver::model::Setting;
 use cfgserver::model::{
-    Address, EventKind, Facts, GroupName, Lineage, LinkState, Node, NodeId, ReplicaLine, Revision, Role, RunId,
-    Setting, Sighting, Term, Verdict,
+    Address, EventKind, Facts, GroupName, Lineage, LinkState, Node, NodeId, ReplicaLine, Revision, Role, RunId, Term,
+    Verdict,
 };
 use cfgserver::raft::{Desk, Leadership};
-use cfgserver::redis::{LinkError, OrderError, Target};
-use cfgserver::requests::{NodeStatus, WriteError, WriteReply};
+use cfgserver::requests::NodeStatus;
 use cfgserver::task::Tasks;
-use futures_util::future::BoxFuture;
 use tokio::sync::watch;
+
+use super::ports::{Links, Log};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const PROBE_EVERY: Duration = Duration::from_millis(5);
@@ -39,36 +40,39 @@ fn number(address: Address) -> u32 {
 }
 
 #[derive(Clone)]
-struct Instance {
+pub(super) struct Instance {
     alive: bool,
     follows: Option<Address>,
     lineage: Lineage,
 }
 
+/// Before the next command of a kind, somebody changes the group of a name.
+pub(super) type Interference = (fn(&Command) -> bool, String);
+
 /// What the fakes share.
-struct Shared {
-    board: Arc<Board>,
-    clock: Clock,
-    state: Mutex<State>,
-    events: Mutex<Vec<EventKind>>,
-    diary: Mutex<Vec<String>>,
-    instances: Mutex<BTreeMap<Address, Instance>>,
-    leadership: watch::Sender<Leadership>,
-    lease: AtomicBool,
-    fence_refusals: AtomicUsize,
-    stall_orders: AtomicBool,
-    orders: AtomicUsize,
-    links: AtomicUsize,
-    log_ms: AtomicU64,
-    proposals: AtomicUsize,
-    most_proposals: AtomicUsize,
-    interfere: Mutex<Option<(fn(&Command) -> bool, String)>>,
-    peers: Mutex<BTreeMap<NodeId, BTreeSet<Address>>>,
-    handed_over_to: Mutex<Option<NodeId>>,
-    sequence: AtomicU64,
+pub(super) struct Shared {
+    pub(super) board: Arc<Board>,
+    pub(super) clock: Clock,
+    pub(super) state: Mutex<State>,
+    pub(super) events: Mutex<Vec<EventKind>>,
+    pub(super) diary: Mutex<Vec<String>>,
+    pub(super) instances: Mutex<BTreeMap<Address, Instance>>,
+    pub(super) leadership: watch::Sender<Leadership>,
+    pub(super) lease: AtomicBool,
+    pub(super) fence_refusals: AtomicUsize,
+    pub(super) stall_orders: AtomicBool,
+    pub(super) orders: AtomicUsize,
+    pub(super) links: AtomicUsize,
+    pub(super) log_ms: AtomicU64,
+    pub(super) proposals: AtomicUsize,
+    pub(super) most_proposals: AtomicUsize,
+    pub(super) interfere: Mutex<Option<Interference>>,
+    pub(super) peers: Mutex<BTreeMap<NodeId, BTreeSet<Address>>>,
+    pub(super) handed_over_to: Mutex<Option<NodeId>>,
+    pub(super) sequence: AtomicU64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
@@ -85,7 +89,19 @@ impl Drop for World {
 }
 
 impl World {
+    /// With instances that are played, and seen as they are.
     pub(super) fn start() -> Self {
+        let world = Self::build(|shared| Arc::new(Links(shared.clone())));
+        world.spawn_prober();
+        world
+    }
+
+    /// With other links; somebody else probes.
+    pub(super) fn with_links(links: Arc<dyn OrderLinks>) -> Self {
+        Self::build(|_| links)
+    }
+
+    fn build(links: impl FnOnce(&Arc<Shared>) -> Arc<dyn OrderLinks>) -> Self {
         let tasks = Tasks::default();
         let shared = Arc::new(Shared {
             board: Arc::new(Board::new(NodeStatus::default())),
@@ -113,18 +129,35 @@ impl World {
         let desk = Control::start(ControlParts {
             board: shared.board.clone(),
             proposals: Arc::new(Log(shared.clone())),
-            links: Arc::new(Links(shared.clone())),
+            links: links(&shared),
             clock: shared.clock,
             tasks: tasks.clone(),
             node: 1,
         });
-        let world = Self { shared, desk, tasks };
-        world.spawn_prober();
-        world
+        Self { shared, desk, tasks }
     }
 
     pub(super) fn desk(&self) -> &dyn Desk {
         self.desk.as_ref()
+    }
+
+    pub(super) fn board(&self) -> Arc<Board> {
+        self.shared.board.clone()
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    pub(super) fn tasks(&self) -> Tasks {
+        self.tasks.clone()
+    }
+
+    pub(super) fn set_down_after(&self, group: &str, ms: u64) {
+        self.shared.apply(&Command::Set {
+            name: GroupName::new(group).unwrap(),
+            settings: vec![Setting::DownAfterMs(ms)],
+        });
     }
 
     pub(super) fn state(&self) -> Arc<State> {
@@ -153,9 +186,13 @@ impl World {
     }
 
     pub(super) fn monitor(&self, name: &str, primary: u32) {
+        self.monitor_at(name, address(primary));
+    }
+
+    pub(super) fn monitor_at(&self, name: &str, primary: Address) {
         self.shared.apply(&Command::Monitor {
             name: GroupName::new(name).unwrap(),
-            primary: address(primary),
+            primary,
             quorum: 1,
         });
     }
@@ -284,7 +321,7 @@ impl World {
 }
 
 impl Shared {
-    fn apply(&self, command: &Command) -> (machine::Outcome, Revision) {
+    pub(super) fn apply(&self, command: &Command) -> (machine::Outcome, Revision) {
         let mut state = lock(&self.state);
         let entry = Entry {
             command: command.clone(),
@@ -296,11 +333,11 @@ impl Shared {
         (applied.outcome, state.revision())
     }
 
-    fn write(&self, line: String) {
+    pub(super) fn write(&self, line: String) {
         lock(&self.diary).push(line);
     }
 
-    fn facts(&self, at: Address) -> Option<Facts> {
+    pub(super) fn facts(&self, at: Address) -> Option<Facts> {
         let instances = lock(&self.instances);
         let instance = instances.get(&at).filter(|instance| instance.alive)?;
         let primary = instance
@@ -394,7 +431,7 @@ impl Shared {
         }
     }
 
-    fn obey(&self, at: Address, order: &Order) {
+    pub(super) fn obey(&self, at: Address, order: &Order) {
         let text = match order {
             Order::Promote => "promote",
             Order::Follow { .. } => "follow",
@@ -409,146 +446,5 @@ impl Shared {
             Order::Follow { primary, .. } => instance.follows = Some(*primary),
             Order::Pause { .. } | Order::Unpause => {}
         }
-    }
-}
-
-/// Counts what is alive of a kind.
-struct Counted(Arc<Shared>, fn(&Shared) -> &AtomicUsize);
-
-impl Counted {
-    fn new(shared: &Arc<Shared>, which: fn(&Shared) -> &AtomicUsize) -> Self {
-        which(shared).fetch_add(1, Ordering::SeqCst);
-        Self(shared.clone(), which)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        (self.1)(&self.0).fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-struct Log(Arc<Shared>);
-
-impl Proposals for Log {
-    fn propose(&self, command: Command) -> BoxFuture<'static, Result<WriteReply, WriteError>> {
-        let shared = self.0.clone();
-        Box::pin(async move {
-            let _counted = Counted::new(&shared, |shared| &shared.proposals);
-            shared
-                .most_proposals
-                .fetch_max(shared.proposals.load(Ordering::SeqCst), Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(shared.log_ms.load(Ordering::SeqCst))).await;
-            if !shared.leadership.borrow().me {
-                return Err(WriteError::NoLeader);
-            }
-            let interfering = lock(&shared.interfere).take_if(|(kind, _)| kind(&command));
-            if let Some((_, group)) = interfering {
-                shared.apply(&Command::Set {
-                    name: GroupName::new(group).unwrap(),
-                    settings: vec![Setting::FailoverTimeoutMs(60_000)],
-                });
-            }
-            match &command {
-                Command::OpenFailover { .. } => shared.write("commit open".to_owned()),
-                Command::CompletePromotion { .. } => shared.write("commit complete".to_owned()),
-                _ => {}
-            }
-            let (outcome, revision) = shared.apply(&command);
-            Ok(WriteReply::Outcome { outcome, revision })
-        })
-    }
-
-    fn holds_lease(&self) -> bool {
-        self.0.lease.load(Ordering::SeqCst) && self.0.leadership.borrow().me
-    }
-
-    fn leadership(&self) -> watch::Receiver<Leadership> {
-        self.0.leadership.subscribe()
-    }
-
-    fn hand_over(&self, to: NodeId) -> BoxFuture<'static, Result<(), WriteError>> {
-        *lock(&self.0.handed_over_to) = Some(to);
-        let term = self.0.leadership.borrow().term + 1;
-        self.0.leadership.send_replace(Leadership {
-            leader: Some(to),
-            term,
-            me: false,
-        });
-        Box::pin(async { Ok(()) })
-    }
-}
-
-struct Links(Arc<Shared>);
-
-struct Connection {
-    shared: Arc<Shared>,
-    address: Address,
-    facts: Facts,
-    _counted: Counted,
-}
-
-impl OrderLinks for Links {
-    fn open(
-        &self,
-        target: Target,
-        _term: Term,
-        _limit: Duration,
-    ) -> BoxFuture<'static, Result<Box<dyn OrderConnection>, OrderError>> {
-        let shared = self.0.clone();
-        Box::pin(async move {
-            tokio::task::yield_now().await;
-            let facts = shared.facts(target.address).ok_or(LinkError::Refused)?;
-            let connection = Connection {
-                _counted: Counted::new(&shared, |shared| &shared.links),
-                shared,
-                address: target.address,
-                facts,
-            };
-            Ok(Box::new(connection) as Box<dyn OrderConnection>)
-        })
-    }
-}
-
-impl Connection {
-    fn read(&mut self) -> Result<Facts, OrderError> {
-        self.facts = self.shared.facts(self.address).ok_or(LinkError::Closed)?;
-        Ok(self.facts.clone())
-    }
-}
-
-impl OrderConnection for Connection {
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
-    fn refresh(&mut self, _limit: Duration) -> BoxFuture<'_, Result<Facts, OrderError>> {
-        Box::pin(async {
-            tokio::task::yield_now().await;
-            self.read()
-        })
-    }
-
-    fn execute<'a>(
-        &'a mut self,
-        order: &'a Order,
-        expected: &'a RunId,
-        fence: &'a (dyn Fn() -> bool + Sync),
-        _limit: Duration,
-    ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>> {
-        Box::pin(async move {
-            let _counted = Counted::new(&self.shared, |shared| &shared.orders);
-            while self.shared.stall_orders.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            assert_eq!(*expected, self.facts.run_id);
-            if !fence() {
-                self.shared.fence_refusals.fetch_add(1, Ordering::SeqCst);
-                return Err(OrderError::LeaseLost);
-            }
-            self.read()?;
-            self.shared.obey(self.address, order);
-            self.read().map(Some)
-        })
     }
 }

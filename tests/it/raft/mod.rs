@@ -1,4 +1,5 @@
 //! Raft in one process: real TCP, disks in memory.
+#![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
 mod cluster;
 mod formation;
