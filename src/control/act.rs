@@ -151,10 +151,11 @@ impl Leader {
             stop::here(before);
         }
         match &command {
-            Command::Learn { .. } | Command::Reconfigured { .. } => {
-                tracing::debug!(target: "cfgserver::control", group = %group.name, ?command, "propose");
+            // These say why nothing was promoted; what the others lead to is told by their events.
+            Command::Outage { .. } | Command::AbortFailover { .. } => {
+                tracing::info!(target: "cfgserver::control", group = %group.name, ?command, "propose");
             }
-            _ => tracing::info!(target: "cfgserver::control", group = %group.name, ?command, "propose"),
+            _ => tracing::debug!(target: "cfgserver::control", group = %group.name, ?command, "propose"),
         }
         let proposing = self.shared.proposals.propose(command.clone());
         self.proposing.insert(group.id, Proposal { command, ask });
