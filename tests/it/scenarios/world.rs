@@ -150,6 +150,12 @@ impl World {
         self.change_leader(next);
     }
 
+    /// All nodes are restarted: what they saw is gone.
+    pub(super) fn crash_nodes(&mut self) {
+        self.sightings.clear();
+        self.change_leader(self.leader);
+    }
+
     fn stop_point(&mut self, point: &str) -> bool {
         if self.stop_at.as_deref() != Some(point) {
             return false;
