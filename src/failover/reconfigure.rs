@@ -14,6 +14,8 @@ use crate::model::{Address, Age, Facts, Failover, Instant, ReconfStep, Role, Run
 const SENT_MS_MAX: Age = 10_000;
 /// How soon an order that failed is given again.
 const RETRY_MS: Age = 1_000;
+/// The promotion drops the probe's connection with those of all clients. For this long its INFO is fresh without one.
+const RECONNECT_MS: Age = 200;
 /// How often INFO is read while replicas are on their way.
 const REFRESH_MS: Age = 200;
 
@@ -131,6 +133,23 @@ fn unreachable(draft: &Draft<'_>, address: Address) -> bool {
     member.quarantine.is_some() || matches!(verdict, Some(Verdict::Down { .. }))
 }
 
+/// Rule 11: nobody is sent to a new primary that is not seen now, as master, as the process that was promoted: another
+/// one may have come back without its data, and whoever follows it loses its own.
+fn is_sound(draft: &mut Draft<'_>) -> bool {
+    let primary = draft.group.primary;
+    let known = draft.group.primary_member().and_then(|member| member.run_id.as_ref());
+    let just_promoted = draft.now.since(draft.attempt().entered_at) <= RECONNECT_MS;
+    let sound = draft.facts(primary).is_some_and(|(facts, _)| {
+        let itself = facts.role == Role::Primary && known == Some(&facts.run_id);
+        itself && draft.sees_up(primary) && (draft.is_connected(primary) || just_promoted)
+    });
+    if !sound {
+        // What a successor saw of it may be from before the promotion.
+        draft.refresh_info_since(draft.attempt().entered_at);
+    }
+    sound
+}
+
 fn turn_old_primary(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Address, ReconfStep>) {
     let address = failover.old_primary;
     if let Some(step) = steps.get(&address) {
@@ -180,7 +199,7 @@ fn turn(draft: &mut Draft<'_>, failover: &Failover, address: Address, step: Reco
     if step != ReconfStep::Waiting || !draft.sees_up(address) || unreachable(draft, address) {
         return Turn::NotNow;
     }
-    if draft.order_under_way(address) {
+    if draft.order_under_way(address) || !is_sound(draft) {
         return Turn::NotNow;
     }
     if let Told::Failed { at } = told(draft, address) {
@@ -196,9 +215,12 @@ fn turn(draft: &mut Draft<'_>, failover: &Failover, address: Address, step: Reco
     let LinkView::Ready { .. } = draft.link(address, &run_id) else {
         return Turn::NotNow;
     };
+    let is_master = draft
+        .facts(address)
+        .is_some_and(|(facts, _)| facts.role == Role::Primary);
     let order = Order::Follow {
         primary: draft.group.primary,
-        disconnect_clients: address == failover.old_primary,
+        disconnect_clients: address == failover.old_primary || is_master,
     };
     draft.order(address, &run_id, order);
     Turn::Given
@@ -212,14 +234,14 @@ fn process(draft: &Draft<'_>, address: Address) -> Option<RunId> {
     (!other).then_some(known)
 }
 
-/// Ends the failover: all done, out of time, or the new primary is itself down.
+/// Ends the failover: all done, out of time, or the new primary is itself down or lost its data.
 fn end(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Address, ReconfStep>) {
     let deadline = draft.attempt().entered_at.plus(draft.group.config.failover_timeout_ms);
     let settled = |address: &Address, step: &ReconfStep| {
         matches!(step, ReconfStep::Done | ReconfStep::GivenUp) || unreachable(draft, *address)
     };
     let all_settled = steps.iter().all(|(address, step)| settled(address, step));
-    let down_again = draft.scene.outage_agreed();
+    let down_again = draft.scene.outage_agreed() || draft.memory.emptied_at.is_some();
     let out_of_time = draft.now >= deadline;
     if !all_settled && !down_again && !out_of_time {
         draft.wake_by(deadline);
