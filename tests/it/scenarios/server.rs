@@ -34,6 +34,8 @@ pub(super) struct Server {
     pub(super) paused_until: u64,
     /// Answers to the next order with this error.
     pub(super) refuses: Option<String>,
+    /// Closes the connection under the next order, and does not carry it out.
+    pub(super) drops: bool,
 }
 
 impl Server {
@@ -62,6 +64,7 @@ impl Server {
             loading: false,
             paused_until: 0,
             refuses: None,
+            drops: false,
         };
         server.fresh_lineage();
         server
