@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView, OrderView};
-use crate::failover::identity::{group_lineage, related};
+use crate::failover::identity::group_lineage;
 use crate::failover::{Order, OrderFault, learn};
 use crate::machine::Command;
-use crate::model::{Address, Age, Facts, Failover, Instant, ReconfStep, Role, RunId, Verdict};
+use crate::model::{Address, Age, Facts, Failover, Instant, Lineage, Mode, ReconfStep, Role, RunId, Verdict};
 
 /// A replica that was told and does not follow within this long is given up (Sentinel's 10 s).
 const SENT_MS_MAX: Age = 10_000;
@@ -35,8 +35,10 @@ pub(super) fn plan(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<
         .iter()
         .map(|(address, step)| (*address, now_at(address, *step)))
         .collect();
-    turn_old_primary(draft, failover, &steps);
-    turn_replicas(draft, failover, &steps);
+    if draft.group.config.mode == Mode::Manage {
+        turn_old_primary(draft, failover, &steps);
+        turn_replicas(draft, failover, &steps);
+    }
     if !draft.proposes() {
         end(draft, failover, &steps);
     }
@@ -96,9 +98,14 @@ fn follows(draft: &Draft<'_>, facts: &Facts) -> bool {
     }
     match facts.primary {
         Some(primary) => primary == draft.group.primary,
-        // It was configured with a host name: its lineage must tell.
-        None => facts.primary_link_up && related(facts.lineage.as_ref(), group_lineage(draft.group)),
+        // It was configured with a host name: its lineage must tell. The new primary has an id of its own; the older one
+        // is also that of who still follows the old primary.
+        None => facts.primary_link_up && same_replid(facts.lineage.as_ref(), group_lineage(draft.group)),
     }
+}
+
+fn same_replid(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.replid == other.replid)
 }
 
 /// What became of this leader's order to follow.
@@ -234,7 +241,8 @@ fn process(draft: &Draft<'_>, address: Address) -> Option<RunId> {
     (!other).then_some(known)
 }
 
-/// Ends the failover: all done, out of time, or the new primary is itself down or lost its data.
+/// Ends the failover: all done, out of time, the new primary is itself down or lost its data, or no order may be given
+/// any more.
 fn end(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Address, ReconfStep>) {
     let deadline = draft.attempt().entered_at.plus(draft.group.config.failover_timeout_ms);
     let settled = |address: &Address, step: &ReconfStep| {
@@ -242,7 +250,7 @@ fn end(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Address, Rec
     };
     let all_settled = steps.iter().all(|(address, step)| settled(address, step));
     let down_again = draft.scene.outage_agreed() || draft.memory.emptied_at.is_some();
-    let out_of_time = draft.now >= deadline;
+    let out_of_time = draft.now >= deadline || draft.group.config.mode == Mode::Observe;
     if !all_settled && !down_again && !out_of_time {
         draft.wake_by(deadline);
         return;

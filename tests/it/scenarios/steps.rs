@@ -3,7 +3,7 @@
 //! ```text
 //! nodes N | redis A [of B] [keys N] [offset N] [priority N] [version V] | monitor G A quorum N | set G OPTION VALUE
 //! tick MS | kill A | hang A | resume A | restart A [empty] [of B | alone] | write A N | flush A
-//! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | drop A | slaveof A B|none
+//! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | drop A | slaveof A B|none [by-name]
 //! cut NODE A | heal NODE A | lease yes|no | crash leader | crash nodes | crash at POINT | failover G | reset G | show G
 //! ```
 
@@ -139,7 +139,10 @@ fn change_server(world: &mut World, change: &str, name: &str, options: &[&str]) 
         ("refuse", text) => server.refuses = Some(text.join(" ")),
         ("drop", []) => server.drops = true,
         ("slaveof", ["none"]) => server.become_primary(),
-        ("slaveof", [primary]) => server.become_replica(address(primary), now),
+        ("slaveof", [primary, by_name @ ..]) => {
+            server.become_replica(address(primary), now);
+            server.by_name = by_name == ["by-name"];
+        }
         _ => panic!("what is {change:?}?"),
     }
 }
