@@ -246,6 +246,8 @@ impl Leader {
         self.link_work.extend(work);
         for ((group, address), news) in news {
             let Some(memory) = self.memories.get_mut(&group) else {
+                // The group was removed meanwhile.
+                self.links.retain(group, |_, _| false);
                 continue;
             };
             match news {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::failover::memory::{Attempt, LinkMemory, OrderMemory};
 use crate::failover::{Action, LinkFault, Memory, Order, Plan, Scene};
 use crate::machine::Command;
-use crate::model::{Address, Age, Facts, Group, GroupId, Instant, Revision, RunId, Sighting, Stage};
+use crate::model::{Address, Age, Facts, Group, GroupId, Instant, LinkState, Revision, RunId, Sighting, Stage};
 
 /// How soon a link that failed is opened again.
 const LINK_RETRY_MS: Age = 100;
@@ -100,6 +100,12 @@ impl<'a> Draft<'a> {
     pub(super) fn sees_down(&self, address: Address) -> bool {
         self.sighting(address)
             .is_some_and(|sighting| sighting.verdict.is_down())
+    }
+
+    /// The probe is connected to it: the process that it read INFO of last is still there.
+    pub(super) fn is_connected(&self, address: Address) -> bool {
+        self.sighting(address)
+            .is_some_and(|sighting| sighting.link == LinkState::Connected)
     }
 
     /// The newest INFO of an instance.

@@ -28,7 +28,10 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         Emptied::No => {}
         Emptied::Accepted => {
             learn::plan(draft, learn::Emptiness::Accepted);
-            return;
+            if draft.proposes() {
+                return;
+            }
+            // It is gone again before that could be put on record: an outage like any other.
         }
     }
     if draft.scene.alarm() {

@@ -276,6 +276,15 @@ fn pause(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, attempt: &Atte
         OrderView::Ended(memory) => match &memory.answer {
             Some(Ok(_)) => Pausing::Done { at: memory.at },
             Some(Err(OrderFault::Refused(_))) => Pausing::Impossible,
+            Some(Err(OrderFault::Unknown | OrderFault::LeaseLost)) => {
+                let retry_at = memory.at.plus(RETRY_MS);
+                if draft.now < retry_at {
+                    draft.wake_by(retry_at);
+                } else {
+                    draft.order(primary, run_id, Order::Pause { ms: PAUSE_MS });
+                }
+                Pausing::UnderWay
+            }
             _ => Pausing::Hopeless,
         },
         OrderView::None if draft.order_under_way(primary) => Pausing::UnderWay,

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView, OrderView};
-use crate::failover::identity::{group_lineage, related};
+use crate::failover::identity::group_lineage;
 use crate::failover::{Order, OrderFault, learn};
 use crate::machine::Command;
-use crate::model::{Address, Age, Facts, Failover, Instant, ReconfStep, Role, RunId, Verdict};
+use crate::model::{Address, Age, Facts, Failover, Instant, Lineage, Mode, ReconfStep, Role, RunId, Verdict};
 
 /// A replica that was told and does not follow within this long is given up (Sentinel's 10 s).
 const SENT_MS_MAX: Age = 10_000;
 /// How soon an order that failed is given again.
 const RETRY_MS: Age = 1_000;
+/// The promotion drops the probe's connection with those of all clients. For this long its INFO is fresh without one.
+const RECONNECT_MS: Age = 200;
 /// How often INFO is read while replicas are on their way.
 const REFRESH_MS: Age = 200;
 
@@ -33,8 +35,10 @@ pub(super) fn plan(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<
         .iter()
         .map(|(address, step)| (*address, now_at(address, *step)))
         .collect();
-    turn_old_primary(draft, failover, &steps);
-    turn_replicas(draft, failover, &steps);
+    if draft.group.config.mode == Mode::Manage {
+        turn_old_primary(draft, failover, &steps);
+        turn_replicas(draft, failover, &steps);
+    }
     if !draft.proposes() {
         end(draft, failover, &steps);
     }
@@ -94,9 +98,14 @@ fn follows(draft: &Draft<'_>, facts: &Facts) -> bool {
     }
     match facts.primary {
         Some(primary) => primary == draft.group.primary,
-        // It was configured with a host name: its lineage must tell.
-        None => facts.primary_link_up && related(facts.lineage.as_ref(), group_lineage(draft.group)),
+        // It was configured with a host name: its lineage must tell. The new primary has an id of its own; the older one
+        // is also that of who still follows the old primary.
+        None => facts.primary_link_up && same_replid(facts.lineage.as_ref(), group_lineage(draft.group)),
     }
+}
+
+fn same_replid(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.replid == other.replid)
 }
 
 /// What became of this leader's order to follow.
@@ -129,6 +138,23 @@ fn unreachable(draft: &Draft<'_>, address: Address) -> bool {
     };
     let verdict = draft.sighting(address).map(|sighting| sighting.verdict);
     member.quarantine.is_some() || matches!(verdict, Some(Verdict::Down { .. }))
+}
+
+/// Rule 11: nobody is sent to a new primary that is not seen now, as master, as the process that was promoted: another
+/// one may have come back without its data, and whoever follows it loses its own.
+fn is_sound(draft: &mut Draft<'_>) -> bool {
+    let primary = draft.group.primary;
+    let known = draft.group.primary_member().and_then(|member| member.run_id.as_ref());
+    let just_promoted = draft.now.since(draft.attempt().entered_at) <= RECONNECT_MS;
+    let sound = draft.facts(primary).is_some_and(|(facts, _)| {
+        let itself = facts.role == Role::Primary && known == Some(&facts.run_id);
+        itself && draft.sees_up(primary) && (draft.is_connected(primary) || just_promoted)
+    });
+    if !sound {
+        // What a successor saw of it may be from before the promotion.
+        draft.refresh_info_since(draft.attempt().entered_at);
+    }
+    sound
 }
 
 fn turn_old_primary(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Address, ReconfStep>) {
@@ -180,7 +206,7 @@ fn turn(draft: &mut Draft<'_>, failover: &Failover, address: Address, step: Reco
     if step != ReconfStep::Waiting || !draft.sees_up(address) || unreachable(draft, address) {
         return Turn::NotNow;
     }
-    if draft.order_under_way(address) {
+    if draft.order_under_way(address) || !is_sound(draft) {
         return Turn::NotNow;
     }
     if let Told::Failed { at } = told(draft, address) {
@@ -196,9 +222,12 @@ fn turn(draft: &mut Draft<'_>, failover: &Failover, address: Address, step: Reco
     let LinkView::Ready { .. } = draft.link(address, &run_id) else {
         return Turn::NotNow;
     };
+    let is_master = draft
+        .facts(address)
+        .is_some_and(|(facts, _)| facts.role == Role::Primary);
     let order = Order::Follow {
         primary: draft.group.primary,
-        disconnect_clients: address == failover.old_primary,
+        disconnect_clients: address == failover.old_primary || is_master,
     };
     draft.order(address, &run_id, order);
     Turn::Given
@@ -212,15 +241,16 @@ fn process(draft: &Draft<'_>, address: Address) -> Option<RunId> {
     (!other).then_some(known)
 }
 
-/// Ends the failover: all done, out of time, or the new primary is itself down.
+/// Ends the failover: all done, out of time, the new primary is itself down or lost its data, or no order may be given
+/// any more.
 fn end(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Address, ReconfStep>) {
     let deadline = draft.attempt().entered_at.plus(draft.group.config.failover_timeout_ms);
     let settled = |address: &Address, step: &ReconfStep| {
         matches!(step, ReconfStep::Done | ReconfStep::GivenUp) || unreachable(draft, *address)
     };
     let all_settled = steps.iter().all(|(address, step)| settled(address, step));
-    let down_again = draft.scene.outage_agreed();
-    let out_of_time = draft.now >= deadline;
+    let down_again = draft.scene.outage_agreed() || draft.memory.emptied_at.is_some();
+    let out_of_time = draft.now >= deadline || draft.group.config.mode == Mode::Observe;
     if !all_settled && !down_again && !out_of_time {
         draft.wake_by(deadline);
         return;

@@ -214,7 +214,7 @@ fn primary_beyond_doubt(draft: &Draft<'_>, other: &Arc<Facts>, since: Instant) -
     let Some(member) = draft.group.primary_member() else {
         return false;
     };
-    let fresh = at >= since && draft.now.since(at) <= FRESH_MS && draft.sees_up(primary);
+    let fresh = at >= since && draft.now.since(at) <= FRESH_MS && draft.sees_up(primary) && draft.is_connected(primary);
     let itself = facts.role == Role::Primary && member.run_id.as_ref() == Some(&facts.run_id);
     let emptied = facts.keys == 0 && (other.keys > 0 || member.non_empty);
     fresh && itself && !emptied && !facts.loading && member.quarantine.is_none()

@@ -274,10 +274,7 @@ fn stream_of_primary(draft: &Draft<'_>, facts: &Facts) -> Option<u64> {
 
 /// Sentinel's rule: cut off for longer than the primary is down, and ten times down-after on top.
 fn check_cut_off(draft: &Draft<'_>, facts: &Facts) -> Result<(), Unfit> {
-    let down_ms = match draft.sighting(draft.group.primary).map(|sighting| sighting.verdict) {
-        Some(Verdict::Down { since }) => draft.now.since(since),
-        _ => 0,
-    };
+    let down_ms = primary_down_ms(draft);
     let grace_ms = draft.group.config.down_after_ms.saturating_mul(CUT_OFF_DOWN_AFTERS);
     // A replica that was restarted since reports no age; its synced mark and its lineage speak for it.
     match facts.primary_link_down_ms {
@@ -286,6 +283,27 @@ fn check_cut_off(draft: &Draft<'_>, facts: &Facts) -> Result<(), Unfit> {
         }
         _ => Ok(()),
     }
+}
+
+/// For how long the primary is down. A node that never heard it does not know when it died (all nodes may have been
+/// away at that time): it was alive when the replica that lost it last did.
+fn primary_down_ms(draft: &Draft<'_>) -> Age {
+    let Some(sighting) = draft.sighting(draft.group.primary) else {
+        return 0;
+    };
+    let seen_ms = match sighting.verdict {
+        Verdict::Down { since } => draft.now.since(since),
+        _ => 0,
+    };
+    let heard = sighting.ok_reply_at > sighting.watched_since;
+    if heard || !sighting.verdict.is_down() {
+        return seen_ms;
+    }
+    let lost_ms = draft.group.replicas().filter_map(|(address, member)| {
+        let (facts, _) = draft.facts(*address).filter(|_| member.synced)?;
+        facts.primary_link_down_ms.filter(|_| facts.role == Role::Replica)
+    });
+    lost_ms.min().unwrap_or(0).max(seen_ms)
 }
 
 #[cfg(test)]

@@ -81,10 +81,16 @@ impl Core {
     fn note(&self, metrics: &Metrics) {
         let leads = metrics.state == ServerState::Leader;
         let own_term = |id: &super::types::LogId| id.leader_id.term == metrics.current_term;
+        if leads {
+            let committed = metrics.cluster_committed.filter(own_term);
+            self.feed.heard(committed.map(|id| id.index), self.clock.now());
+        }
+        // Whoever leads decides on what the feed has told, so that must be complete before.
+        let knows = self.feed.ready() && metrics.last_applied.as_ref().is_some_and(own_term);
         let leadership = Leadership {
             leader: metrics.current_leader,
             term: metrics.current_term,
-            me: leads && metrics.last_applied.as_ref().is_some_and(own_term),
+            me: leads && knows,
         };
         let changed = self.leadership.send_if_modified(|current| {
             let changed = *current != leadership;
@@ -96,10 +102,6 @@ impl Core {
         if changed && !leads_soon {
             info!(target: "cfgserver::raft", leader = leadership.leader, term = leadership.term, me = leadership.me,
                 "leadership");
-        }
-        if leads {
-            let committed = metrics.cluster_committed.filter(own_term);
-            self.feed.heard(committed.map(|id| id.index), self.clock.now());
         }
         self.note_members(metrics);
     }
@@ -159,10 +161,10 @@ impl Core {
 
     async fn ping_peers(&self) {
         loop {
-            tokio::time::sleep(PING_EVERY).await;
             let members = nodes_of(&self.metrics());
             let others = members.into_iter().filter(|(id, _)| *id != self.me);
             join_all(others.map(|(id, node)| self.ping(id, node.address))).await;
+            tokio::time::sleep(PING_EVERY).await;
         }
     }
 

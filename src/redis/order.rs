@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::failover::Order;
-use crate::model::{Facts, MyId, Term};
+use crate::model::{Facts, MyId, Role, Term};
 use crate::redis::Answer;
 use crate::redis::link::request;
 
@@ -81,6 +81,15 @@ impl Order {
             Self::Follow { primary, .. } => request(["SLAVEOF", &primary.ip.to_string(), &primary.port.to_string()]),
             Self::Pause { ms } => request(["CLIENT", "PAUSE", &ms.to_string(), "WRITE"]),
             Self::Unpause => request(["CLIENT", "UNPAUSE"]),
+        }
+    }
+
+    /// Whether INFO tells that the order was carried out. It tells nothing of pauses.
+    pub(super) fn shows_in(&self, facts: &Facts) -> bool {
+        match self {
+            Self::Promote => facts.role == Role::Primary,
+            Self::Follow { primary, .. } => facts.role == Role::Replica && facts.primary == Some(*primary),
+            Self::Pause { .. } | Self::Unpause => false,
         }
     }
 

@@ -99,7 +99,7 @@ impl OrderLink {
                 return Err(OrderError::LeaseLost);
             }
             if let Err(error) = self.link.exchange(&commands, &mut answers).await {
-                return self.look_again(error).await;
+                return self.look_again(order, error).await;
             }
             let info = answers.pop_back();
             match order.read(answers.make_contiguous()) {
@@ -118,12 +118,18 @@ impl OrderLink {
         Err(OrderError::Refused("transaction aborted".to_owned()))
     }
 
-    /// The connection ended under an order. CLIENT KILL may have closed it, after the order was carried out.
-    async fn look_again(&mut self, error: LinkError) -> Result<OrderReply, OrderError> {
+    /// The connection ended under an order. CLIENT KILL may have closed it, after the order was carried out; or the
+    /// instance, before it came: then it was not, and must not be taken for done.
+    async fn look_again(&mut self, order: &Order, error: LinkError) -> Result<OrderReply, OrderError> {
         if error != LinkError::Closed {
             return Err(error.into());
         }
+        let expected = self.facts.run_id.clone();
         *self = Self::establish(&self.target, self.name.clone()).await?;
+        // Another process is told as it is.
+        if self.facts.run_id == expected && !order.shows_in(&self.facts) {
+            return Err(error.into());
+        }
         let facts = Some(self.facts.clone());
         Ok(OrderReply { facts })
     }

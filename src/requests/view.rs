@@ -35,13 +35,9 @@ impl View<'_> {
         self.node.peers.iter().find(|peer| peer.id == id)
     }
 
-    /// Whether another node is known to be down. Followers do not talk to each other: while a leader is heard, what
-    /// a follower has not heard from another one says nothing.
+    /// Whether another node is silent: every node asks every other one for a sign of life.
     pub fn peer_is_down(&self, id: NodeId) -> bool {
-        let silent = |id: NodeId| self.peer(id).is_some_and(|peer| peer.down);
-        let leads = self.node.role == RaftRole::Leader;
-        let led = self.node.leader.is_some_and(|leader| !silent(leader));
-        (leads || !led) && silent(id)
+        self.peer(id).is_some_and(|peer| peer.down)
     }
 
     /// How many nodes judge; a node that has not heard of its cluster counts itself.

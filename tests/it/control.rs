@@ -181,6 +181,20 @@ async fn the_end_of_leadership_drops_links_and_orders() {
 }
 
 #[tokio::test]
+async fn a_group_that_is_removed_under_an_order_leaves_no_link_behind() {
+    let world = watched().await;
+    world.stall_orders(true);
+    world.kill(1);
+    world
+        .until("an order is on its way", |_| world.orders_on_their_way() > 0)
+        .await;
+    world.remove("g");
+    world.until("idle links are gone", |_| world.open_links() == 1).await;
+    world.stall_orders(false);
+    world.until("links are gone", |_| world.open_links() == 0).await;
+}
+
+#[tokio::test]
 async fn a_successor_goes_on_from_the_committed_stage() {
     let world = watched().await;
     world.stall_orders(true);

@@ -353,6 +353,30 @@ async fn a_connection_that_closes_under_an_order_is_looked_at_again() {
 }
 
 #[tokio::test]
+async fn an_order_that_was_lost_with_its_connection_is_not_taken_for_done() {
+    const FIRST_ORDER: usize = 3;
+    let elsewhere = follow("127.0.0.1:7000".parse().unwrap());
+    for (order, role) in [
+        (Order::Pause { ms: 1_000 }, "master"),
+        (Order::Unpause, "master"),
+        (Order::Promote, "slave"),
+        (elsewhere, "slave"),
+    ] {
+        let fake = FakeRedis::start(move |connection, number, name| match (connection, number, name) {
+            (0, FIRST_ORDER, _) => Deed::Close,
+            (_, _, "INFO") => info("aa", role),
+            _ => healthy(name),
+        });
+        let mut link = OrderLink::open(&target(&fake), leader("0123456789", 7), SOON)
+            .await
+            .unwrap();
+        let given = give(&mut link, order.clone()).await;
+        assert_eq!(given, Err(OrderError::Link(LinkError::Closed)), "{order}");
+        assert_eq!(fake.connections(), 2, "{order}");
+    }
+}
+
+#[tokio::test]
 async fn an_order_without_an_answer_times_out_and_the_link_is_not_used_again() {
     let fake = FakeRedis::start(|_, _, name| match name {
         "MULTI" => Deed::Nothing,

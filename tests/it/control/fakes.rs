@@ -189,6 +189,11 @@ impl World {
         self.monitor_at(name, address(primary));
     }
 
+    pub(super) fn remove(&self, name: &str) {
+        let name = GroupName::new(name).unwrap();
+        self.shared.apply(&Command::Remove { name });
+    }
+
     pub(super) fn monitor_at(&self, name: &str, primary: Address) {
         self.shared.apply(&Command::Monitor {
             name: GroupName::new(name).unwrap(),

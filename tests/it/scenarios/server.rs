@@ -18,6 +18,8 @@ pub(super) struct Server {
     pub(super) starts: u32,
     pub(super) version: String,
     pub(super) follows: Option<Address>,
+    /// It was told the name of its primary, not the address.
+    pub(super) by_name: bool,
     pub(super) link_up: bool,
     /// Which process of the primary the link goes to.
     linked_to: u32,
@@ -34,6 +36,8 @@ pub(super) struct Server {
     pub(super) paused_until: u64,
     /// Answers to the next order with this error.
     pub(super) refuses: Option<String>,
+    /// Closes the connection under the next order, and does not carry it out.
+    pub(super) drops: bool,
 }
 
 impl Server {
@@ -46,6 +50,7 @@ impl Server {
             starts: 0,
             version: "7.0.15".to_owned(),
             follows: None,
+            by_name: false,
             link_up: false,
             linked_to: 0,
             link_lost_at: 0,
@@ -62,6 +67,7 @@ impl Server {
             loading: false,
             paused_until: 0,
             refuses: None,
+            drops: false,
         };
         server.fresh_lineage();
         server
@@ -119,6 +125,7 @@ impl Server {
             self.ever_linked = false;
         }
         self.follows = Some(of);
+        self.by_name = false;
     }
 
     /// Carries an order out; the text of an error otherwise.
@@ -163,7 +170,7 @@ impl Server {
             lineage: Some(self.lineage.clone()),
             primary_offset: self.offset,
             replica_offset: if replica { self.offset } else { 0 },
-            primary: self.follows,
+            primary: self.follows.filter(|_| !self.by_name),
             primary_host: self.follows.map(|address| address.ip.to_string()).unwrap_or_default(),
             primary_port: self.follows.map_or(0, |address| address.port),
             primary_link_up: self.link_up,

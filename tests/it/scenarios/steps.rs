@@ -3,8 +3,8 @@
 //! ```text
 //! nodes N | redis A [of B] [keys N] [offset N] [priority N] [version V] | monitor G A quorum N | set G OPTION VALUE
 //! tick MS | kill A | hang A | resume A | restart A [empty] [of B | alone] | write A N | flush A
-//! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | slaveof A B|none
-//! cut NODE A | heal NODE A | lease yes|no | crash leader | crash at POINT | failover G | reset G | show G
+//! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | drop A | slaveof A B|none [by-name]
+//! cut NODE A | heal NODE A | lease yes|no | crash leader | crash nodes | crash at POINT | failover G | reset G | show G
 //! ```
 
 use cfgserver::failover;
@@ -26,6 +26,7 @@ pub(super) fn run(world: &mut World, line: &str) {
         ["reset", name] => reset(world, name),
         ["show", name] => show(world, name),
         ["crash", "leader"] => world.crash_leader(),
+        ["crash", "nodes"] => world.crash_nodes(),
         ["crash", "at", point @ ..] => world.stop_at = Some(point.join(" ")),
         ["lease", value] => world.lease = *value == "yes",
         ["cut", node, name] => {
@@ -136,8 +137,12 @@ fn change_server(world: &mut World, change: &str, name: &str, options: &[&str]) 
         ("loading", [_]) => server.loading = yes,
         ("priority", [priority]) => server.priority = number(priority),
         ("refuse", text) => server.refuses = Some(text.join(" ")),
+        ("drop", []) => server.drops = true,
         ("slaveof", ["none"]) => server.become_primary(),
-        ("slaveof", [primary]) => server.become_replica(address(primary), now),
+        ("slaveof", [primary, by_name @ ..]) => {
+            server.become_replica(address(primary), now);
+            server.by_name = by_name == ["by-name"];
+        }
         _ => panic!("what is {change:?}?"),
     }
 }

@@ -150,6 +150,12 @@ impl World {
         self.change_leader(next);
     }
 
+    /// All nodes are restarted: what they saw is gone.
+    pub(super) fn crash_nodes(&mut self) {
+        self.sightings.clear();
+        self.change_leader(self.leader);
+    }
+
     fn stop_point(&mut self, point: &str) -> bool {
         if self.stop_at.as_deref() != Some(point) {
             return false;
@@ -252,6 +258,8 @@ impl World {
             }
         } else if self.servers[&address].run_id() != *run_id {
             Err(OrderFault::OtherProcess)
+        } else if std::mem::take(&mut self.servers.get_mut(&address).unwrap().drops) {
+            Err(OrderFault::Unknown)
         } else {
             let result = self.servers.get_mut(&address).unwrap().obey(&order, now);
             match result {
@@ -265,7 +273,7 @@ impl World {
         if self.stop_point(&format!("after {point}")) {
             return;
         }
-        let wait_ms = if answer == Err(OrderFault::Unknown) {
+        let wait_ms = if answer == Err(OrderFault::Unknown) && !self.reaches(self.leader, address) {
             LIMIT_MS
         } else {
             ROUND_TRIP_MS
