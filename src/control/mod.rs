@@ -21,6 +21,7 @@ mod ports;
 mod wiring;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::mpsc;
 
@@ -63,6 +64,8 @@ struct Shared {
     clock: Clock,
     node: NodeId,
     book: Book,
+    /// Orders that were sent and not answered yet.
+    orders: AtomicUsize,
 }
 
 impl Shared {
@@ -81,6 +84,7 @@ impl Control {
             clock: parts.clock,
             node: parts.node,
             book: Book::new(),
+            orders: AtomicUsize::new(0),
         });
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let stop = parts.tasks.stopping();
