@@ -16,14 +16,29 @@ const BACKLOG: i32 = 4096;
 /// A silent connection is probed after this long, and given up after four probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Listens on `address`, reusing an address in TIME_WAIT.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// An address that is ours, and at which nobody is served yet: connections are refused, they do not wait.
+pub struct Bound(Socket);
+
+/// Takes `address`, reusing one in TIME_WAIT.
+pub fn bind(address: SocketAddr) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(Bound(socket))
+}
+
+impl Bound {
+    /// Begins to listen.
+    pub fn listen(self) -> io::Result<TcpListener> {
+        self.0.listen(BACKLOG)?;
+        TcpListener::from_std(self.0.into())
+    }
+}
+
+/// Listens on `address` at once.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    bind(address)?.listen()
 }
 
 /// Connects to `host:port` within `limit` and prepares the connection.

@@ -45,7 +45,9 @@ impl Node {
         let tasks = Tasks::default();
         let store = RocksStore::open(&config.data_dir, &random_hex::<16>()?)?;
         let incarnation = store.incarnation().to_owned();
-        let listener = net::listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
+        let taken = || format!("cannot listen on {}", config.listen);
+        // Nodes that start together ask each other before they serve: being refused is quicker than waiting.
+        let bound = net::bind(config.listen).with_context(taken)?;
 
         let board = Arc::new(Board::new(NodeStatus::default()));
         let hub = Arc::new(Hub::with_bound(board.clone(), config.limits.subscriber_queue_bytes));
@@ -59,7 +61,10 @@ impl Node {
             tasks: tasks.clone(),
             sink: Arc::new(ToHub(hub.clone())),
             secret: config.secret.as_ref().map(|secret| Secret::new(secret.bytes())),
-            tuning: Tuning::default(),
+            tuning: Tuning {
+                write_ms: config.limits.forward.as_millis() as u64,
+                ..Tuning::default()
+            },
         };
         let (handle, acceptor) = raft::start(options).await?;
         let my_id = handle.identity().await.my_id;
@@ -104,7 +109,7 @@ impl Node {
             keep_status(board.clone(), handle.clone(), probe, base, tasks.clone()),
         );
         let server = Server::start(ServerParts {
-            listener,
+            listener: bound.listen().with_context(taken)?,
             board,
             hub,
             writes: Arc::new(handle.clone()),

@@ -113,14 +113,21 @@ fn unbroken(group: &Group, member: &Member, facts: &Facts) -> bool {
 }
 
 /// Replicas that the primary lists and the group does not know.
-fn discover(draft: &Draft<'_>, changes: &mut BTreeMap<Address, Member>) {
+fn discover(draft: &mut Draft<'_>, changes: &mut BTreeMap<Address, Member>) {
     let primary = draft.group.primary;
-    let Some((facts, _)) = draft.facts(primary) else { return };
+    let Some((facts, at)) = draft.facts(primary) else {
+        return;
+    };
     let quarantined = changes
         .get(&primary)
         .or(draft.group.primary_member())
         .is_some_and(|member| member.quarantine.is_some());
     if !draft.sees_up(primary) || facts.role != Role::Primary || quarantined {
+        return;
+    }
+    if let Some(forgot_at) = draft.memory.forgot_at.filter(|forgot_at| at < *forgot_at) {
+        // An INFO from before a RESET may still list what was forgotten.
+        draft.refresh_info_since(forgot_at);
         return;
     }
     for line in facts.replicas.iter().filter(|line| line.online) {

@@ -3,7 +3,7 @@
 //! Volatile on purpose: a successor starts with an empty memory, finds the committed stage and goes on. So nothing
 //! here may be needed for safety; it only says what need not be done again, and since when something lasts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::failover::{Action, Order, Scene, emptied, repair};
@@ -41,6 +41,9 @@ pub struct Memory {
     pub(super) shunned: BTreeMap<Address, Shunned>,
     /// When leadership was last offered to another node for this group.
     pub(super) handed_over_at: Option<Instant>,
+    /// The members at the last look, and when one was last forgotten (RESET).
+    members: BTreeSet<Address>,
+    pub(super) forgot_at: Option<Instant>,
 }
 
 /// The stage of the open failover, and when this leader met it.
@@ -155,6 +158,10 @@ impl Memory {
             self.wrong_since.entry(address).or_insert(now);
         }
         let known = |address: &Address| scene.group.members.contains_key(address);
+        if !self.members.iter().all(known) {
+            self.forgot_at = Some(now);
+        }
+        self.members = scene.group.members.keys().copied().collect();
         self.links.retain(|address, _| known(address));
         self.orders.retain(|address, _| known(address));
         self.shunned.retain(|address, _| known(address));

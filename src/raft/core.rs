@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(super) waiting: Waiting,
     /// How long a majority's answer keeps the leader's lease, from the moment the question was sent.
     pub(super) lease: Duration,
+    /// How long a write of a client may take.
+    pub(super) write_limit: Duration,
     pub(super) identity: tokio::sync::Mutex<Identity>,
     pub(super) desk: OnceLock<Arc<dyn Desk>>,
     pub(super) leadership: watch::Sender<Leadership>,

@@ -33,7 +33,7 @@ impl Handle {
     }
 
     /// Has the cluster do something: here when this node leads, else over the leader, one hop. Resolves when it is
-    /// applied on this node. Tries again, for at most five seconds, only what was not sent.
+    /// applied on this node. Tries again, until the limit of a write, only what was not sent.
     pub async fn write(&self, write: Write) -> Result<WriteReply, WriteError> {
         self.core.write(write).await
     }
@@ -88,7 +88,7 @@ impl Handle {
         let metrics = self.core.metrics();
         NodeStatus {
             role: role(&metrics),
-            leader: metrics.current_leader,
+            leader: self.heard_leader(&metrics),
             term: metrics.current_term,
             last_applied: metrics.last_applied.map_or(0, |id| id.index),
             last_log: metrics.last_log_index.unwrap_or(0),
@@ -97,6 +97,15 @@ impl Handle {
             ready: self.core.feed.ready(),
             ..base.clone()
         }
+    }
+
+    /// The leader, as long as it is heard: Raft itself remembers a dead one until the next is elected.
+    fn heard_leader(&self, metrics: &Metrics) -> Option<NodeId> {
+        let heard = |leader: &NodeId| {
+            let silent_ms = self.contact_ms(metrics).unwrap_or(0);
+            *leader == self.core.me || silent_ms <= PEER_DOWN_MS
+        };
+        metrics.current_leader.filter(heard)
     }
 
     fn contact_ms(&self, metrics: &Metrics) -> Option<Age> {

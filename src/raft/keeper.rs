@@ -159,10 +159,10 @@ impl Core {
 
     async fn ping_peers(&self) {
         loop {
-            tokio::time::sleep(PING_EVERY).await;
             let members = nodes_of(&self.metrics());
             let others = members.into_iter().filter(|(id, _)| *id != self.me);
             join_all(others.map(|(id, node)| self.ping(id, node.address))).await;
+            tokio::time::sleep(PING_EVERY).await;
         }
     }
 

@@ -75,6 +75,8 @@ pub struct Tuning {
     pub election_min_ms: u64,
     /// Longest wait before an election; also the leader's lease.
     pub election_max_ms: u64,
+    /// How long a client's write may take.
+    pub write_ms: u64,
     /// Entries between two snapshots.
     pub snapshot_every: u64,
     /// Entries that are kept although a snapshot has them.
@@ -87,6 +89,7 @@ impl Default for Tuning {
             heartbeat_ms: 100,
             election_min_ms: 300,
             election_max_ms: 550,
+            write_ms: 5_000,
             snapshot_every: 20_000,
             keep_entries: 10_000,
         }
@@ -175,6 +178,7 @@ pub async fn start(options: StartOptions) -> Result<(Handle, Acceptor), StartErr
         runtime,
         waiting,
         lease: Duration::from_millis(options.tuning.election_max_ms),
+        write_limit: Duration::from_millis(options.tuning.write_ms),
         identity: tokio::sync::Mutex::new(identity),
         desk: OnceLock::new(),
         leadership: watch::Sender::new(Leadership::default()),

@@ -18,8 +18,6 @@ use crate::model::{Instant, NodeId};
 use crate::peer::{Call, CallError, Purpose};
 use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
 
-/// How long a client's write may take.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a change of the membership may take: a new node must catch up.
 const ADMIN_LIMIT: Duration = Duration::from_secs(90);
 /// A report of verdicts is worth nothing later.
@@ -34,7 +32,7 @@ impl Core {
             command,
             at: self.clock.wall(),
         };
-        match tokio::time::timeout(WRITE_LIMIT, self.raft.client_write(entry)).await {
+        match tokio::time::timeout(self.write_limit, self.raft.client_write(entry)).await {
             Ok(Ok(response)) => Ok(Forwarded {
                 index: response.log_id.index,
                 reply: response.data,
@@ -66,7 +64,7 @@ impl Core {
     pub(super) async fn write(self: &Arc<Self>, write: Write) -> Result<WriteReply, WriteError> {
         let limit = match &write {
             Write::Admin(AdminRequest::AddNode { .. } | AdminRequest::RemoveNode { .. }) => ADMIN_LIMIT,
-            _ => WRITE_LIMIT,
+            _ => self.write_limit,
         };
         // A node that has itself removed may never see that applied.
         let leaves = write == Write::Admin(AdminRequest::RemoveNode { id: self.me });

@@ -35,12 +35,9 @@ impl View<'_> {
         self.node.peers.iter().find(|peer| peer.id == id)
     }
 
-    /// Whether another node is known to be down. Followers do not talk to each other: while there is a leader, what
-    /// a follower has not heard from another one says nothing.
+    /// Whether another node is silent: every node asks every other one for a sign of life.
     pub fn peer_is_down(&self, id: NodeId) -> bool {
-        let leads = self.node.role == RaftRole::Leader;
-        let knows = leads || self.node.leader.is_none_or(|leader| leader == id);
-        knows && self.peer(id).is_some_and(|peer| peer.down)
+        self.peer(id).is_some_and(|peer| peer.down)
     }
 
     /// How many nodes judge; a node that has not heard of its cluster counts itself.

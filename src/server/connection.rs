@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace, warn};
 
 use crate::model::Instant;
 use crate::net::TcpStream;
@@ -109,7 +109,7 @@ impl Connection {
     fn new(stream: &TcpStream, seat: Seat, input: Input, shared: Arc<Shared>) -> Self {
         let name = |address: io::Result<std::net::SocketAddr>| address.map_or_else(|_| "?:0".into(), canonical);
         let (peer, local) = (name(stream.peer_addr()), name(stream.local_addr()));
-        debug!(target: "cfgserver::server", id = seat.id(), peer, "connected");
+        trace!(target: "cfgserver::server", id = seat.id(), peer, "connected");
         let session = Session::new(seat.id(), peer, local, shared.clock.now());
         Self {
             shared,
@@ -148,7 +148,7 @@ impl Connection {
         if self.phase == Phase::Closing && !drained {
             linger(&stream).await;
         }
-        debug!(target: "cfgserver::server", id = self.seat.id(), "closed");
+        trace!(target: "cfgserver::server", id = self.seat.id(), "closed");
     }
 
     /// Answers what there is to answer, and sends what can be sent.

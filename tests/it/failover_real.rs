@@ -323,11 +323,12 @@ fn an_old_primary_that_is_back_during_the_promotion_is_turned() {
 fn a_node_that_slept_through_a_switch_tells_its_own_subscribers() {
     let Some(world) = World::open() else { return };
     let (mut cluster, mut group) = scene(&world);
+    let leader = cluster.leader();
     let sleeper = cluster.followers()[0];
     let asleep = Subscriber::everything(cluster.nodes[sleeper].port);
     cluster.nodes[sleeper].freeze();
     let old = group.members[0].port;
-    let awake = Subscriber::everything(cluster.nodes[cluster.nodes.len() - 1 - sleeper.min(1)].port);
+    let awake = Subscriber::everything(cluster.nodes[leader].port);
     group.members[0].kill();
     let new = wait_switch(std::slice::from_ref(&awake), "alpha", old);
     cluster.nodes[sleeper].thaw();

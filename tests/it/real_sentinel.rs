@@ -13,7 +13,7 @@ use cfgserver::resp::{AnswerDecoder, AnswerLimits, Reply, encode_request};
 /// How long one read waits, and how often it is tried before an answer is missing.
 const READ_PATIENCE: (Duration, usize) = (Duration::from_millis(100), 50);
 
-/// A redis-sentinel of this test, ended with it.
+/// A Sentinel of this test (redis-server in that role, so that no package starts one as a service), ended with it.
 struct Sentinel {
     process: Child,
     port: u16,
@@ -21,16 +21,16 @@ struct Sentinel {
 }
 
 impl Sentinel {
-    /// `None` when there is no redis-sentinel on this machine.
+    /// `None` when there is no redis-server on this machine.
     fn start() -> Option<Self> {
-        let version = Command::new("redis-sentinel")
+        let version = Command::new("redis-server")
             .arg("--version")
             .stdout(Stdio::null())
             .status();
         if version.is_err() {
             let all = std::env::var("CFGSERVER_TEST_ALL").is_ok_and(|value| value == "1");
-            assert!(!all, "redis-sentinel is not on PATH");
-            println!("skipped: redis-sentinel is not on PATH");
+            assert!(!all, "redis-server is not on PATH");
+            println!("skipped: redis-server is not on PATH");
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
@@ -41,12 +41,13 @@ impl Sentinel {
             .port();
         let text = format!("port {port}\nbind 127.0.0.1\ndir {}\n", folder.path().display());
         fs::write(&config, text).expect("a configuration");
-        let process = Command::new("redis-sentinel")
+        let process = Command::new("redis-server")
             .arg(&config)
+            .arg("--sentinel")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("redis-sentinel starts");
+            .expect("it starts");
         Some(Self {
             process,
             port,
@@ -63,7 +64,7 @@ impl Sentinel {
             }
             std::thread::sleep(pause);
         }
-        panic!("redis-sentinel does not listen on port {}", self.port);
+        panic!("the Sentinel does not listen on port {}", self.port);
     }
 }
 

@@ -121,12 +121,16 @@ class Group:
         self.name = name
         self.primary = Redis(world)
         wait_until(f"redis {self.primary.port} answers", 10, self.primary.answers)
-        ask(self.primary.port, "SET", "born", name)
         self.replicas = [Redis(world, self.primary.port) for _ in range(replicas)]
 
     def wait_in_sync(self):
         for replica in self.replicas:
             wait_until(f"redis {replica.port} is in sync", 20, lambda: replica.follows(self.primary.port))
+        # What the replicas have received is what makes them eligible, for both planes.
+        ask(self.primary.port, "SET", "born", self.name)
+        for replica in self.replicas:
+            wait_until(f"redis {replica.port} has the first key", 20,
+                       lambda: try_ask(replica.port, "GET", "born") == self.name)
 
     def close(self):
         for redis in [self.primary, *self.replicas]:

@@ -19,6 +19,12 @@ async fn a_node_that_was_down_catches_up_by_snapshot_and_tells_one_difference() 
         nodes[0].monitor(&format!("group-{round}"), 8000 + round).await;
     }
     let goal = nodes[0].handle.state().revision();
+    // Once the leader counts it as down, no request from before these writes is under way to it any more.
+    let leads = leader(&nodes).await;
+    until_true("the leader counts it as down", || {
+        nodes[leads].status().peers.iter().any(|peer| peer.down)
+    })
+    .await;
     let behind = TestNode::start(plan, listen_again(&address).await).await.unwrap();
     until_true("it has caught up", || behind.knows("group-99") && behind.status().ready).await;
     let told = behind.sink.told();

@@ -12,7 +12,6 @@ impl Group {
     /// Starts a primary and its replicas, and waits until they are in sync.
     pub(crate) fn start(world: &World, name: &str, replicas: usize) -> Self {
         let primary = Redis::start(world, &[]);
-        primary.call(&["SET", "born", name]);
         let follow = format!("replicaof 127.0.0.1 {}", primary.port);
         let mut members = vec![primary];
         for _ in 0..replicas {
@@ -25,6 +24,13 @@ impl Group {
         let first = group.members[0].port;
         wait_until("the replicas are in sync", SOON, || {
             group.members[1..].iter().all(|one| one.follows(first))
+        });
+        group.members[0].call(&["SET", "born", name]);
+        // What the replicas have received is what makes them eligible.
+        wait_until("the replicas have the first key", SOON, || {
+            group.members[1..]
+                .iter()
+                .all(|one| one.call(&["GET", "born"]).text() == name)
         });
         group
     }
