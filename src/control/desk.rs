@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -76,6 +77,10 @@ impl Desk for LeaderDesk {
             self.shared.board.mark_dirty(group);
         }
         ack
+    }
+
+    fn orders_under_way(&self) -> usize {
+        self.shared.orders.load(Ordering::SeqCst)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -244,6 +245,8 @@ async fn give(
     order: Order,
 ) -> (Keep, LinkNews) {
     let (before, after) = points(&order);
+    // Counted before the fence is asked: who shuts it and then sees none on its way may rely on that.
+    let _under_way = UnderWay::new(&shared.orders);
     // Rule 4: asked right before each write.
     let fence = || {
         let holds = shared.proposals.holds_lease();
@@ -275,6 +278,22 @@ async fn give(
             };
             (keep, LinkNews::Answered(Err(fault)))
         }
+    }
+}
+
+/// An order on its way, counted until it is answered or dropped.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn new(orders: &'a AtomicUsize) -> Self {
+        orders.fetch_add(1, Ordering::SeqCst);
+        Self(orders)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -22,6 +22,7 @@ mod tell;
 mod wiring;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::mpsc;
 
@@ -64,6 +65,8 @@ struct Shared {
     clock: Clock,
     node: NodeId,
     book: Book,
+    /// Orders that were sent and not answered yet.
+    orders: AtomicUsize,
 }
 
 impl Shared {
@@ -82,6 +85,7 @@ impl Control {
             clock: parts.clock,
             node: parts.node,
             book: Book::new(),
+            orders: AtomicUsize::new(0),
         });
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let stop = parts.tasks.stopping();

@@ -298,6 +298,11 @@ impl Memory {
         fault == Some(&LinkFault::Refused)
     }
 
+    /// The order link to the instance is open.
+    pub(super) fn link_is_open(&self, address: Address) -> bool {
+        matches!(self.links.get(&address), Some(LinkMemory::Open { .. }))
+    }
+
     /// A link to the instance is open, being opened, or just failed.
     pub fn has_link(&self, address: Address) -> bool {
         self.links.contains_key(&address)

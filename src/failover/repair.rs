@@ -17,6 +17,9 @@ const STRAY_MS: Age = 8_000;
 const WRONG_PRIMARY_MS: Age = 10_000;
 /// The sightings that a repair rests on are at most this old.
 const FRESH_MS: Age = 2_000;
+/// How long an alarm has to become an outage before the word of this node is enough: one node that cannot reach the
+/// primary must not keep strays as they are for ever.
+const ALARM_MS: Age = 5_000;
 /// How long the effect of a repair is waited for.
 const REPAIR_MS: Age = 10_000;
 /// How soon an order that failed is given again.
@@ -72,7 +75,13 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         .iter()
         .map(|(at, since)| (*at, *since))
         .collect();
-    if !wrong.is_empty() && draft.group.failover.is_none() && draft.scene.tally.down == 0 {
+    if wrong.is_empty() || draft.group.failover.is_some() {
+        return;
+    }
+    let settled = draft.memory.alarm_at.map(|at| at.plus(ALARM_MS));
+    if let Some(settled) = settled.filter(|at| *at > draft.now) {
+        draft.wake_by(settled);
+    } else {
         let mut slots = slots(draft);
         for (address, since) in wrong {
             repair(draft, address, since, &mut slots);

@@ -210,7 +210,7 @@ fn answers(draft: &Draft<'_>, address: Address) -> Result<(Arc<Facts>, Instant),
     if draft.now.since(heard_at) > SILENCE_MS_MAX {
         return Err(Unfit::Silent);
     }
-    let linked = sighting.link == LinkState::Connected || draft.memory.links.contains_key(&address);
+    let linked = sighting.link == LinkState::Connected || draft.memory.link_is_open(address);
     if linked {
         Ok((facts, facts_at))
     } else {
@@ -311,6 +311,8 @@ fn primary_down_ms(draft: &Draft<'_>) -> Age {
 mod tests {
     use super::*;
     use crate::detect::Tally;
+    use crate::failover::LinkFault;
+    use crate::failover::memory::LinkMemory;
     use crate::failover::testing::{ADDRESSES, facts, group, member};
     use crate::model::{Group, Sighting, Timestamp};
 
@@ -322,6 +324,15 @@ mod tests {
     }
 
     fn unfit_among(group: &Group, sightings: &BTreeMap<Address, Sighting>, purpose: Purpose) -> Option<Unfit> {
+        unfit_with(group, sightings, &Memory::new(NOW), purpose)
+    }
+
+    fn unfit_with(
+        group: &Group,
+        sightings: &BTreeMap<Address, Sighting>,
+        memory: &Memory,
+        purpose: Purpose,
+    ) -> Option<Unfit> {
         let scene = Scene {
             group,
             sightings,
@@ -330,7 +341,7 @@ mod tests {
             node: 1,
             wall: Timestamp(0),
         };
-        let selection = select(&scene, &Memory::new(NOW), purpose, NOW);
+        let selection = select(&scene, memory, purpose, NOW);
         assert_eq!(selection.chosen.is_none(), selection.unfit.contains_key(&ADDRESSES[1]));
         selection.unfit.get(&ADDRESSES[1]).cloned()
     }
@@ -395,6 +406,27 @@ mod tests {
             "ten times the default down-after"
         );
         assert_eq!(changed(|facts| facts.primary_link_down_ms = Some(300_000)), None);
+    }
+
+    #[test]
+    fn a_link_that_is_only_being_opened_is_no_connection() {
+        let (group, mut seen) = watched();
+        seen.link = LinkState::Disconnected;
+        let sightings = BTreeMap::from([(ADDRESSES[1], seen)]);
+        let unfit = |link: LinkMemory| {
+            let mut memory = Memory::new(NOW);
+            memory.links.insert(ADDRESSES[1], link);
+            unfit_with(&group, &sightings, &memory, Purpose::Outage)
+        };
+        let fault = LinkFault::Failed;
+        assert_eq!(unfit(LinkMemory::Opening), Some(Unfit::Disconnected));
+        assert_eq!(unfit(LinkMemory::Failed { at: NOW, fault }), Some(Unfit::Disconnected));
+        let open = LinkMemory::Open {
+            facts: Arc::new(facts("b", Role::Replica)),
+            facts_at: NOW,
+            reading: false,
+        };
+        assert_eq!(unfit(open), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::{ChangeMembers, ServerState};
@@ -27,6 +28,8 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 const TOLD_LIMIT: Duration = Duration::from_secs(5);
 /// A successor takes over within this.
 const TAKE_OVER_LIMIT: Duration = Duration::from_secs(2);
+/// Orders are answered or given up within this.
+const ORDERS_LIMIT: Duration = Duration::from_secs(3);
 /// How often figures are looked at while something is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -173,8 +176,8 @@ impl Core {
             None => best_successor(self.me, &metrics).ok_or_else(|| refused("no other voter can take over"))?,
         };
         self.await_caught_up(to, TAKE_OVER_LIMIT).await?;
-        self.handing_over
-            .store(metrics.current_term, std::sync::atomic::Ordering::Release);
+        self.handing_over.store(metrics.current_term, Ordering::SeqCst);
+        self.await_orders().await?;
         let triggered = self.raft.trigger().transfer_leader(to).await;
         triggered.map_err(|_| WriteError::Unknown)?;
         let gone = |metrics: &Metrics| metrics.current_leader.is_some_and(|leader| leader != self.me);
@@ -183,6 +186,18 @@ impl Core {
             false => {
                 warn!(target: "cfgserver::raft", to, "leadership was not taken over in time");
                 Err(refused(format!("node {to} did not take over in time")))
+            }
+        }
+    }
+
+    /// Waits until no order is on its way: a successor must not meet one. New ones are not given any more.
+    async fn await_orders(&self) -> Result<(), WriteError> {
+        let under_way = || self.desk.get().map_or(0, |desk| desk.orders_under_way());
+        match self.await_metrics(ORDERS_LIMIT, |_| under_way() == 0).await {
+            true => Ok(()),
+            false => {
+                self.handing_over.store(0, Ordering::SeqCst);
+                Err(refused("orders are on their way"))
             }
         }
     }

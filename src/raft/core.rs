@@ -125,7 +125,7 @@ impl Core {
 
     /// This node is handing the leadership of `term` over.
     pub(super) fn gives_away(&self, term: Term) -> bool {
-        self.handing_over.load(Ordering::Acquire) == term
+        self.handing_over.load(Ordering::SeqCst) == term
     }
 
     /// Ends the node: the app is watching.

@@ -18,6 +18,8 @@ pub trait Desk: Send + Sync {
     fn reset(&self, pattern: Vec<u8>) -> Working;
     /// Verdicts of a node.
     fn votes(&self, from: NodeId, report: VoteReport) -> VoteAck;
+    /// Orders that were sent and not answered yet. They end within seconds.
+    fn orders_under_way(&self) -> usize;
 }
 
 /// Who leads.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use cfgserver::model::NodeId;
-use cfgserver::raft::{Failure, Formation};
+use cfgserver::detect::{VoteAck, VoteReport};
+use cfgserver::model::{GroupName, NodeId};
+use cfgserver::raft::{Desk, Failure, Formation, Working};
 use cfgserver::requests::{AdminRequest, WriteError, WriteReply};
 use cfgserver::store::MemoryStore;
 
@@ -126,6 +129,48 @@ async fn leadership_is_handed_to_the_node_that_was_named() {
     assert_eq!(refused, Err(WriteError::Refused("node 9 is not a voter".to_owned())));
     nodes[heir].handle.hand_over(None).await.unwrap();
     until_true("somebody else leads", || !nodes[heir].leadership().me).await;
+    for node in nodes {
+        node.kill().await;
+    }
+}
+
+/// A desk with orders on their way.
+struct Busy(AtomicUsize);
+
+impl Desk for Busy {
+    fn failover(&self, _: GroupName) -> Working {
+        Box::pin(async { Err(WriteError::NoLeader) })
+    }
+
+    fn reset(&self, _: Vec<u8>) -> Working {
+        Box::pin(async { Err(WriteError::NoLeader) })
+    }
+
+    fn votes(&self, _: NodeId, _: VoteReport) -> VoteAck {
+        VoteAck::NotLeader
+    }
+
+    fn orders_under_way(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn leadership_is_handed_over_when_no_order_is_on_its_way() {
+    let nodes = three(|_| {}).await;
+    let lead = leader(&nodes).await;
+    let busy = Arc::new(Busy(AtomicUsize::new(1)));
+    nodes[lead].handle.set_desk(busy.clone());
+    let handing = nodes[lead].handle.hand_over(None);
+    let answered = async {
+        until_true("no new orders", || !nodes[lead].handle.holds_lease()).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(nodes[lead].leadership().me, "handed over under an order");
+        busy.0.store(0, Ordering::SeqCst);
+    };
+    let (handed, ()) = tokio::join!(handing, answered);
+    handed.unwrap();
+    until_true("another leads", || !nodes[lead].leadership().me).await;
     for node in nodes {
         node.kill().await;
     }
