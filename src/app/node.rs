@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::board::Board;
 use crate::cli::{Founding, ServeConfig};
@@ -180,14 +180,33 @@ async fn keep_status(board: Arc<Board>, handle: Handle, probe: Probe, base: Node
     let stopping = tasks.stopping();
     let mut leadership = handle.leadership();
     loop {
-        board.set_status(NodeStatus {
+        let status = NodeStatus {
             stalled_since: probe.stalled_since(),
             ..handle.status(&base)
-        });
+        };
+        tell_peers(&board.status(), &status);
+        board.set_status(status);
         tokio::select! {
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(STATUS_EVERY) => {}
             changed = leadership.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Logs which nodes fell silent and which are back.
+fn tell_peers(before: &NodeStatus, now: &NodeStatus) {
+    for peer in &now.peers {
+        let known = before.peers.iter().find(|known| known.id == peer.id);
+        let was_down = known.is_some_and(|known| known.down);
+        // A node that was never heard may not have been there yet.
+        let heard_once = peer.contact_ms.is_some();
+        match (was_down, peer.down) {
+            (false, true) if heard_once => {
+                warn!(target: "cfgserver::app", node = peer.id, silent_ms = peer.contact_ms, "node is silent");
+            }
+            (true, false) => info!(target: "cfgserver::app", node = peer.id, "node is heard"),
+            _ => {}
         }
     }
 }

@@ -187,7 +187,12 @@ impl Leader {
             }
             Ok(WriteReply::Accepted) => {}
             Err(error) => {
-                tracing::warn!(target: "cfgserver::control", group = %id, %error, ?command, "proposal failed");
+                if *error == WriteError::NoLeader {
+                    // Without a majority that is so for every group, ten times a second; the silent nodes are logged.
+                    tracing::debug!(target: "cfgserver::control", group = %id, %error, ?command, "proposal failed");
+                } else {
+                    tracing::warn!(target: "cfgserver::control", group = %id, %error, ?command, "proposal failed");
+                }
                 self.proposal_failed(id, FAILED_PROPOSAL_MS);
             }
         }

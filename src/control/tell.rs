@@ -4,13 +4,22 @@ use tracing::{debug, info};
 
 use crate::failover::{Action, Memory, Purpose, Scene, select};
 use crate::machine::Command;
-use crate::model::{FailoverKind, Group, Instant};
+use crate::model::{FailoverKind, Group, Instant, Mode};
 
 /// A proposal. What most of them lead to is told by their events; these say why nothing was promoted.
 pub(super) fn proposal(group: &Group, command: &Command) {
     match command {
         Command::Outage { votes, replicas, .. } => {
-            info!(target: "cfgserver::control", group = %group.name, votes, "the primary is down and nothing is promoted");
+            let why = if !replicas.is_empty() {
+                "no replica is good"
+            } else if group.config.mode == Mode::Observe {
+                "the group is in mode observe"
+            } else if group.replicas().next().is_none() {
+                "no replica is known"
+            } else {
+                "waiting after recent switches; SENTINEL FAILOVER does not wait"
+            };
+            info!(target: "cfgserver::control", group = %group.name, votes, why, "primary down, nothing promoted");
             for (address, reason) in replicas {
                 info!(target: "cfgserver::control", group = %group.name, %address, %reason, "replica passed over");
             }
