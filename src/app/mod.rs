@@ -11,6 +11,7 @@ mod node;
 mod wiring;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,7 +30,8 @@ pub fn run(
 ) -> ExitCode {
     match cli::read(argv, environment) {
         Ok(Invocation::Print(text)) => {
-            print!("{text}");
+            // A reader that had enough (`| head`) is no fault.
+            _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::from(EXIT_OK)
         }
         Ok(Invocation::Serve(config)) => ExitCode::from(serve(&config)),
@@ -76,11 +78,18 @@ async fn serve_until_stopped(config: &ServeConfig) -> u8 {
         Ok(node) => node,
         Err(fault) => return cannot_start(&fault),
     };
-    tokio::select! {
-        _ = terminate.recv() => info!(target: "cfgserver::app", signal = "SIGTERM", "stopping"),
-        _ = interrupt.recv() => info!(target: "cfgserver::app", signal = "SIGINT", "stopping"),
-        failure = node.failed() => return ended_by(&failure),
-    }
+    let signal = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        failure = node.failed() => {
+            if failure == Failure::Removed {
+                // Whoever had this node remove itself still waits for the answer.
+                node.stop().await;
+            }
+            return ended_by(&failure);
+        }
+    };
+    info!(target: "cfgserver::app", signal, "stopping");
     node.stop().await;
     EXIT_OK
 }

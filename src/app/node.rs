@@ -15,7 +15,7 @@ use crate::peer::Secret;
 use crate::probe::{Probe, ProbeParts, ProbeSettings};
 use crate::pubsub::Hub;
 use crate::raft::{self, Failure, Formation, Handle, StartOptions, Tuning};
-use crate::requests::{NodeStatus, RaftRole};
+use crate::requests::NodeStatus;
 use crate::server::{Server, ServerOptions, ServerParts};
 use crate::store::RocksStore;
 use crate::task::Tasks;
@@ -175,21 +175,15 @@ fn server_options(config: &ServeConfig) -> ServerOptions {
     }
 }
 
-/// Keeps the board's status true, and says in the log who leads.
+/// Keeps the board's status true.
 async fn keep_status(board: Arc<Board>, handle: Handle, probe: Probe, base: NodeStatus, tasks: Tasks) {
     let stopping = tasks.stopping();
     let mut leadership = handle.leadership();
     loop {
-        let before = board.status();
-        let status = NodeStatus {
+        board.set_status(NodeStatus {
             stalled_since: probe.stalled_since(),
             ..handle.status(&base)
-        };
-        if (before.leader, before.role) != (status.leader, status.role) {
-            let leads = status.role == RaftRole::Leader;
-            info!(target: "cfgserver::app", leader = status.leader, term = status.term, leads, "leadership");
-        }
-        board.set_status(status);
+        });
         tokio::select! {
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(STATUS_EVERY) => {}

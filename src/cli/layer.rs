@@ -25,7 +25,7 @@ pub struct Layer {
     #[arg(long, value_name = "ID")]
     pub node_id: Option<Whole<1, { i64::MAX as u64 }>>,
     /// Address to listen on [default: 127.0.0.1:26379]
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = ip_port)]
     pub listen: Option<SocketAddr>,
     /// Folder that keeps everything this node must remember [default: ./cfgserver-data]
     #[arg(long, value_name = "FOLDER")]
@@ -153,6 +153,11 @@ impl Layer {
     }
 }
 
+fn ip_port(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("'{text}' is not IP:PORT, such as 127.0.0.1:26379 or [::1]:26379"))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
@@ -231,6 +236,13 @@ mod tests {
             assert!(error.starts_with(&format!("a.toml line {line}: ")), "{error}");
             assert!(error.contains(fault) && error.lines().count() == 1, "{error}");
         }
+    }
+
+    #[test]
+    fn a_listen_address_without_an_ip_address_is_told_what_is_missing() {
+        let fault = ip_port("localhost:26379").unwrap_err();
+        assert!(fault.starts_with("'localhost:26379' is not IP:PORT"), "{fault}");
+        assert!(ip_port("[::1]:26379").is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::control::desk::Ask;
 use crate::control::leader::{Leader, Proposal, Proposed};
+use crate::control::tell;
 use crate::failover::{self, Action, Memory, Plan, Refusal, Scene};
 use crate::machine::{Command, Outcome, Rejection};
 use crate::model::{Address, Age, Group, GroupId, Instant};
@@ -52,6 +53,7 @@ impl Leader {
         let mut memory = self.memories.remove(&id).unwrap_or_else(|| Memory::new(self.since));
         memory.observe(&scene, now);
         let (plan, ask) = self.decide(&scene, &memory, now);
+        tell::passed_over(&scene, &memory, &plan.actions, now);
         for action in &plan.actions {
             memory.started(&scene, action, now);
         }
@@ -150,12 +152,7 @@ impl Leader {
         if let Some((before, _)) = points(&command) {
             stop::here(before);
         }
-        match &command {
-            Command::Learn { .. } | Command::Reconfigured { .. } => {
-                tracing::debug!(target: "cfgserver::control", group = %group.name, ?command, "propose");
-            }
-            _ => tracing::info!(target: "cfgserver::control", group = %group.name, ?command, "propose"),
-        }
+        tell::proposal(group, &command);
         let proposing = self.shared.proposals.propose(command.clone());
         self.proposing.insert(group.id, Proposal { command, ask });
         let id = group.id;

@@ -255,7 +255,10 @@ async fn give(
         }
         holds
     };
-    tracing::info!(target: "cfgserver::control", group = %place.0, address = %place.1, %order, "order");
+    let state = shared.board.state();
+    let name = state.group(place.0).map(|group| &group.name);
+    let group = name.map_or_else(|| place.0.to_string(), ToString::to_string);
+    tracing::info!(target: "cfgserver::control", %group, address = %place.1, %order, "order");
     let result = connection.execute(&order, run_id, &fence, ORDER_LIMIT).await;
     if result.is_ok() {
         after.into_iter().for_each(stop::here);
@@ -266,7 +269,7 @@ async fn give(
             (keep, LinkNews::Answered(Ok(facts)))
         }
         Err(error) => {
-            tracing::warn!(target: "cfgserver::control", group = %place.0, address = %place.1, %order, %error,
+            tracing::warn!(target: "cfgserver::control", %group, address = %place.1, %order, %error,
                 "order failed");
             let fault = order_fault(&error);
             let keep = match fault {

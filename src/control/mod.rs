@@ -18,6 +18,7 @@ mod desk;
 mod leader;
 mod links;
 mod ports;
+mod tell;
 mod wiring;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime;
 use tokio::sync::oneshot;
-use tracing::{debug, info};
+use tracing::{debug, warn};
 
 use super::codec::{Requests, put_answer};
 use super::handshake::{self, HELLO, HandshakeError};
@@ -131,7 +131,7 @@ impl Peer {
             Ok(Ok(greeted)) => greeted,
             Ok(Err(HandshakeError::Refused(refusal))) => {
                 let from = stream.peer_addr()?;
-                info!(target: "cfgserver::peer", %from, %refusal, "peer refused");
+                warn!(target: "cfgserver::peer", %from, %refusal, "peer refused");
                 return Ok(());
             }
             Ok(Err(HandshakeError::Io(error))) => return Err(error),

@@ -76,6 +76,9 @@ pub enum Refusal {
         /// The id.
         id: NodeId,
     },
+    /// Something else listens there.
+    #[error("what listens there is no node of cfgserver")]
+    Stranger,
     /// What the other side said, when it refused.
     #[error("{0}")]
     Said(String),
@@ -141,9 +144,13 @@ pub(super) async fn call(stream: &mut TcpStream, local: &Local, to: Option<NodeI
     encode_request(&[HELLO, protocol.as_bytes(), &pack(&hello)], &mut out);
     stream.write_all(&out).await?;
     let (mut buffer, mut answers) = (BytesMut::new(), Answers::unproved());
-    let welcome: Welcome = match read_answer(stream, &mut buffer, &mut answers).await? {
-        Reply::Bulk(body) => unpack(&body)?,
-        other => return Err(refused(other)),
+    let welcome: Welcome = match read_answer(stream, &mut buffer, &mut answers).await {
+        Ok(Reply::Bulk(body)) => unpack(&body).map_err(|_| Refusal::Stranger)?,
+        Ok(Reply::Error(text)) if text.starts_with("ERR unknown command") => return Err(Refusal::Stranger.into()),
+        Ok(other) => return Err(refused(other)),
+        // The error of a Redis quotes what it was sent, which is no text.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Refusal::Stranger.into()),
+        Err(error) => return Err(error.into()),
     };
     if !same(&prove(local, "callee", &hello, &welcome), &welcome.proof) {
         return Err(Refusal::Secret.into());

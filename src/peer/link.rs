@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info};
+use tracing::{debug, warn};
 
 use super::codec::Answers;
 use super::handshake::{self, HandshakeError, Refusal};
@@ -258,8 +258,9 @@ impl Wire {
             }
             Ok(Err(HandshakeError::Io(error))) => Err(CallError::Unreachable(error.to_string())),
             Ok(Err(HandshakeError::Refused(refusal))) => {
-                if self.told.as_ref() != Some(&refusal) {
-                    info!(target: "cfgserver::peer", peer = self.to, address = %self.address, %refusal,
+                // Whoever makes a contact tells what came of it; a link is used by many.
+                if self.purpose != Purpose::Contact && self.told.as_ref() != Some(&refusal) {
+                    warn!(target: "cfgserver::peer", peer = self.to, address = %self.address, %refusal,
                         "connection to a peer refused");
                     self.told = Some(refusal.clone());
                 }

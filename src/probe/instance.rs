@@ -306,11 +306,17 @@ impl Instance {
     fn judge(&mut self, now: Instant) {
         let before = self.watch.verdict();
         if let Some(verdict) = self.watch.judge(now) {
-            let cause = self.watch.cause(now);
-            info!(
-                target: "cfgserver::probe", group = %self.group.name, address = %self.address, ?verdict, ?cause,
-                "verdict"
-            );
+            // That it is down or back is an event; why is said here.
+            match self.watch.cause(now) {
+                Some(cause) => info!(
+                    target: "cfgserver::probe", group = %self.group.name, address = %self.address, ?cause,
+                    last_error = self.picture.last_error(), "judged down"
+                ),
+                None => debug!(
+                    target: "cfgserver::probe", group = %self.group.name, address = %self.address, ?verdict,
+                    "judged"
+                ),
+            }
             self.announce_verdict(before);
         }
         self.picture.judged(&self.watch);

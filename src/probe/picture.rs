@@ -40,6 +40,11 @@ impl Picture {
         }
     }
 
+    /// The error that is shown; empty when all is well.
+    pub(super) fn last_error(&self) -> &str {
+        &self.sighting.error
+    }
+
     /// An error that tells less than one that is known already.
     pub(super) fn error_if_none(&mut self, text: &str) {
         if self.sighting.error.is_empty() {

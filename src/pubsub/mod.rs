@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tracing::info;
+
 use crate::board::Board;
 use crate::machine::State;
 use crate::model::{Event, Revision};
@@ -79,6 +81,8 @@ impl Hub {
         self.shared.enqueue(&mut queues, &events);
         self.shared.board.publish_state(state);
         wake(&queues, &events);
+        drop(queues);
+        log(&events);
     }
 
     /// Publishes something that this node saw itself.
@@ -87,6 +91,8 @@ impl Hub {
         let mut queues = self.shared.lock();
         self.shared.enqueue(&mut queues, &events);
         wake(&queues, &events);
+        drop(queues);
+        log(&events);
     }
 
     /// How many subscriptions there are.
@@ -123,6 +129,14 @@ impl Shared {
 
 fn render(events: &[Event]) -> Vec<Arc<Published>> {
     events.iter().map(|event| Arc::new(sentinel::publish(event))).collect()
+}
+
+/// What subscribers were told can be read in the log of every node. They come first.
+fn log(events: &[Arc<Published>]) {
+    for event in events {
+        let payload = String::from_utf8_lossy(&event.payload);
+        info!(target: "cfgserver::event", "{} {payload}", event.channel);
+    }
 }
 
 fn wake(queues: &BTreeMap<u64, Arc<Queue>>, events: &[Arc<Published>]) {

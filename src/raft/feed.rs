@@ -129,8 +129,9 @@ impl Feed {
             return;
         }
         let mut gate = self.gate();
+        // Nothing applied: this node is in no cluster yet, and "no such group" would be a lie.
         let silent = |collecting: &Collecting| now.since(collecting.heard) >= GRACE_MS;
-        if gate.collecting.as_ref().is_some_and(silent) {
+        if gate.applied > 0 && gate.collecting.as_ref().is_some_and(silent) {
             self.open(&mut gate);
         }
     }
@@ -216,6 +217,7 @@ mod tests {
     #[test]
     fn a_node_that_hears_no_leader_answers_after_the_grace_period() {
         let (sink, feed) = feed();
+        feed.applied(1, state(), Vec::new());
         feed.tick(Instant(GRACE_MS - 1));
         assert!(!feed.ready());
         feed.tick(Instant(GRACE_MS));
@@ -224,8 +226,19 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_is_in_no_cluster_yet_answers_nothing() {
+        let (_, feed) = feed();
+        feed.tick(Instant(100 * GRACE_MS));
+        assert!(!feed.ready(), "it waits to be added, or for its founders");
+        feed.heard(Some(1), Instant(101 * GRACE_MS));
+        feed.applied(1, state(), Vec::new());
+        assert!(feed.ready());
+    }
+
+    #[test]
     fn the_grace_period_begins_anew_with_every_word_of_a_leader() {
         let (_, feed) = feed();
+        feed.applied(1, state(), Vec::new());
         feed.heard(Some(5), Instant(4_000));
         feed.tick(Instant(GRACE_MS));
         assert!(!feed.ready(), "a leader was heard: it is behind, not alone");

@@ -144,7 +144,9 @@ impl Core {
     async fn initialize(&self, nodes: BTreeMap<NodeId, Node>) -> Result<(), String> {
         let count = nodes.len();
         self.raft.initialize(nodes).await.map_err(|error| error.to_string())?;
-        info!(target: "cfgserver::raft", cluster = ?self.local.cluster(), nodes = count, "cluster founded");
+        if let Some(cluster) = self.local.cluster() {
+            info!(target: "cfgserver::raft", %cluster, nodes = count, "cluster founded");
+        }
         Ok(())
     }
 
@@ -175,8 +177,17 @@ impl Core {
         });
         let mut nodes = BTreeMap::from([(self.me, self.node.clone())]);
         let mut missing = BTreeMap::new();
+        let mut refusals = 0;
         for (id, address, answer) in join_all(questions).await {
             match answer {
+                Err(CallError::Refused(refusal)) => {
+                    refusals += 1;
+                    // One of them may be wrong; when most of the others refuse, it is this node.
+                    if refusals * 2 > founders.len() - 1 {
+                        return Err(Missing::Refused(format!("the node at {address} refuses: {refusal}")));
+                    }
+                    missing.insert(id, refusal.to_string());
+                }
                 Ok(probed) => {
                     if self.local.cluster().is_none()
                         && let Some(reason) = meets_data(Some(id), address, &probed)

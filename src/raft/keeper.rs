@@ -97,7 +97,9 @@ impl Core {
             *current = leadership;
             changed
         });
-        if changed {
+        // A leader that has not applied what came before its term says so when it has.
+        let leads_soon = leads && !leadership.me;
+        if changed && !leads_soon {
             info!(target: "cfgserver::raft", leader = leadership.leader, term = leadership.term, me = leadership.me,
                 "leadership");
         }

@@ -103,7 +103,9 @@ pub enum StartError {
     #[error("the data directory cannot be read: {0}")]
     Store(#[from] io::Error),
     /// The data directory of another node.
-    #[error("the data directory belongs to node {found}, not to node {asked}")]
+    #[error(
+        "the data directory belongs to node {found}, not to node {asked}: start it with that node id, or choose another directory"
+    )]
     OtherNode {
         /// Whose it is.
         found: NodeId,
@@ -352,13 +354,17 @@ async fn check_origin(core: &Core) -> Result<(), StartError> {
 async fn begin(core: &Arc<Core>) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
     if core.raft.is_initialized().await.map_err(|error| failed(&error))? {
-        let voters: Vec<NodeId> = core
-            .raft
-            .metrics()
-            .borrow_watched()
-            .membership_config
-            .voter_ids()
-            .collect();
+        let membership = core.raft.metrics().borrow_watched().membership_config.clone();
+        if let Some(known) = membership.get_node(&core.me)
+            && known.address != core.node.address
+        {
+            warn!(
+                target: "cfgserver::raft", known = known.address, started_at = core.node.address,
+                "the cluster knows this node at another address and goes on using that one: \
+                 start it there, or remove it and add it under a new id"
+            );
+        }
+        let voters: Vec<NodeId> = membership.voter_ids().collect();
         if voters == [core.me] {
             core.raft.trigger().elect(false).await.map_err(|error| failed(&error))?;
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::world::{Client, Node, NodeOptions, SOON, Value, World, wait_until};
+use crate::world::{Client, Group, Node, NodeOptions, SOON, Value, World, wait_until};
 
 /// What must not move: the groups with their settings, and the nodes.
 fn facts(node: &Node) -> String {
@@ -278,6 +278,17 @@ fn nodes_that_cannot_be_added_or_removed_are_told_why() {
         1,
         "the other cluster is untouched"
     );
+}
+
+#[test]
+fn a_redis_is_not_added_as_a_node() {
+    let Some(world) = World::open() else { return };
+    let node = with_group(&world);
+    let group = Group::start(&world, "beta", 0);
+    let address = format!("127.0.0.1:{}", group.members[0].port);
+    let answer = node.call(&["CFG", "NODE", "ADD", "2", &address]);
+    assert!(answer.is_error(), "{answer}");
+    assert!(answer.text().ends_with("is no node of cfgserver"), "{answer}");
 }
 
 #[test]

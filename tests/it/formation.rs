@@ -181,6 +181,39 @@ fn a_cluster_grows_from_one_to_three_and_survives_its_first_node() {
 }
 
 #[test]
+fn a_node_that_waits_to_be_added_does_not_say_that_there_are_no_groups() {
+    let world = World::bare();
+    let first = Node::alone(&world);
+    monitor(&first, "alpha", 7001);
+    let mut new = joining(&world, 2, first.port);
+    new.start();
+    wait_until("the new node listens", SOON, || new.try_call(&["PING"]).is_some());
+    // Longer than a node that lost sight of its leader keeps its answers back.
+    holds_for("the new node asks for patience", Duration::from_secs(6), || {
+        let lookup = new.call(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "alpha"]);
+        lookup.is_error() && lookup.text().starts_with("LOADING ")
+    });
+    assert!(add(&first, &new).is_ok());
+    wait_until("the new node has the groups", SOON, || knows(&new, "alpha"));
+}
+
+#[test]
+fn a_leader_that_removes_itself_answers_and_ends() {
+    let world = World::bare();
+    let mut cluster = Cluster::start(&world, 3);
+    let leader = cluster.leader();
+    let id = cluster.nodes[leader].id;
+    let answer = cluster.nodes[leader].call(&["CFG", "NODE", "REMOVE", &id.to_string()]);
+    assert!(answer.is_ok(), "{answer}");
+    let status = cluster.nodes[leader].wait_ended(SOON);
+    assert_eq!(status.code(), Some(1), "it must not be started again");
+    let other = (leader + 1) % 3;
+    wait_until("the others go on without it", SOON, || {
+        row(&cluster.nodes[other], id).is_none()
+    });
+}
+
+#[test]
 fn a_node_with_a_dead_disk_is_replaced_under_a_new_id() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
@@ -316,6 +349,31 @@ fn a_node_with_another_secret_is_not_let_in() {
 }
 
 #[test]
+fn a_founder_with_another_secret_ends_and_the_others_wait_for_it() {
+    let world = World::bare();
+    let mut cluster = Cluster::prepare(&world, 3);
+    let secrets = ["one", "one", "another"].map(|secret| {
+        let path = world.folder().join(format!("secret-{secret}"));
+        fs::write(&path, secret).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.to_string_lossy().into_owned()
+    });
+    for (node, secret) in cluster.nodes.iter_mut().zip(secrets) {
+        node.add_words(&["--cluster-secret-file", &secret]);
+        node.start();
+    }
+    let status = cluster.nodes[2].wait_ended(SOON);
+    let log = cluster.nodes[2].log_text();
+    assert_eq!(status.code(), Some(1), "{log}");
+    let last = log.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("cfgserver: ") && last.ends_with("wrong cluster secret"),
+        "{log}"
+    );
+    assert!(cluster.nodes[0].is_running() && cluster.nodes[1].is_running());
+}
+
+#[test]
 fn sigterm_drains_within_two_seconds_and_a_leader_hands_over_first() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
@@ -356,12 +414,14 @@ fn a_cluster_of_three_works_with_two_and_says_so_with_one() {
     cluster.nodes[leader].kill();
     let next = cluster.leader();
     set(&mut cluster.nodes[next].client(), "alpha", "quorum", 2);
-    cluster.nodes[next].kill();
     let last = (0..3).find(|at| *at != leader && *at != next).unwrap();
-    let survivor = &cluster.nodes[last];
-    wait_until("a lone survivor answers what it has applied", SOON, || {
-        survivor.call(&["SENTINEL", "MASTER", "alpha"]).field("quorum") == Some("2")
+    // That an entry is committed is told after it is acknowledged: nobody would tell it to a lone survivor.
+    wait_until("the last node has applied it", SOON, || {
+        let shown = cluster.nodes[last].call(&["SENTINEL", "MASTER", "alpha"]);
+        shown.field("quorum") == Some("2")
     });
+    cluster.nodes[next].kill();
+    let survivor = &cluster.nodes[last];
     let answer = survivor.call(&["SENTINEL", "SET", "alpha", "quorum", "1"]);
     assert!(answer.is_error(), "{answer}");
     assert_eq!(
@@ -400,6 +460,10 @@ fn a_wrong_configuration_ends_with_the_code_and_the_line_that_say_so() {
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && shown.contains("node-id = 4\n"), "{shown}");
     assert!(shown.contains("log-level = \"error\"\n"), "{shown}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = cfgserver().arg("check-config").stdout(writer).status().unwrap();
+    assert!(status.success(), "a reader that went away is no fault: {status}");
 }
 
 #[test]

@@ -56,6 +56,11 @@ impl Node {
         }
     }
 
+    /// Adds to the command line of every later start.
+    pub(crate) fn add_words(&mut self, words: &[&str]) {
+        self.words.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
     /// The command that `start` runs.
     pub(crate) fn command(&self) -> Command {
         let mut command = cfgserver();

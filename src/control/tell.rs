@@ -1,0 +1,45 @@
+//! What the leader's log says about a plan: what no event says.
+
+use tracing::{debug, info};
+
+use crate::failover::{Action, Memory, Purpose, Scene, select};
+use crate::machine::Command;
+use crate::model::{FailoverKind, Group, Instant};
+
+/// A proposal. What most of them lead to is told by their events; these say why nothing was promoted.
+pub(super) fn proposal(group: &Group, command: &Command) {
+    match command {
+        Command::Outage { votes, replicas, .. } => {
+            info!(target: "cfgserver::control", group = %group.name, votes, "the primary is down and nothing is promoted");
+            for (address, reason) in replicas {
+                info!(target: "cfgserver::control", group = %group.name, %address, %reason, "replica passed over");
+            }
+        }
+        Command::AbortFailover { epoch, fault, .. } => {
+            info!(target: "cfgserver::control", group = %group.name, %epoch, ?fault, "failover given up");
+        }
+        _ => debug!(target: "cfgserver::control", group = %group.name, ?command, "propose"),
+    }
+}
+
+/// The replicas that a failover which is about to open leaves out, and why.
+pub(super) fn passed_over(scene: &Scene<'_>, memory: &Memory, actions: &[Action], now: Instant) {
+    for action in actions {
+        let Action::Propose(Command::OpenFailover { kind, candidate, .. }) = action else {
+            continue;
+        };
+        let purpose = match kind {
+            FailoverKind::Operator => Purpose::Planned,
+            FailoverKind::Automatic => Purpose::Outage,
+            // Chosen by what replicas said after a moment that only the planner knows.
+            FailoverKind::Emptied => continue,
+        };
+        for (address, reason) in select(scene, memory, purpose, now).unfit {
+            if address != *candidate {
+                info!(
+                    target: "cfgserver::control", group = %scene.group.name, %address, %reason, "replica passed over"
+                );
+            }
+        }
+    }
+}
