@@ -1,7 +1,8 @@
 //! Rule 15: a brake on flapping.
 //!
 //! The first and the second automatic switch of an hour happen at once; each further one waits, longer every time.
-//! SENTINEL FAILOVER is not held: an operator knows better.
+//! SENTINEL FAILOVER is not held: an operator knows better. Nor is a failover from an emptied primary: waiting would
+//! cost the data.
 
 use crate::model::{Age, Group, Switch, Timestamp};
 

@@ -3,7 +3,7 @@
 
 use crate::failover::draft::Draft;
 use crate::failover::selection::{Purpose, select};
-use crate::failover::{Scene, held_until, identity};
+use crate::failover::{Scene, identity};
 use crate::machine::Command;
 use crate::model::{Address, Age, Facts, FailoverKind, Group, Role};
 
@@ -38,7 +38,8 @@ pub(super) enum Emptied {
     Accepted,
 }
 
-/// Fails over from an emptied primary while some replica still has the data.
+/// Fails over from an emptied primary while some replica still has the data. The brake on flapping does not hold
+/// this: within a second its replicas would copy the emptiness.
 pub(super) fn plan(draft: &mut Draft<'_>) -> Emptied {
     let Some(emptied_at) = draft.memory.emptied_at else {
         return Emptied::No;
@@ -54,9 +55,6 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Emptied {
     if waiting && draft.now < deadline {
         draft.wake_by(deadline);
         return Emptied::Handled;
-    }
-    if held_until(draft.group, draft.scene.wall).is_some() {
-        return Emptied::Accepted;
     }
     let selection = select(
         draft.scene,
