@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use crate::failover::draft::Draft;
 use crate::failover::identity::{evidence, group_lineage, related};
 use crate::machine::Command;
-use crate::model::{Address, Facts, Group, Member, Role};
+use crate::model::{Address, Age, Facts, Group, Member, Role};
 
+/// How often INFO is read while a replica is on its way into the group.
+const JOINING_MS: Age = 1_000;
 /// The most members that a primary's INFO may bring a group to.
 const MEMBERS_MAX: usize = 128;
 
@@ -27,6 +29,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, emptiness: Emptiness) {
     }
     let mut changes = known_members(draft);
     discover(draft, &mut changes);
+    follow_joining(draft);
     if changes.is_empty() {
         return;
     }
@@ -110,6 +113,31 @@ fn unbroken(group: &Group, member: &Member, facts: &Facts) -> bool {
     let kept = related(lineage, member.lineage.as_ref()) || related(lineage, group_lineage(group));
     let same_process = member.run_id.as_ref() == Some(&facts.run_id);
     kept || (lineage.is_none() && same_process)
+}
+
+/// Replicas that are on their way into the group are followed by the second: until they are in sync and on record
+/// nobody could be promoted.
+fn follow_joining(draft: &mut Draft<'_>) {
+    let Some((facts, at)) = draft.facts(draft.group.primary) else {
+        return;
+    };
+    let listed = facts.replicas.iter().any(|line| {
+        let known = draft.group.members.contains_key(&line.address);
+        let taken = draft.scene.elsewhere.address(draft.group.id, line.address).is_some();
+        !line.online && !known && !taken
+    });
+    let joining = |(address, member): (&Address, &Member)| {
+        !member.synced && member.quarantine.is_none() && draft.sees_up(*address)
+    };
+    if !draft.sees_up(draft.group.primary) || !(listed || draft.group.replicas().any(joining)) {
+        return;
+    }
+    let again = at.plus(JOINING_MS);
+    if draft.now >= again {
+        draft.refresh_info_since(again);
+    } else {
+        draft.wake_by(again);
+    }
 }
 
 /// Replicas that the primary lists and the group does not know.
