@@ -111,26 +111,23 @@ async fn waiting_ends_with_an_event_or_with_the_subscription() {
 #[test]
 fn the_board_is_never_ahead_of_a_queue() {
     let (board, hub) = hub();
-    let hub = Arc::new(hub);
-    let publisher = {
-        let hub = hub.clone();
-        std::thread::spawn(move || {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
             for revision in 1..=2000 {
                 hub.publish(state(revision), vec![event(Some(revision), revision)]);
             }
-        })
-    };
-    while board.state().revision() < 2000 {
-        let mut subscription = hub.subscribe();
-        let start = board.state().revision();
-        while board.state().revision() < (start + 20).min(2000) {
-            std::thread::yield_now();
+        });
+        while board.state().revision() < 2000 {
+            let mut subscription = hub.subscribe();
+            let start = board.state().revision();
+            while board.state().revision() < (start + 20).min(2000) {
+                std::thread::yield_now();
+            }
+            let seen = board.state().revision();
+            let events = payloads(&mut subscription, seen);
+            let numbers: Vec<u64> = events.iter().map(|text| text.parse().unwrap()).collect();
+            let missing = (start + 1..=seen).find(|revision| !numbers.contains(revision));
+            assert_eq!(missing, None, "between {start} and {seen}: {numbers:?}");
         }
-        let seen = board.state().revision();
-        let events = payloads(&mut subscription, seen);
-        let numbers: Vec<u64> = events.iter().map(|text| text.parse().unwrap()).collect();
-        let missing = (start + 1..=seen).find(|revision| !numbers.contains(revision));
-        assert_eq!(missing, None, "between {start} and {seen}: {numbers:?}");
-    }
-    publisher.join().unwrap();
+    });
 }
