@@ -1,4 +1,5 @@
 //! Input that must get a clear error and change nothing.
+//! Ports 11 and 12 of loopback stand for instances that do not exist: nobody listens there.
 
 use std::fs;
 use std::time::Duration;
@@ -32,7 +33,7 @@ fn facts(node: &Node) -> String {
 
 fn with_group(world: &World) -> Node {
     let node = Node::alone(world);
-    let answer = node.call(&["SENTINEL", "MONITOR", "alpha", "127.0.0.1", "7001", "1"]);
+    let answer = node.call(&["SENTINEL", "MONITOR", "alpha", "127.0.0.1", "11", "1"]);
     assert!(answer.is_ok(), "{answer}");
     node
 }
@@ -120,37 +121,37 @@ fn a_monitor_that_cannot_be_is_refused() {
     refused(
         &node,
         &[
-            ("SENTINEL MONITOR beta 127.0.0.1 7002 x", "ERR Invalid quorum"),
+            ("SENTINEL MONITOR beta 127.0.0.1 12 x", "ERR Invalid quorum"),
             (
-                "SENTINEL MONITOR beta 127.0.0.1 7002 0",
+                "SENTINEL MONITOR beta 127.0.0.1 12 0",
                 "ERR Quorum must be 1 or greater.",
             ),
             (
-                "SENTINEL MONITOR beta 127.0.0.1 7002 -1",
+                "SENTINEL MONITOR beta 127.0.0.1 12 -1",
                 "ERR Quorum must be 1 or greater.",
             ),
             ("SENTINEL MONITOR beta 127.0.0.1 x 1", "ERR Invalid port"),
             ("SENTINEL MONITOR beta 127.0.0.1 70000 1", "ERR Invalid port number."),
             (
-                "SENTINEL MONITOR beta 1.2.3.4.5 7002 1",
+                "SENTINEL MONITOR beta 1.2.3.4.5 12 1",
                 "ERR Invalid IP address or hostname specified",
             ),
             (
-                "SENTINEL MONITOR beta 127.0.0.1 7001 1",
+                "SENTINEL MONITOR beta 127.0.0.1 11 1",
                 "ERR Address already belongs to group 'alpha'.",
             ),
-            ("SENTINEL MONITOR alpha 127.0.0.1 7002 1", "ERR Duplicate master name."),
-            ("SENTINEL MONITOR be,ta 127.0.0.1 7002 1", "ERR Invalid group name."),
+            ("SENTINEL MONITOR alpha 127.0.0.1 12 1", "ERR Duplicate master name."),
+            ("SENTINEL MONITOR be,ta 127.0.0.1 12 1", "ERR Invalid group name."),
         ],
     );
     let before = facts(&node);
     for name in ["", "be ta", "be\r\nta", "b\u{e9}ta", &"x".repeat(256)] {
-        let answer = node.call(&["SENTINEL", "MONITOR", name, "127.0.0.1", "7002", "1"]);
+        let answer = node.call(&["SENTINEL", "MONITOR", name, "127.0.0.1", "12", "1"]);
         assert_eq!(answer, Value::Error("ERR Invalid group name.".to_owned()), "{name:?}");
     }
     assert_eq!(facts(&node), before);
     let longest = "x".repeat(255);
-    let answer = node.call(&["SENTINEL", "MONITOR", &longest, "127.0.0.1", "7002", "1"]);
+    let answer = node.call(&["SENTINEL", "MONITOR", &longest, "127.0.0.1", "12", "1"]);
     assert!(answer.is_ok(), "{answer}");
 }
 

@@ -1,4 +1,5 @@
 //! Programs that were written for Sentinel use a cluster without a change.
+//! Ports 11 and 12 of loopback stand for instances that do not exist: nobody listens there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -90,7 +91,7 @@ fn redis_cli_shows_masters_and_hears_events() {
     let cluster = Cluster::start(&world, 1);
     let port = cluster.nodes[0].port.to_string();
     let cli = |words: &[&str]| run(Command::new("redis-cli").args(["-p", &port]).args(words)).unwrap();
-    assert_eq!(cli(&["SENTINEL", "MONITOR", "alpha", "127.0.0.1", "7001", "1"]), "OK\n");
+    assert_eq!(cli(&["SENTINEL", "MONITOR", "alpha", "127.0.0.1", "11", "1"]), "OK\n");
     let shown = cli(&["SENTINEL", "MASTERS"]);
     assert!(shown.starts_with("name\nalpha\nip\n127.0.0.1\nport\n7001\n"), "{shown}");
     assert_eq!(
@@ -105,7 +106,7 @@ fn both_protocols_say_the_same() {
     let world = World::bare();
     let cluster = Cluster::start(&world, 1);
     let node = &cluster.nodes[0];
-    let answer = node.call(&["SENTINEL", "MONITOR", "alpha", "127.0.0.1", "7001", "1"]);
+    let answer = node.call(&["SENTINEL", "MONITOR", "alpha", "127.0.0.1", "11", "1"]);
     assert!(answer.is_ok(), "{answer}");
     let mut second = node.client();
     let mut third = node.client();
@@ -126,6 +127,6 @@ fn both_protocols_say_the_same() {
         panic!("no push")
     };
     assert_eq!(event[0].text(), "message");
-    assert_eq!(event[2].text(), "master alpha 127.0.0.1 7001 quorum 2");
+    assert_eq!(event[2].text(), "master alpha 127.0.0.1 11 quorum 2");
     assert_eq!(third.call(&["PING"]).text(), "PONG");
 }

@@ -1,4 +1,5 @@
 //! Real nodes form clusters, grow, lose members and come back.
+//! Ports 11 and 12 of loopback stand for instances that do not exist: nobody listens there.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -91,7 +92,7 @@ fn three_nodes_form_one_cluster_with_one_leader() {
 fn a_node_alone_goes_on_where_it_was_after_kill_9() {
     let world = World::bare();
     let mut node = Node::alone(&world);
-    monitor(&node, "alpha", 7001);
+    monitor(&node, "alpha", 11);
     let my_id = node.call(&["SENTINEL", "MYID"]);
     node.kill();
     node.start();
@@ -104,7 +105,7 @@ fn a_node_alone_goes_on_where_it_was_after_kill_9() {
 fn kill_9_of_all_nodes_loses_no_acknowledged_write() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
-    monitor(&cluster.nodes[0], "alpha", 7001);
+    monitor(&cluster.nodes[0], "alpha", 11);
     for turn in 0..5_u64 {
         let at = (turn % 3) as usize;
         let mut client = cluster.nodes[at].client();
@@ -152,7 +153,7 @@ fn a_follower_takes_writes_and_every_node_has_them() {
 fn a_cluster_grows_from_one_to_three_and_survives_its_first_node() {
     let world = World::bare();
     let first = Node::alone(&world);
-    monitor(&first, "alpha", 7001);
+    monitor(&first, "alpha", 11);
     let mut nodes = vec![first];
     for id in [2, 3] {
         let mut new = joining(&world, id, nodes[0].port);
@@ -184,7 +185,7 @@ fn a_cluster_grows_from_one_to_three_and_survives_its_first_node() {
 fn a_node_that_waits_to_be_added_does_not_say_that_there_are_no_groups() {
     let world = World::bare();
     let first = Node::alone(&world);
-    monitor(&first, "alpha", 7001);
+    monitor(&first, "alpha", 11);
     let mut new = joining(&world, 2, first.port);
     new.start();
     wait_until("the new node listens", SOON, || new.try_call(&["PING"]).is_some());
@@ -217,7 +218,7 @@ fn a_leader_that_removes_itself_answers_and_ends() {
 fn a_node_with_a_dead_disk_is_replaced_under_a_new_id() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
-    monitor(&cluster.nodes[0], "alpha", 7001);
+    monitor(&cluster.nodes[0], "alpha", 11);
     cluster.nodes[2].kill();
     fs::remove_dir_all(cluster.nodes[2].folder()).unwrap();
     // Under its old id it is refused: the cluster would count on votes that it has forgotten.
@@ -271,7 +272,7 @@ fn a_second_process_on_the_same_folder_is_refused() {
 fn a_folder_of_another_node_or_with_damage_is_refused_and_never_started_empty() {
     let world = World::bare();
     let mut node = Node::alone(&world);
-    monitor(&node, "alpha", 7001);
+    monitor(&node, "alpha", 11);
     node.kill();
     let folder = node.folder().to_string_lossy().into_owned();
     let run = |id: &str| {
@@ -377,7 +378,7 @@ fn a_founder_with_another_secret_ends_and_the_others_wait_for_it() {
 fn sigterm_drains_within_two_seconds_and_a_leader_hands_over_first() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
-    monitor(&cluster.nodes[0], "alpha", 7001);
+    monitor(&cluster.nodes[0], "alpha", 11);
     let leader = cluster.leader();
     let (status, took) = cluster.nodes[leader].terminate();
     assert_eq!(status.code(), Some(0), "{status}");
@@ -409,7 +410,7 @@ fn leadership_moves_when_told() {
 fn a_cluster_of_three_works_with_two_and_says_so_with_one() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
-    monitor(&cluster.nodes[0], "alpha", 7001);
+    monitor(&cluster.nodes[0], "alpha", 11);
     let leader = cluster.leader();
     cluster.nodes[leader].kill();
     let next = cluster.leader();

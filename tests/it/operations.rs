@@ -1,4 +1,5 @@
 //! What operators and automation do to a running cluster.
+//! Ports 11 and 12 of loopback stand for instances that do not exist: nobody listens there.
 
 use crate::world::cluster::set;
 use crate::world::{Client, Cluster, FAILOVER, Group, Node, SOON, Subscriber, Value, World, wait_until};
@@ -12,12 +13,12 @@ fn the_same_monitor_on_every_node_is_fine_and_another_one_is_a_duplicate() {
     let world = World::bare();
     let cluster = Cluster::start(&world, 3);
     for node in &cluster.nodes {
-        assert!(monitor(node, "alpha", 7001, "2").is_ok());
+        assert!(monitor(node, "alpha", 11, "2").is_ok());
     }
     for node in &cluster.nodes {
-        let answer = monitor(node, "alpha", 7002, "2");
+        let answer = monitor(node, "alpha", 12, "2");
         assert_eq!(answer, Value::Error("ERR Duplicate master name.".to_owned()));
-        assert_eq!(node.primary_of("alpha"), 7001);
+        assert_eq!(node.primary_of("alpha"), 11);
     }
 }
 
@@ -45,13 +46,13 @@ fn a_monitor_with_the_first_arguments_is_fine_after_a_switch_too() {
 fn a_group_that_is_removed_is_gone_everywhere() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
-    assert!(monitor(&cluster.nodes[0], "alpha", 7001, "2").is_ok());
-    cluster.wait_primary("alpha", 7001);
+    assert!(monitor(&cluster.nodes[0], "alpha", 11, "2").is_ok());
+    cluster.wait_primary("alpha", 11);
     let subscribers = cluster.subscribe();
     assert!(cluster.nodes[1].call(&["SENTINEL", "REMOVE", "alpha"]).is_ok());
     cluster.wait_primary("alpha", 0);
     for one in &subscribers {
-        one.wait("-monitor", "master alpha 127.0.0.1 7001", SOON);
+        one.wait("-monitor", "master alpha 127.0.0.1 11", SOON);
     }
     let gone = cluster.nodes[2].call(&["SENTINEL", "REMOVE", "alpha"]);
     assert_eq!(gone, Value::Error("ERR No such master with that name".to_owned()));
@@ -61,7 +62,7 @@ fn a_group_that_is_removed_is_gone_everywhere() {
 fn sentinels_lists_the_other_nodes_of_the_cluster() {
     let world = World::bare();
     let cluster = Cluster::start(&world, 3);
-    assert!(monitor(&cluster.nodes[0], "alpha", 7001, "2").is_ok());
+    assert!(monitor(&cluster.nodes[0], "alpha", 11, "2").is_ok());
     for node in &cluster.nodes {
         wait_until("the others are listed, healthy", SOON, || {
             let listed = node.call(&["SENTINEL", "SENTINELS", "alpha"]);
@@ -84,9 +85,9 @@ fn sentinels_lists_the_other_nodes_of_the_cluster() {
 fn ckquorum_tells_whether_a_failover_could_be_decided() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
-    assert!(monitor(&cluster.nodes[0], "alpha", 7001, "2").is_ok());
+    assert!(monitor(&cluster.nodes[0], "alpha", 11, "2").is_ok());
     let check = |node: &Node| node.call(&["SENTINEL", "CKQUORUM", "alpha"]);
-    cluster.wait_primary("alpha", 7001);
+    cluster.wait_primary("alpha", 11);
     wait_until("three nodes are enough", SOON, || {
         check(&cluster.nodes[0]).text().starts_with("OK 3 usable")
     });
@@ -190,8 +191,8 @@ fn a_new_replica_is_found_and_listed_by_every_node() {
 fn settings_hold_on_every_node_and_are_told() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
-    assert!(monitor(&cluster.nodes[0], "alpha", 7001, "2").is_ok());
-    cluster.wait_primary("alpha", 7001);
+    assert!(monitor(&cluster.nodes[0], "alpha", 11, "2").is_ok());
+    cluster.wait_primary("alpha", 11);
     let subscribers = cluster.subscribe();
     let words = [
         "SENTINEL",
@@ -204,8 +205,8 @@ fn settings_hold_on_every_node_and_are_told() {
     ];
     assert!(cluster.nodes[2].call(&words).is_ok());
     for (node, one) in cluster.nodes.iter().zip(&subscribers) {
-        one.wait("+set", "master alpha 127.0.0.1 7001 down-after-milliseconds 5000", SOON);
-        one.wait("+set", "master alpha 127.0.0.1 7001 parallel-syncs 3", SOON);
+        one.wait("+set", "master alpha 127.0.0.1 11 down-after-milliseconds 5000", SOON);
+        one.wait("+set", "master alpha 127.0.0.1 11 parallel-syncs 3", SOON);
         let shown = node.call(&["SENTINEL", "MASTER", "alpha"]);
         assert_eq!(shown.field("down-after-milliseconds"), Some("5000"));
         assert_eq!(shown.field("parallel-syncs"), Some("3"));
@@ -216,7 +217,7 @@ fn settings_hold_on_every_node_and_are_told() {
 fn info_has_the_layout_that_old_proxies_read_by_position() {
     let world = World::bare();
     let node = Node::alone(&world);
-    assert!(monitor(&node, "shard-1", 7001, "1").is_ok());
+    assert!(monitor(&node, "shard-1", 11, "1").is_ok());
     let text = node.call(&["INFO", "sentinel"]).text().to_owned();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "# Sentinel");
@@ -226,7 +227,7 @@ fn info_has_the_layout_that_old_proxies_read_by_position() {
     assert!(lines[4].starts_with("sentinel_scripts_queue_length:"));
     assert!(lines[5].starts_with("master0:name=shard-1,status="), "{text}");
     assert!(
-        lines[5].contains(",address=127.0.0.1:7001,slaves=0,sentinels=1"),
+        lines[5].contains(",address=127.0.0.1:11,slaves=0,sentinels=1"),
         "{text}"
     );
     assert!(text.contains("cfgserver_groups:1"), "{text}");
@@ -236,7 +237,7 @@ fn info_has_the_layout_that_old_proxies_read_by_position() {
 fn an_established_connection_outlives_the_leader() {
     let world = World::bare();
     let mut cluster = Cluster::start(&world, 3);
-    assert!(monitor(&cluster.nodes[0], "alpha", 7001, "2").is_ok());
+    assert!(monitor(&cluster.nodes[0], "alpha", 11, "2").is_ok());
     let follower = cluster.followers()[0];
     let mut client = Client::connect(cluster.nodes[follower].port).unwrap();
     let subscriber = Subscriber::everything(cluster.nodes[follower].port);
@@ -247,5 +248,5 @@ fn an_established_connection_outlives_the_leader() {
     assert_eq!(client.call(&["PING"]).text(), "PONG");
     let answer = client.call(&["SENTINEL", "SET", "alpha", "quorum", "1"]);
     assert!(answer.is_ok(), "{answer}");
-    subscriber.wait("+set", "master alpha 127.0.0.1 7001 quorum 1", SOON);
+    subscriber.wait("+set", "master alpha 127.0.0.1 11 quorum 1", SOON);
 }
