@@ -194,43 +194,79 @@ fn write_on(node: u16, stop: &std::sync::atomic::AtomicBool) -> Vec<String> {
     acknowledged
 }
 
+/// Why a group switches.
+#[derive(Clone, Copy, PartialEq)]
+enum Cause {
+    Killed,
+    Planned,
+}
+
 #[test]
 fn a_leader_killed_at_any_stage_leaves_one_switch_for_its_successor() {
+    leader_stops_at_each(&Point::ALL, Cause::Killed);
+}
+
+#[test]
+fn a_leader_killed_at_any_stage_of_a_planned_switch_leaves_one_switch_for_its_successor() {
+    let points = [
+        Point::AfterOpen,
+        Point::BeforePause,
+        Point::AfterPause,
+        Point::BeforePromote,
+        Point::AfterPromote,
+        Point::BeforeComplete,
+        Point::AfterComplete,
+        Point::AfterEnd,
+    ];
+    leader_stops_at_each(&points, Cause::Planned);
+}
+
+fn leader_stops_at_each(points: &[Point], cause: Cause) {
     let Some(world) = World::open() else { return };
     if !cfg!(feature = "stop-points") {
         crate::world::skip("the binary has no stop points (feature stop-points)");
         return;
     }
     let mut cluster = Cluster::start(&world, 3);
-    for point in Point::ALL {
-        let point = point.name();
-        let mut group = Group::start(&world, point, 2);
-        cluster.monitor(&group, DOWN_AFTER_MS);
-        let leader = cluster.leader();
-        cluster.nodes[leader].stop_at(point);
-        let others: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
-        let subscribers: Vec<Subscriber> = others
-            .iter()
-            .map(|at| Subscriber::everything(cluster.nodes[*at].port))
-            .collect();
-        let old = group.members[0].port;
-        group.members[0].kill();
-        wait_until(&format!("the leader stops at {point}"), FAILOVER, || {
-            !cluster.nodes[leader].is_running()
-        });
-        let new = wait_switch(&subscribers, point, old);
-        group.wait_all_follow(new);
-        one_switch_each(&subscribers, point);
-        cluster.nodes[leader].disarm();
-        cluster.nodes[leader].start();
-        cluster.nodes[leader].wait_ready();
-        cluster.wait_primary(point, new);
-        group.at(old).restart();
-        group.wait_all_follow(new);
-        one_switch_each(&subscribers, point);
-        let answer = cluster.nodes[others[0]].call(&["SENTINEL", "REMOVE", point]);
-        assert!(answer.is_ok(), "{answer}");
+    for point in points {
+        leader_stops_at(&world, &mut cluster, point.name(), cause);
     }
+}
+
+/// The leader ends at `point` of a switch: the others finish it, once, and the leader is told when it is back.
+fn leader_stops_at(world: &World, cluster: &mut Cluster, point: &str, cause: Cause) {
+    let mut group = Group::start(world, point, 2);
+    cluster.monitor(&group, DOWN_AFTER_MS);
+    let leader = cluster.leader();
+    cluster.nodes[leader].stop_at(point);
+    let others: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
+    let subscribers: Vec<Subscriber> = others
+        .iter()
+        .map(|at| Subscriber::everything(cluster.nodes[*at].port))
+        .collect();
+    let old = group.members[0].port;
+    match cause {
+        Cause::Killed => group.members[0].kill(),
+        // The answer may die with the leader.
+        Cause::Planned => _ = cluster.nodes[others[0]].try_call(&["SENTINEL", "FAILOVER", point]),
+    }
+    wait_until(&format!("the leader stops at {point}"), FAILOVER, || {
+        !cluster.nodes[leader].is_running()
+    });
+    let new = wait_switch(&subscribers, point, old);
+    group.wait_all_follow(new);
+    one_switch_each(&subscribers, point);
+    cluster.nodes[leader].disarm();
+    cluster.nodes[leader].start();
+    cluster.nodes[leader].wait_ready();
+    cluster.wait_primary(point, new);
+    if cause == Cause::Killed {
+        group.at(old).restart();
+    }
+    group.wait_all_follow(new);
+    one_switch_each(&subscribers, point);
+    let answer = cluster.nodes[others[0]].call(&["SENTINEL", "REMOVE", point]);
+    assert!(answer.is_ok(), "{answer}");
 }
 
 #[test]
