@@ -5,7 +5,7 @@
 //! ```text
 //! F6  app, cli                                  wiring, configuration, argv, drain order
 //! F5  server  control  probe                    long-running services; they meet through F4
-//! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry  stop
+//! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry  chance  stop
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
 //! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
@@ -16,6 +16,7 @@
 #[cfg(feature = "rocksdb")]
 pub mod app;
 pub mod board;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod control;

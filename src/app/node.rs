@@ -7,6 +7,7 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use crate::board::Board;
+use crate::chance;
 use crate::cli::{Founding, ServeConfig};
 use crate::clock::Clock;
 use crate::control::{Control, ControlParts, RedisLinks};
@@ -43,7 +44,7 @@ impl Node {
     pub(super) async fn start(config: &ServeConfig) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let tasks = Tasks::default();
-        let store = RocksStore::open(&config.data_dir, &random_hex::<16>()?)?;
+        let store = RocksStore::open(&config.data_dir, &chance::hex::<16>()?)?;
         let incarnation = store.incarnation().to_owned();
         let taken = || format!("cannot listen on {}", config.listen);
         // Nodes that start together ask each other before they serve: being refused is quicker than waiting.
@@ -72,7 +73,7 @@ impl Node {
         let base = NodeStatus {
             id: config.node_id,
             my_id: my_id.clone(),
-            run_id: random_hex::<20>()?,
+            run_id: chance::hex::<20>()?,
             listen: config.listen.to_string(),
             started: clock.now(),
             process_id: std::process::id(),
@@ -209,10 +210,4 @@ fn tell_peers(before: &NodeStatus, now: &NodeStatus) {
             _ => {}
         }
     }
-}
-
-fn random_hex<const BYTES: usize>() -> anyhow::Result<String> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).map_err(|fault| anyhow::anyhow!("no random numbers: {fault}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::codec::{Answers, Requests, put};
 use super::{Local, PROTOCOL};
+use crate::chance;
 use crate::model::{ClusterId, NodeId};
 use crate::net::TcpStream;
 use crate::resp::{Reply, encode_request};
@@ -327,9 +328,7 @@ fn same(proof: &[u8], other: &[u8]) -> bool {
 }
 
 fn nonce() -> io::Result<Bytes> {
-    let mut nonce = [0; 32];
-    getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(Bytes::copy_from_slice(&nonce))
+    Ok(Bytes::copy_from_slice(&chance::bytes::<32>()?))
 }
 
 #[expect(clippy::expect_used, reason = "plain data written to memory has no way to fail")]

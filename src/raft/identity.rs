@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::records::{decode_some, encode};
+use crate::chance;
 use crate::model::{ClusterId, MyId, NodeId};
 use crate::store::{Meta, Store};
 
@@ -45,12 +46,12 @@ impl Identity {
 
     /// A new one.
     pub(crate) fn draw(node_id: NodeId, incarnation: Option<String>) -> io::Result<Self> {
-        let incarnation = incarnation.map_or_else(random_hex::<16>, Ok)?;
+        let incarnation = incarnation.map_or_else(chance::hex::<16>, Ok)?;
         Ok(Self {
             node_id,
             cluster: None,
             incarnation,
-            my_id: MyId(random_hex::<20>()?.into()),
+            my_id: MyId(chance::hex::<20>()?.into()),
             origin: None,
         })
     }
@@ -69,11 +70,5 @@ impl Identity {
 
 /// A new cluster id.
 pub(crate) fn draw_cluster() -> io::Result<ClusterId> {
-    Ok(ClusterId(random_hex::<16>()?.into()))
-}
-
-fn random_hex<const BYTES: usize>() -> io::Result<String> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(ClusterId(chance::hex::<16>()?.into()))
 }

@@ -222,11 +222,7 @@ fn a_leader_killed_at_any_stage_of_a_planned_switch_leaves_one_switch_for_its_su
 }
 
 fn leader_stops_at_each(points: &[Point], cause: Cause) {
-    let Some(world) = World::open() else { return };
-    if !cfg!(feature = "stop-points") {
-        crate::world::skip("the binary has no stop points (feature stop-points)");
-        return;
-    }
+    let Some(world) = World::with_stop_points() else { return };
     let mut cluster = Cluster::start(&world, 3);
     for point in points {
         leader_stops_at(&world, &mut cluster, point.name(), cause);
@@ -312,11 +308,7 @@ fn was_selected(subscribers: &[Subscriber], candidate: u16) {
 
 #[test]
 fn a_candidate_that_dies_after_it_was_committed_is_abandoned() {
-    let Some(world) = World::open() else { return };
-    if !cfg!(feature = "stop-points") {
-        crate::world::skip("the binary has no stop points (feature stop-points)");
-        return;
-    }
+    let Some(world) = World::with_stop_points() else { return };
     let (mut cluster, mut group) = scene(&world);
     let old = group.members[0].port;
     let (subscribers, candidate) = stop_leader_at(&mut cluster, &mut group, Point::BeforePromote);
@@ -330,11 +322,7 @@ fn a_candidate_that_dies_after_it_was_committed_is_abandoned() {
 
 #[test]
 fn a_candidate_that_was_restarted_empty_is_not_promoted() {
-    let Some(world) = World::open() else { return };
-    if !cfg!(feature = "stop-points") {
-        crate::world::skip("the binary has no stop points (feature stop-points)");
-        return;
-    }
+    let Some(world) = World::with_stop_points() else { return };
     let (mut cluster, mut group) = scene(&world);
     let old = group.members[0].port;
     let (subscribers, candidate) = stop_leader_at(&mut cluster, &mut group, Point::BeforePromote);
@@ -350,11 +338,7 @@ fn a_candidate_that_was_restarted_empty_is_not_promoted() {
 
 #[test]
 fn an_old_primary_that_is_back_during_the_promotion_is_turned() {
-    let Some(world) = World::open() else { return };
-    if !cfg!(feature = "stop-points") {
-        crate::world::skip("the binary has no stop points (feature stop-points)");
-        return;
-    }
+    let Some(world) = World::with_stop_points() else { return };
     let (mut cluster, mut group) = scene(&world);
     let old = group.members[0].port;
     let (subscribers, candidate) = stop_leader_at(&mut cluster, &mut group, Point::AfterPromote);

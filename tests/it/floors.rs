@@ -26,6 +26,7 @@ const FLOORS: &[&[&str]] = &[
         "net",
         "clock",
         "telemetry",
+        "chance",
         "stop",
     ],
     // ---- the line ----
@@ -130,8 +131,8 @@ fn world(top: &str, floor: usize, parts: &[&str]) -> Option<String> {
         }
         ["rocksdb", ..] if top != "store" => refuse("rocksdb", "store"),
         ["openraft", ..] if top != "raft" => refuse("openraft", "raft"),
-        ["tokio" | "tokio_util" | "getrandom" | "rand" | "fastrand", ..]
-        | ["std", "fs" | "env" | "thread" | "process", ..]
+        ["getrandom", ..] if top != "chance" => refuse("drawing random numbers", "chance"),
+        ["tokio" | "tokio_util" | "rand" | "fastrand", ..] | ["std", "fs" | "env" | "thread" | "process", ..]
             if floor >= PURE =>
         {
             Some(format!("{} below the line", parts.join("::")))
@@ -280,12 +281,20 @@ fn below_the_line_there_is_no_world_no_hash_order_and_no_float() {
         "use tokio::sync::mpsc;",
         "use std::fs;",
         "std::env::var(\"HOME\");",
-        "use getrandom::fill;",
     ] {
         caught("model/group.rs", bad);
         caught("requests/mod.rs", bad);
         passes("raft/mod.rs", bad);
     }
+}
+
+#[test]
+fn random_numbers_are_drawn_in_one_place() {
+    let draw = "getrandom::fill(&mut bytes);";
+    for elsewhere in ["model/group.rs", "requests/mod.rs", "raft/mod.rs", "app/node.rs"] {
+        caught(elsewhere, draw);
+    }
+    passes("chance.rs", draw);
 }
 
 #[test]

@@ -51,6 +51,15 @@ impl World {
             .then(Self::bare)
     }
 
+    /// The same for tests that end a node at a stop point: the binary must have them.
+    pub(crate) fn with_stop_points() -> Option<Self> {
+        if !cfg!(feature = "stop-points") {
+            skip("the binary has no stop points (feature stop-points)");
+            return None;
+        }
+        Self::open()
+    }
+
     /// A world for tests that need no Redis.
     pub(crate) fn bare() -> Self {
         Self {
