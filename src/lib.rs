@@ -4,15 +4,16 @@
 //!
 //! ```text
 //! F6  app, cli                                  wiring, configuration, argv, drain order
-//! F5  server  control  probe                    long-running services; they meet through F4
+//! F5  server  control  probe  agent             long-running services; they meet through F4
 //! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry  chance  stop
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
 //! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
-//! F1  machine | detect | resp                   replicated state | failure detection | the RESP codec
+//! F1  machine | detect | resp | template        replicated state | failure detection | the RESP codec | proxy files
 //! F0  model                                     the nouns; time as data
 //! ```
 
+pub mod agent;
 #[cfg(feature = "rocksdb")]
 pub mod app;
 pub mod board;
@@ -38,3 +39,4 @@ pub mod stop;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod template;

@@ -14,7 +14,7 @@ use source::paths;
 const FLOORS: &[&[&str]] = &[
     &["main"],
     &["app", "cli"],
-    &["server", "control", "probe"],
+    &["server", "control", "probe", "agent"],
     &[
         "raft",
         "pubsub",
@@ -32,7 +32,7 @@ const FLOORS: &[&[&str]] = &[
     // ---- the line ----
     &["requests"],
     &["failover", "sentinel"],
-    &["machine", "detect", "resp"],
+    &["machine", "detect", "resp", "template"],
     &["model"],
 ];
 /// Services meet through the floor below and never import each other.

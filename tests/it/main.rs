@@ -14,6 +14,7 @@ mod machine;
 mod machine_random;
 mod operations;
 mod probe;
+mod proxies;
 mod raft;
 mod real_sentinel;
 mod redis_link;

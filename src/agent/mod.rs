@@ -1,0 +1,7 @@
+//! The agent of a proxy that knows no Sentinel: follows the groups on any node, and keeps the proxy's file true.
+//!
+//! ```text
+//! nodes --follow--> Table (newest version of each group, kept on disk) --pace--> outlet: file, check, restart | hook
+//! ```
+//!
+//! What does not live here: the format of the proxy's file (`template`).

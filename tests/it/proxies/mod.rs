@@ -1,0 +1,3 @@
+//! The proxies of the twemproxy family that speak to a Sentinel: test doubles as strict as they are.
+
+mod double;
