@@ -391,3 +391,6 @@ fn pname(address: &str) -> String {
     }
     pname
 }
+
+#[cfg(test)]
+mod tests;

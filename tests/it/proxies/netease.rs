@@ -346,3 +346,6 @@ fn cut(mut address: String) -> String {
     }
     address
 }
+
+#[cfg(test)]
+mod tests;
