@@ -392,5 +392,4 @@ fn pname(address: &str) -> String {
     pname
 }
 
-#[cfg(test)]
 mod tests;

@@ -55,7 +55,6 @@ pub(crate) trait Double: Send {
 }
 
 /// Actions in a short form, without warnings: `send`, `close`, `abort`, `roles`, `group:from>to`.
-#[cfg(test)]
 pub(super) fn outcome(actions: &[Action]) -> String {
     let word = |action: &Action| match action {
         Action::Send(_) => Some("send".to_owned()),

@@ -347,5 +347,4 @@ fn cut(mut address: String) -> String {
     address
 }
 
-#[cfg(test)]
 mod tests;

@@ -177,7 +177,6 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(2).position(|pair| pair == b"\r\n").map(|at| at + 2)
 }
 
-#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -230,7 +230,7 @@ fn read(place: &str, line: &str) -> Vec<Line> {
     let words: Vec<&str> = rest.split_whitespace().collect();
     if word == "moved" {
         assert!(
-            !words.is_empty() && words.len() % 3 == 0,
+            !words.is_empty() && words.len().is_multiple_of(3),
             "{place}: who moves, from where, and to where?"
         );
         return words.chunks(3).map(moved).collect();
