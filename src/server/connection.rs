@@ -21,9 +21,9 @@ use crate::net::TcpStream;
 use crate::pubsub::{Subscription, Wanted};
 use crate::requests::{Effect, Face, Render, Session, Stats, View, WriteError, WriteReply, dispatch};
 use crate::resp::{Reply, Request, encode};
-use crate::sentinel::SWITCH_CHANNEL;
 
 use super::Shared;
+use super::glance::{asks_for_events, asks_for_more_than_switches, is_foreign};
 use super::input::{Input, Read};
 use super::registry::Seat;
 use super::socket::{linger, turn_away, write};
@@ -303,7 +303,7 @@ impl Connection {
             // It may look at itself.
             self.show();
         }
-        if is_foreign(request.name()) {
+        if is_foreign(request) {
             warn!(target: "cfgserver::server", id = self.seat.id(), "a browser was sent here, closing the connection");
             self.phase = Phase::Gone;
             return;
@@ -475,22 +475,6 @@ impl Connection {
 
 fn canonical(address: std::net::SocketAddr) -> String {
     std::net::SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
-}
-
-/// Whether the answer to it may be followed by events.
-fn asks_for_events(request: &Request) -> bool {
-    let name = request.name();
-    name.eq_ignore_ascii_case(b"SUBSCRIBE") || name.eq_ignore_ascii_case(b"PSUBSCRIBE")
-}
-
-/// Whether the answer to it may be followed by other events than changed addresses.
-fn asks_for_more_than_switches(request: &Request) -> bool {
-    asks_for_events(request) && request.0[1..].iter().any(|name| name != SWITCH_CHANNEL.as_bytes())
-}
-
-/// The first lines of an HTTP request: a web page had a browser on this machine send it.
-fn is_foreign(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }
 
 /// Resolves when there is an event and room for it, and in any case when the subscription is closed.

@@ -18,6 +18,7 @@ use crate::resp::{ProtocolError, Request};
 
 use super::Shared;
 use super::connection;
+use super::glance::is_operator;
 use super::input::{Input, Read};
 use super::registry::{Claim, Seat};
 use super::socket::{close_with, turn_away};
@@ -93,18 +94,12 @@ fn claim(request: &Request, stream: &TcpStream, face: Face, shared: &Shared) -> 
         Claim::Client
     } else if shared.peers.is_peer_request(name) {
         Claim::Peer
-    } else if is_operator(name) && is_local(stream) {
+    } else if is_operator(request) && is_local(stream) {
         Claim::Operator
     } else {
         Claim::Client
     };
     shared.registry.claim(claim)
-}
-
-/// What somebody sends who wants to know what is wrong.
-fn is_operator(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 4] = [b"SENTINEL", b"CFG", b"INFO", b"PING"];
-    NAMES.iter().any(|operator| name.eq_ignore_ascii_case(operator))
 }
 
 fn is_local(stream: &TcpStream) -> bool {

@@ -13,6 +13,7 @@
 mod cluster;
 mod connection;
 mod counters;
+mod glance;
 mod input;
 mod listener;
 mod lobby;

@@ -110,6 +110,23 @@ async fn both_ports_are_in_one_list_each_client_with_the_address_it_connected_to
 }
 
 #[tokio::test]
+async fn who_connects_to_every_interface_is_shown_with_the_one_it_met() {
+    let world = World::at(
+        "0.0.0.0:0",
+        ServerOptions::default(),
+        QUEUE_BYTES,
+        &[Face::Open, Face::Proxy],
+    );
+    for address in world.server.addresses() {
+        let address = format!("127.0.0.1:{}", address.port());
+        let mut client = Client(cfgserver::net::connect(&address, super::LIMIT).await.unwrap());
+        client.send("CLIENT INFO\r\n").await;
+        let line = client.reply().await;
+        assert!(line.contains(&format!(" laddr={address} ")), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn the_ports_share_the_limit_and_old_proxies_get_nothing_of_the_reserve() {
     let world = both(ServerOptions {
         connections_max: 6,

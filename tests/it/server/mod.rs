@@ -72,7 +72,12 @@ impl World {
     }
 
     fn with_faces(options: ServerOptions, queue_bytes_max: usize, faces: &[Face]) -> Self {
-        let listener = || net::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self::at("127.0.0.1:0", options, queue_bytes_max, faces)
+    }
+
+    /// Listens at `address` for each face.
+    fn at(address: &str, options: ServerOptions, queue_bytes_max: usize, faces: &[Face]) -> Self {
+        let listener = || net::listen(address.parse().unwrap()).unwrap();
         let status = NodeStatus {
             id: 1,
             ready: true,
