@@ -32,8 +32,12 @@ pub(crate) trait Double: Send {
     fn connected(&mut self) -> Vec<Action>;
     /// Bytes from the sentinel, cut anywhere.
     fn received(&mut self, bytes: &[u8]) -> Vec<Action>;
-    /// The sentinel closed the connection, or it could not be opened.
+    /// The sentinel closed the connection, or it could not be opened. Not called after [`Action::Close`].
     fn disconnected(&mut self) -> Vec<Action>;
+    /// The sentinel accepted the connection and closed it before the proxy had seen that it is open.
+    fn closed_at_once(&mut self) -> Vec<Action> {
+        self.disconnected()
+    }
     /// The heartbeat's or the initialisation's timer ran out.
     fn timer(&mut self) -> Vec<Action>;
     /// The answer to [`Action::AskRoles`]: for each group, whether its instance said `master`.

@@ -1,3 +1,7 @@
 //! The proxies of the twemproxy family that speak to a Sentinel: test doubles as strict as they are.
 
+mod bdrp;
 mod double;
+mod host;
+mod netease;
+mod reply;
