@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -27,6 +26,8 @@ use super::roles::Roles;
 use crate::world::now;
 
 const READ_BYTES: usize = 4096;
+/// How soon after its accept a server's close is one at once.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// How one proxy is driven.
 pub(crate) struct Plan {
@@ -165,7 +166,6 @@ impl Source<'_> {
         let said = |text: &[u8]| matches!(self, Self::Bytes(bytes) if bytes.windows(text.len()).any(|part| part == text));
         match self {
             Self::Timer => Cause::Late,
-            Self::Roles => Cause::Role,
             _ if said(b"-LOADING") => Cause::Loading,
             _ if said(b"*-1\r\n") => Cause::Unknown,
             _ => Cause::Sent,
@@ -208,6 +208,11 @@ impl Drive {
         loop {
             let port = self.sentinels[self.double.sentinel() % self.sentinels.len()];
             let end = match TcpStream::connect(("127.0.0.1", port)).await {
+                Ok(stream) if closed_at_once(&stream).await => {
+                    self.proxy.note(Happening::Lost);
+                    let actions = self.double.closed_at_once();
+                    self.end(actions)
+                }
                 Ok(stream) => {
                     self.proxy.note(Happening::Connected(port));
                     self.converse(stream).await
@@ -281,6 +286,10 @@ impl Drive {
     /// The server ended the connection, or there was none.
     fn lost(&mut self) -> End {
         let actions = self.double.disconnected();
+        self.end(actions)
+    }
+
+    fn end(&mut self, actions: Vec<Action>) -> End {
         if self.note_all(actions, &Source::Connection).abort {
             End::Aborted
         } else {
@@ -295,8 +304,10 @@ impl Drive {
 
     fn ask_roles(&self) -> Answers {
         let (roles, addresses, gate) = (Arc::clone(&self.roles), self.double.addresses(), self.gate.clone());
+        let proxy = self.proxy.clone();
         Box::pin(async move {
             let masters = roles.masters(addresses).await;
+            proxy.note(Happening::Asked(masters.values().all(|master| *master)));
             if let Some(mut gate) = gate {
                 // A gate that is gone is open.
                 let _ = gate.wait_for(|open| *open).await;
@@ -357,6 +368,13 @@ impl Drive {
     }
 }
 
+/// Whether the server accepted only to close: seen before a proxy's event loop comes round.
+async fn closed_at_once(stream: &TcpStream) -> bool {
+    let mut byte = [0];
+    let peeked = tokio::time::timeout(AT_ONCE, stream.peek(&mut byte)).await;
+    matches!(peeked, Ok(Ok(0)))
+}
+
 async fn answered(answers: &mut Option<Answers>) -> BTreeMap<String, bool> {
     match answers {
         Some(answers) => answers.await,
@@ -369,12 +387,4 @@ async fn elapsed(due: Option<Instant>) {
         Some(due) => tokio::time::sleep_until(due).await,
         None => pending().await,
     }
-}
-
-/// Whether the process may open so many files more; a driver of thousands needs them.
-pub(crate) fn open_files_max() -> io::Result<u64> {
-    let limits = std::fs::read_to_string("/proc/self/limits")?;
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3));
-    Ok(soft.and_then(|soft| soft.parse().ok()).unwrap_or(u64::MAX))
 }

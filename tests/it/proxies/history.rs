@@ -12,9 +12,7 @@ pub(crate) enum Cause {
     Loading,
     /// The server said that it knows no such group.
     Unknown,
-    /// An instance that was told as a primary did not say that it is one.
-    Role,
-    /// It was not ready in time.
+    /// It was not ready in time: a primary that was told does not say that it is one, or the machine is busy.
     Late,
 }
 
@@ -39,6 +37,8 @@ pub(crate) enum Happening {
         address: String,
         master: bool,
     },
+    /// All instances were asked for their roles, and whether all said master.
+    Asked(bool),
     /// Clients are served, or no longer.
     Ready(bool),
     /// A timer ran out: a heartbeat, when it is ready.

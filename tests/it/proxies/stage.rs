@@ -10,7 +10,7 @@ use super::bdrp::Bdrp;
 use super::driver::{Driver, Plan, Proxy};
 use super::history::{Cause, Happening};
 use super::netease::Netease;
-use crate::world::{Cluster, FAILOVER, Group, SOON, Subscriber, World, now, wait_for, wait_until};
+use crate::world::{Cluster, FAILOVER, Group, Node, SOON, Subscriber, World, now, wait_for, wait_until};
 
 /// From the event at the first plain subscriber to the move of the last proxy, at most.
 const MOVE: Duration = Duration::from_secs(5);
@@ -33,6 +33,17 @@ pub(crate) struct Switched {
     pub(crate) group: String,
     pub(crate) from: String,
     pub(crate) to: String,
+}
+
+/// The port of `ip:port`.
+pub(crate) fn port_of(address: &str) -> u16 {
+    address.rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+/// A node that runs.
+fn running(nodes: &mut [Node]) -> &Node {
+    let at = nodes.iter_mut().position(Node::is_running);
+    &nodes[at.expect("a node runs")]
 }
 
 /// The scene of one test.
@@ -140,8 +151,7 @@ impl Stage {
     /// Where the groups are, as a running node tells; each primary says that it is one.
     #[track_caller]
     pub(crate) fn truth(&mut self) -> BTreeMap<String, String> {
-        let node = self.cluster.nodes.iter_mut().find(|node| node.is_running());
-        let node = node.expect("a node runs");
+        let node = running(&mut self.cluster.nodes);
         let mut truth = BTreeMap::new();
         for group in &mut self.groups {
             let port = node.primary_of(&group.name);
@@ -191,7 +201,7 @@ impl Stage {
     pub(crate) fn kill_primary(&mut self, group: &str) -> Switched {
         let since = now();
         let at = self.groups.iter().position(|one| one.name == group).unwrap();
-        let node = self.cluster.nodes.iter_mut().find(|node| node.is_running()).unwrap();
+        let node = running(&mut self.cluster.nodes);
         let port = node.primary_of(group);
         self.groups[at].at(port).kill();
         self.wait_switch(group, since)
@@ -324,13 +334,20 @@ impl Stage {
         self.renew_witnesses();
     }
 
-    /// Waits until the members of the group follow its primary and every node sees that.
+    /// Waits until no switch of the group is under way, its members follow the primary and every node sees that.
     #[track_caller]
     pub(crate) fn wait_healthy(&mut self, group: &str) {
         let at = self.groups.iter().position(|one| one.name == group).unwrap();
-        let node = self.cluster.nodes.iter_mut().find(|node| node.is_running()).unwrap();
-        let port = node.primary_of(group);
-        self.groups[at].wait_all_follow(port);
+        let node = running(&mut self.cluster.nodes);
+        let members = &self.groups[at].members;
+        wait_until(&format!("{group} is at rest"), FAILOVER, || {
+            let Some(answer) = node.try_call(&["SENTINEL", "MASTER", group]) else {
+                return false;
+            };
+            let port = node.primary_of(group);
+            answer.field("flags") == Some("master")
+                && members.iter().all(|one| one.follows(port) || (one.port == port && one.info("role") == "master"))
+        });
         self.cluster.wait_healthy(&self.groups[at]);
     }
 
