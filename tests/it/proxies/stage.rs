@@ -16,6 +16,8 @@ use crate::world::{Cluster, FAILOVER, Group, Node, SOON, Subscriber, World, now,
 const MOVE: Duration = Duration::from_secs(5);
 /// How long a switch that was told may have been on its way to the witness.
 const WITNESS: Duration = Duration::from_secs(1);
+/// For how long a crowd believes an instance that said master.
+const CROWD_ROLES_FRESH_FOR: Duration = Duration::from_millis(100);
 /// Long enough that a busy machine is not taken for a dead primary.
 pub(crate) const CALM_MS: u64 = 5_000;
 /// BDRP's interval between two connections; 10 s where nobody waits for it.
@@ -51,8 +53,9 @@ pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) groups: Vec<Group>,
     pub(crate) proxies: Vec<Proxy>,
-    witnesses: Vec<Subscriber>,
+    pub(crate) witnesses: Vec<Subscriber>,
     driver: Driver,
+    verify: bool,
 }
 
 impl Stage {
@@ -72,13 +75,23 @@ impl Stage {
     }
 
     /// A running cluster without groups.
-    pub(crate) fn around(mut cluster: Cluster) -> Self {
+    pub(crate) fn around(cluster: Cluster) -> Self {
+        Self::driven_by(Driver::new(Duration::ZERO), true, cluster)
+    }
+
+    /// The same for thousands of proxies, which would drown the instances with their questions.
+    pub(crate) fn for_a_crowd(cluster: Cluster) -> Self {
+        Self::driven_by(Driver::new(CROWD_ROLES_FRESH_FOR), false, cluster)
+    }
+
+    fn driven_by(driver: Driver, verify: bool, mut cluster: Cluster) -> Self {
         Self {
             witnesses: cluster.subscribe(),
             cluster,
             groups: Vec::new(),
             proxies: Vec::new(),
-            driver: Driver::new(Duration::ZERO),
+            driver,
+            verify,
         }
     }
 
@@ -87,7 +100,7 @@ impl Stage {
     }
 
     /// The ports of all nodes, that of `first` first.
-    fn ports_from(&self, first: usize) -> Vec<u16> {
+    pub(crate) fn ports_from(&self, first: usize) -> Vec<u16> {
         let mut ports: Vec<u16> = self.cluster.nodes.iter().map(|node| node.port).collect();
         ports.rotate_left(first);
         ports
@@ -102,7 +115,7 @@ impl Stage {
             double: Box::new(Bdrp::new(&servers, retry_ms)),
             sentinels: vec![port],
             gate: None,
-            verify: true,
+            verify: self.verify,
         })
     }
 
@@ -122,7 +135,7 @@ impl Stage {
             double: Box::new(Netease::new(&self.names(), ports.len(), heartbeat_ms)),
             sentinels: ports.to_vec(),
             gate,
-            verify: true,
+            verify: self.verify,
         })
     }
 
