@@ -36,8 +36,9 @@ type Moves = BTreeMap<String, Vec<(String, Instant)>>;
 fn a_crowd_of_proxies_follows_a_hundred_switches_and_closes_nothing() {
     let Some(world) = World::open() else { return };
     let begun = now();
-    let mut stage = Stage::for_a_crowd(Cluster::start(&world, 3));
+    let mut stage = Stage::around(Cluster::start(&world, 3));
     stage.groups = groups(&world);
+    stage.expect_a_crowd();
     monitor(&mut stage);
     gather(&mut stage, proxies_of_each_kind());
     let settled = stage.wait_settled();
@@ -172,6 +173,7 @@ fn switch_all(stage: &mut Stage, leader: usize, survivor: usize) -> usize {
         std::thread::sleep(due.saturating_duration_since(now()).max(BREATH));
         let group = format!("pool-{:02}", asked % GROUPS);
         asked += 1;
+        eprintln!("DBG {:?} heard {heard} asked {asked}", started.elapsed());
         let connection = match client.take() {
             Some(connection) => Ok(connection),
             None => Client::connect(stage.cluster.nodes[survivor].port),

@@ -111,8 +111,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// `fresh_for` is for how long the role of an instance is believed; zero asks the instance each time.
-    pub(crate) fn new(fresh_for: Duration) -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("proxies")
@@ -121,8 +120,13 @@ impl Driver {
             .unwrap();
         Self {
             runtime,
-            roles: Arc::new(Roles::new(fresh_for)),
+            roles: Arc::new(Roles::Instances),
         }
+    }
+
+    /// The roles of these instances are asked for every so often from now on, and not by each proxy.
+    pub(crate) fn ask_an_oracle(&mut self, instances: Vec<String>, pause: Duration) {
+        self.roles = Arc::new(Roles::oracle(self.runtime.handle(), instances, pause));
     }
 
     pub(crate) fn drive(&self, plan: Plan) -> Proxy {
@@ -343,9 +347,8 @@ impl Drive {
     fn moved(&self, group: String, from: String, to: String) {
         if self.verify {
             let (proxy, group, address) = (self.proxy.clone(), group.clone(), to.clone());
-            let roles = Arc::clone(&self.roles);
             self.handle.spawn(async move {
-                let master = roles.is_master(&address).await;
+                let master = Roles::is_master(address.clone()).await;
                 proxy.note(Happening::Role { group, address, master });
             });
         }

@@ -16,8 +16,8 @@ use crate::world::{Cluster, FAILOVER, Group, Node, SOON, Subscriber, World, now,
 const MOVE: Duration = Duration::from_secs(5);
 /// How long a switch that was told may have been on its way to the witness.
 const WITNESS: Duration = Duration::from_secs(1);
-/// For how long a crowd believes an instance that said master.
-const CROWD_ROLES_FRESH_FOR: Duration = Duration::from_millis(100);
+/// Between two rounds of the oracle's questions.
+const ORACLE_PAUSE: Duration = Duration::from_millis(50);
 /// Long enough that a busy machine is not taken for a dead primary.
 pub(crate) const CALM_MS: u64 = 5_000;
 /// BDRP's interval between two connections; 10 s where nobody waits for it.
@@ -75,24 +75,23 @@ impl Stage {
     }
 
     /// A running cluster without groups.
-    pub(crate) fn around(cluster: Cluster) -> Self {
-        Self::driven_by(Driver::new(Duration::ZERO), true, cluster)
-    }
-
-    /// The same for thousands of proxies, which would drown the instances with their questions.
-    pub(crate) fn for_a_crowd(cluster: Cluster) -> Self {
-        Self::driven_by(Driver::new(CROWD_ROLES_FRESH_FOR), false, cluster)
-    }
-
-    fn driven_by(driver: Driver, verify: bool, mut cluster: Cluster) -> Self {
+    pub(crate) fn around(mut cluster: Cluster) -> Self {
         Self {
             witnesses: cluster.subscribe(),
             cluster,
             groups: Vec::new(),
             proxies: Vec::new(),
-            driver,
-            verify,
+            driver: Driver::new(),
+            verify: true,
         }
+    }
+
+    /// From now on for thousands of proxies, which would drown the instances with their questions.
+    pub(crate) fn expect_a_crowd(&mut self) {
+        let members = self.groups.iter().flat_map(|group| &group.members);
+        let instances = members.map(|member| format!("127.0.0.1:{}", member.port)).collect();
+        self.driver.ask_an_oracle(instances, ORACLE_PAUSE);
+        self.verify = false;
     }
 
     fn names(&self) -> Vec<&str> {
