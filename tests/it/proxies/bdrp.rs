@@ -12,13 +12,15 @@ use std::collections::BTreeMap;
 
 use super::double::{Action, Double};
 use super::host::{Family, resolve};
-use super::reply::{Next, NullArray, Replies, Reply};
+use super::reply::{NO_RESP, Next, NullArray, Replies, Reply};
 
 /// All that it ever sends on a connection, in one write.
 pub(crate) const REQUEST: &[u8] =
     b"*2\r\n$4\r\ninfo\r\n$8\r\nsentinel\r\n*2\r\n$10\r\nPSUBSCRIBE\r\n$14\r\n+switch-master\r\n";
-/// Bytes of a buffer; a line must fit in one.
-const LINE_BYTES_MAX: usize = 16_384 - 48;
+/// Bytes of a buffer unless `-m` says otherwise; a line must fit in one.
+const BUFFER_BYTES: usize = 16_384;
+/// What the buffer's own header takes.
+const BUFFER_HEADER_BYTES: usize = 48;
 /// Characters of `ip:port:weight`; the rest is cut off.
 const PNAME_CHARS_MAX: usize = 31;
 
@@ -67,6 +69,7 @@ impl Server {
 pub(crate) struct Bdrp {
     servers: Vec<Server>,
     retry_ms: u64,
+    line_bytes_max: usize,
     state: State,
     replies: Replies,
     closed_at_once: u32,
@@ -87,14 +90,21 @@ impl Bdrp {
         Self {
             servers: servers.iter().map(server).collect(),
             retry_ms,
+            line_bytes_max: BUFFER_BYTES - BUFFER_HEADER_BYTES,
             state: State::Away,
             replies: Replies::new(NullArray::Garbage),
             closed_at_once: 0,
         }
     }
 
+    /// The same proxy with `-m`.
+    pub(crate) fn with_buffer(mut self, bytes: usize) -> Self {
+        self.line_bytes_max = bytes - BUFFER_HEADER_BYTES;
+        self
+    }
+
     fn handle(&mut self, reply: &Reply, actions: &mut Vec<Action>) -> Result<(), Fault> {
-        let mut lines = Lines::new(reply);
+        let mut lines = Lines::new(reply, self.line_bytes_max);
         match self.state {
             State::SendReq => {
                 self.info(&mut lines, actions)?;
@@ -229,7 +239,7 @@ impl Double for Bdrp {
                 Next::More => break,
                 Next::Reply(reply) => self.handle(&reply, &mut actions),
                 Next::Garbage => {
-                    close.get_or_insert("no RESP2".to_owned());
+                    close.get_or_insert(NO_RESP.to_owned());
                     break;
                 }
             };
@@ -301,13 +311,15 @@ impl Double for Bdrp {
 /// The lines of a reply by number, from 1 on; forward only.
 struct Lines<'a> {
     lines: Box<dyn Iterator<Item = &'a [u8]> + 'a>,
+    bytes_max: usize,
     read: u64,
 }
 
 impl<'a> Lines<'a> {
-    fn new(reply: &'a Reply) -> Self {
+    fn new(reply: &'a Reply, bytes_max: usize) -> Self {
         Self {
             lines: Box::new(reply.lines()),
+            bytes_max,
             read: 0,
         }
     }
@@ -318,7 +330,7 @@ impl<'a> Lines<'a> {
             match self.lines.next() {
                 None => return Fault::close(&format!("there is no line {number}")),
                 // With its line feed.
-                Some(line) if line.len() + 1 > LINE_BYTES_MAX => return Fault::close("a line exceeds the buffer"),
+                Some(line) if line.len() + 1 > self.bytes_max => return Fault::close("a line exceeds the buffer"),
                 Some(line) if self.read == number => return Ok(line),
                 Some(_) => {}
             }
@@ -379,3 +391,5 @@ fn pname(address: &str) -> String {
     }
     pname
 }
+
+mod tests;

@@ -53,3 +53,16 @@ pub(crate) trait Double: Send {
     /// Where each server is, as `ip:port`.
     fn addresses(&self) -> BTreeMap<String, String>;
 }
+
+/// Actions in a short form, without warnings: `send`, `close`, `abort`, `roles`, `group:from>to`.
+pub(super) fn outcome(actions: &[Action]) -> String {
+    let word = |action: &Action| match action {
+        Action::Send(_) => Some("send".to_owned()),
+        Action::Close(_) => Some("close".to_owned()),
+        Action::Abort(_) => Some("abort".to_owned()),
+        Action::AskRoles => Some("roles".to_owned()),
+        Action::Moved { group, from, to } => Some(format!("{group}:{from}>{to}")),
+        Action::Warn(_) => None,
+    };
+    actions.iter().filter_map(word).collect::<Vec<_>>().join(" ")
+}

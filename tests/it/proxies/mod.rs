@@ -1,6 +1,7 @@
 //! The proxies of the twemproxy family that speak to a Sentinel: test doubles as strict as they are.
 
 mod bdrp;
+mod captures;
 mod crowd;
 mod double;
 mod driver;

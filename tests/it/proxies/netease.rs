@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use super::double::{Action, Double};
 use super::host::resolve;
-use super::reply::{Next, NullArray, Replies, Reply};
+use super::reply::{NO_RESP, Next, NullArray, Replies, Reply};
 
 /// What it sends when all instances are masters, and at each heartbeat.
 pub(crate) const SUBSCRIBE: &[u8] = b"*2\r\n$10\r\npsubscribe\r\n$14\r\n+switch-master\r\n";
@@ -229,7 +229,7 @@ impl Double for Netease {
             let fault = match self.replies.next() {
                 Next::More => break,
                 Next::Reply(reply) => self.handle(&reply, &mut actions),
-                Next::Garbage => Fault::close("no RESP2".to_owned()),
+                Next::Garbage => Fault::close(NO_RESP.to_owned()),
             };
             match fault {
                 Ok(()) => {}
@@ -346,3 +346,5 @@ fn cut(mut address: String) -> String {
     }
     address
 }
+
+mod tests;

@@ -1,5 +1,8 @@
 //! A Sentinel's bytes as the proxies take them: cut into whole RESP2 replies, and those into lines.
 
+/// Why a proxy closes after [`Next::Garbage`].
+pub(crate) const NO_RESP: &str = "no RESP2";
+
 /// What stands at the front of the bytes that have come.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -174,7 +177,6 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(2).position(|pair| pair == b"\r\n").map(|at| at + 2)
 }
 
-#[cfg(test)]
 mod tests {
     use super::*;
 
