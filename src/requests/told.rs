@@ -6,18 +6,20 @@
 //!
 //! On each connection the addresses of a group form one chain, without gap or return. Names are what a client
 //! knows, so a name that was removed and monitored again goes on where it was.
-//! A list of everything costs one revision: the group keeps its recent switches, so what it said is known.
+//! A list of everything costs one revision: the group keeps its recent switches, so what it said is known. And what
+//! has moved since is found from the groups that moved, not by going through what was told: a thousand proxies that
+//! each know a thousand names repeat their subscription every second.
 //! What does not live here: subscriptions, and the frames of messages.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::machine::State;
 use crate::model::{Address, Group, GroupName, Revision};
 use crate::sentinel::{Published, is_safe_for_old_proxies};
 
-/// Names of removed groups that are remembered before they are forgotten.
-const REMOVED_NAMES_MAX: usize = 1024;
+/// Names without a group that are remembered before they are forgotten.
+const GROUPLESS_NAMES_MAX: usize = 1024;
 
 /// How a list of all groups was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +30,43 @@ pub(super) enum ListKind {
     Info,
 }
 
+/// Which switches a connection is spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    /// None.
+    Nothing,
+    /// It subscribes as an old proxy does; what it asked says which one it is. Who asked for nothing, or for the maps
+    /// of all groups, is none.
+    BySignature,
+    /// It is an old proxy: of those names that it looked up, or else of groups that the other kind understands.
+    Always,
+}
+
 /// What a connection was told, and how it asked.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Every group was told at this revision.
     base: Option<Revision>,
-    /// Told by name, or by events, after that.
-    names: BTreeMap<GroupName, Answer>,
-    /// Nothing told had moved at this revision.
+    /// Told by name, or by events, after that; and all names that were looked up.
+    names: BTreeMap<GroupName, Name>,
+    /// No told address was wrong at this revision.
+    sure: Option<Revision>,
+    /// No told address was wrong at this revision, apart from those that the client was spared.
     settled: Option<Revision>,
-    /// Names that were looked up.
-    asked: BTreeSet<GroupName>,
+    asked_names: bool,
     asked_info: bool,
     asked_maps: bool,
+    /// Names were looked up since they were compared with each other.
+    uncompared: bool,
+}
+
+/// A name that a client knows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Name {
+    /// What it was told after `base`.
+    answer: Option<Answer>,
+    /// It was looked up.
+    asked: bool,
 }
 
 /// An address that a connection was told.
@@ -53,37 +79,71 @@ struct Answer {
 impl Told {
     /// The client asked for one group and is told its primary.
     pub(super) fn looked_up(&mut self, state: &State, group: &Group) {
-        self.asked.insert(group.name.clone());
         let answer = Answer {
             revision: state.revision(),
             address: group.primary,
         };
+        self.ask(state, group.name.clone());
         self.put(state, group.name.clone(), answer);
     }
 
-    /// The client is told the primary of every group.
-    pub(super) fn listed(&mut self, state: &State, kind: ListKind) {
+    /// The client asked for a group that there is not. A name that cannot be one is not remembered.
+    pub(super) fn looked_up_in_vain(&mut self, state: &State, name: &[u8]) {
+        self.asked_names = true;
+        if let Ok(name) = GroupName::new(name) {
+            self.ask(state, name);
+        }
+    }
+
+    /// The client asked for all groups, and may be refused yet.
+    pub(super) fn asked_for_list(&mut self, kind: ListKind) {
         match kind {
             ListKind::Maps => self.asked_maps = true,
             ListKind::Info => self.asked_info = true,
         }
+    }
+
+    /// The client is told the primary of every group.
+    pub(super) fn listed(&mut self, state: &State) {
         self.base = Some(state.revision());
-        self.names.retain(|name, _| state.group_named(name.as_str()).is_none());
+        self.names.retain(|name, known| {
+            if state.group_named(name.as_str()).is_some() {
+                known.answer = None;
+            }
+            known.asked || known.answer.is_some()
+        });
+        self.note_right_at(state.revision());
     }
 
-    /// Forgets that nothing had moved: other events reach the client now.
+    /// What the client was spared so far may concern it now.
     pub(super) fn subscriptions_changed(&mut self) {
-        self.settled = None;
+        self.settled = self.sure;
     }
 
-    /// Whether an old proxy with this history takes a switch of this group: one that looked names up knows only
-    /// those, one that asked with INFO only the counted groups. Any other client takes everything.
-    pub(super) fn concerns_proxy(&self, name: &str, to: Address) -> bool {
-        if self.asked_maps || (self.asked.is_empty() && !self.asked_info) {
-            return true;
+    /// Whether a switch of this group is for this client.
+    pub(super) fn concerns(&self, filter: Filter, name: &str, to: Address) -> bool {
+        let asked = || self.names.get(name).is_some_and(|known| known.asked);
+        let safe = || is_safe_for_old_proxies(name, to);
+        match filter {
+            Filter::Nothing => true,
+            Filter::BySignature if self.asked_maps || !(self.asked_names || self.asked_info) => true,
+            Filter::BySignature => asked() || (self.asked_info && safe()),
+            Filter::Always if self.asked_names => asked(),
+            Filter::Always => safe(),
         }
-        let safe = || GroupName::new(name).is_ok_and(|name| is_safe_for_old_proxies(&name, to));
-        self.asked.contains(name) || (self.asked_info && safe())
+    }
+
+    /// Two of the names that were looked up, the second of which begins with the first; once for what was looked up
+    /// so far.
+    pub(super) fn take_prefix(&mut self) -> Option<(GroupName, GroupName)> {
+        if !std::mem::take(&mut self.uncompared) {
+            return None;
+        }
+        let asked = self.names.iter().filter(|(_, known)| known.asked).map(|(name, _)| name);
+        // Sorted, all names that begin with another one stand right behind it.
+        let mut neighbours = asked.clone().zip(asked.skip(1));
+        let pair = neighbours.find(|(short, long)| long.as_str().starts_with(short.as_str()));
+        pair.map(|(short, long)| (short.clone(), long.clone()))
     }
 
     /// The event as this connection must see it; `None` when it would be no news.
@@ -118,31 +178,28 @@ impl Told {
         let Some(group) = state.group(group) else {
             return true;
         };
-        let told = self.names.get(&group.name).map(|answer| answer.revision).or(self.base);
+        let answer = self.names.get(&group.name).and_then(|known| known.answer);
+        let told = answer.map(|answer| answer.revision).or(self.base);
         told.is_none_or(|told| revision >= told)
     }
 
-    /// A switch for each told group that has another primary now and that `concerns` lets through.
-    pub(super) fn moved(&mut self, state: &State, concerns: impl Fn(&Self, &str, Address) -> bool) -> Vec<Published> {
+    /// A switch for each told group that has another primary now and that `filter` lets through, in the order in
+    /// which they moved.
+    pub(super) fn moved(&mut self, state: &State, filter: Filter) -> Vec<Published> {
         let revision = state.revision();
-        if self.settled == Some(revision) {
+        let Some(settled) = self.settled.filter(|settled| *settled < revision) else {
             return Vec::new();
-        }
-        self.settled = Some(revision);
-        let named = self.names.keys().filter_map(|name| state.group_named(name.as_str()));
-        let mut groups: Vec<_> = named.cloned().collect();
-        if let Some(base) = self.base {
-            let moved = |group: &&std::sync::Arc<Group>| group.switches.last().is_some_and(|last| last.revision > base);
-            let unnamed = |group: &&std::sync::Arc<Group>| !self.names.contains_key(&group.name);
-            groups.extend(state.groups().filter(moved).filter(unnamed).cloned());
-        }
+        };
+        let spared_before = self.sure != self.settled;
+        let mut spared = false;
         let mut switches = Vec::new();
-        for group in groups {
+        for group in state.moved_since(settled) {
             let Some(known) = self.known(state, &group.name) else {
                 continue;
             };
             let (from, to) = (known.address, group.primary);
-            if !concerns(self, group.name.as_str(), to) {
+            if !self.concerns(filter, group.name.as_str(), to) {
+                spared |= from != to;
                 continue;
             }
             self.put(state, group.name.clone(), Answer { revision, address: to });
@@ -150,24 +207,47 @@ impl Told {
                 switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
             }
         }
+        self.settled = Some(revision);
+        if !spared && !spared_before {
+            self.sure = Some(revision);
+        }
         switches
     }
 
     /// What the client believes, and at which revision that was true.
     fn known(&self, state: &State, name: &GroupName) -> Option<Answer> {
-        if let Some(answer) = self.names.get(name) {
-            return Some(*answer);
+        if let Some(answer) = self.names.get(name).and_then(|known| known.answer) {
+            return Some(answer);
         }
         let revision = self.base?;
         let address = state.group_named(name.as_str())?.primary_at(revision)?;
         Some(Answer { revision, address })
     }
 
+    fn ask(&mut self, state: &State, name: GroupName) {
+        self.asked_names = true;
+        let known = self.names.entry(name).or_default();
+        self.uncompared |= !known.asked;
+        known.asked = true;
+        self.forget(state);
+    }
+
     fn put(&mut self, state: &State, name: GroupName, answer: Answer) {
-        self.names.insert(name, answer);
-        if self.names.len().max(self.asked.len()) > state.group_count() + REMOVED_NAMES_MAX {
+        self.names.entry(name).or_default().answer = Some(answer);
+        self.note_right_at(answer.revision);
+        self.forget(state);
+    }
+
+    /// Something was told that was right at this revision.
+    fn note_right_at(&mut self, revision: Revision) {
+        for mark in [&mut self.sure, &mut self.settled] {
+            *mark = Some(mark.map_or(revision, |mark| mark.min(revision)));
+        }
+    }
+
+    fn forget(&mut self, state: &State) {
+        if self.names.len() > state.group_count() + GROUPLESS_NAMES_MAX {
             self.names.retain(|name, _| state.group_named(name.as_str()).is_some());
-            self.asked.retain(|name| state.group_named(name.as_str()).is_some());
         }
     }
 }
@@ -175,56 +255,206 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Command, Entry, apply};
-    use crate::model::Timestamp;
+    use crate::machine::{Command, Entry, Outcome, SwitchProof, apply};
+    use crate::model::{Member, RunId, Timestamp};
 
-    fn monitor(state: &mut State, name: &GroupName) {
-        let command = Command::Monitor {
-            name: name.clone(),
-            primary: Address::parse("10.0.0.1", "6379").unwrap(),
-            quorum: 1,
-        };
-        apply(
+    fn at(port: u16) -> Address {
+        Address::parse("10.0.0.1", &port.to_string()).unwrap()
+    }
+
+    fn done(state: &mut State, command: Command) {
+        let outcome = apply(
             state,
             &Entry {
                 command,
                 at: Timestamp(1),
             },
+        )
+        .outcome;
+        assert!(!matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    }
+
+    /// A state with these groups, at ports from 6379 up.
+    fn fleet(names: &[&str]) -> State {
+        let mut state = State::default();
+        for (name, port) in names.iter().zip(6379..) {
+            monitor(&mut state, name, at(port));
+        }
+        state
+    }
+
+    fn monitor(state: &mut State, name: &str, primary: Address) {
+        let name = GroupName::new(name).unwrap();
+        done(
+            state,
+            Command::Monitor {
+                name,
+                primary,
+                quorum: 1,
+            },
+        );
+    }
+
+    fn remove(state: &mut State, name: &str) {
+        let name = GroupName::new(name).unwrap();
+        done(state, Command::Remove { name });
+    }
+
+    fn switch(state: &mut State, name: &str, to: Address) {
+        let group = state.group_named(name).unwrap().clone();
+        let run_id = RunId::new(to.to_string());
+        let member = Member {
+            run_id: Some(run_id.clone()),
+            synced: true,
+            ..Member::default()
+        };
+        let learn = Command::Learn {
+            group: group.id,
+            on: group.version,
+            members: BTreeMap::from([(to, member)]),
+        };
+        done(state, learn);
+        let on = state.group(group.id).unwrap().version;
+        let proof = SwitchProof { run_id, lineage: None };
+        done(
+            state,
+            Command::Adopt {
+                group: group.id,
+                on,
+                primary: to,
+                proof,
+            },
+        );
+    }
+
+    fn look_up(told: &mut Told, state: &State, name: &str) {
+        match state.group_named(name) {
+            Some(group) => told.looked_up(state, &group.clone()),
+            None => told.looked_up_in_vain(state, name.as_bytes()),
+        }
+    }
+
+    fn moved(told: &mut Told, state: &State, filter: Filter) -> Vec<String> {
+        let switches = told.moved(state, filter);
+        let text = |switch: &Published| String::from_utf8_lossy(&switch.payload).into_owned();
+        switches.iter().map(text).collect()
+    }
+
+    #[test]
+    fn names_without_a_group_do_not_pile_up() {
+        let mut state = State::default();
+        let mut told = Told::default();
+        for number in 0..3 * GROUPLESS_NAMES_MAX {
+            let name = format!("group{number}");
+            monitor(&mut state, &name, at(6379));
+            look_up(&mut told, &state, &name);
+            look_up(&mut told, &state, &format!("nobody{number}"));
+            remove(&mut state, &name);
+        }
+        assert!(told.names.len() <= GROUPLESS_NAMES_MAX + 1);
+    }
+
+    #[test]
+    fn what_moved_is_told_once_and_in_the_order_of_the_log() {
+        let mut state = fleet(&["a-1", "b-1", "c-1"]);
+        let mut told = Told::default();
+        for name in ["a-1", "b-1"] {
+            look_up(&mut told, &state, name);
+        }
+        assert!(moved(&mut told, &state, Filter::Nothing).is_empty());
+        for (name, port) in [("b-1", 7001), ("c-1", 7002), ("a-1", 7003), ("b-1", 7004)] {
+            switch(&mut state, name, at(port));
+        }
+        let news = moved(&mut told, &state, Filter::Nothing);
+        assert_eq!(
+            news,
+            ["a-1 10.0.0.1 6379 10.0.0.1 7003", "b-1 10.0.0.1 6380 10.0.0.1 7004"]
+        );
+        told.subscriptions_changed();
+        assert!(moved(&mut told, &state, Filter::Nothing).is_empty());
+    }
+
+    #[test]
+    fn what_a_proxy_was_spared_is_told_when_it_turns_out_to_be_none() {
+        let mut state = fleet(&["a-1", "plain"]);
+        let mut told = Told::default();
+        told.asked_for_list(ListKind::Info);
+        told.listed(&state);
+        switch(&mut state, "plain", at(7001));
+        assert!(moved(&mut told, &state, Filter::BySignature).is_empty());
+        monitor(&mut state, "later", at(8000));
+        assert!(moved(&mut told, &state, Filter::BySignature).is_empty());
+        told.subscriptions_changed();
+        let news = moved(&mut told, &state, Filter::Nothing);
+        assert_eq!(news, ["plain 10.0.0.1 6380 10.0.0.1 7001"]);
+    }
+
+    #[test]
+    fn a_name_that_came_back_elsewhere_is_told_from_what_is_known() {
+        let mut state = fleet(&["a-1"]);
+        let mut told = Told::default();
+        look_up(&mut told, &state, "a-1");
+        remove(&mut state, "a-1");
+        assert!(moved(&mut told, &state, Filter::Nothing).is_empty());
+        monitor(&mut state, "a-1", at(7001));
+        assert_eq!(
+            moved(&mut told, &state, Filter::Nothing),
+            ["a-1 10.0.0.1 6379 10.0.0.1 7001"]
         );
     }
 
     #[test]
-    fn names_of_removed_groups_do_not_pile_up() {
-        let mut state = State::default();
+    fn a_name_that_was_looked_up_in_vain_is_the_only_one_that_concerns_its_proxy() {
+        let mut state = fleet(&["a-1"]);
         let mut told = Told::default();
-        for number in 0..3 * REMOVED_NAMES_MAX {
-            let name = GroupName::new(format!("group{number}")).unwrap();
-            monitor(&mut state, &name);
-            let group = state.group_named(name.as_str()).unwrap().clone();
-            told.looked_up(&state, &group);
-            let command = Command::Remove { name };
-            apply(
-                &mut state,
-                &Entry {
-                    command,
-                    at: Timestamp(1),
-                },
-            );
+        look_up(&mut told, &state, "b-1");
+        for filter in [Filter::BySignature, Filter::Always] {
+            assert!(told.concerns(filter, "b-1", at(1)) && !told.concerns(filter, "a-1", at(1)));
         }
-        assert!(told.names.len() <= REMOVED_NAMES_MAX + 1);
-        assert!(told.asked.len() <= REMOVED_NAMES_MAX + 1);
+        monitor(&mut state, "b-1", at(7000));
+        switch(&mut state, "b-1", at(7001));
+        assert!(
+            moved(&mut told, &state, Filter::Always).is_empty(),
+            "it was told no address"
+        );
+        // A name that cannot be one is not kept, but says who asks.
+        let mut told = Told::default();
+        told.looked_up_in_vain(&state, b"no name");
+        assert!(!told.concerns(Filter::BySignature, "a-1", at(1)));
     }
 
     #[test]
-    fn nothing_is_looked_through_twice_at_one_revision() {
-        let mut state = State::default();
-        let name = GroupName::new("g").unwrap();
-        monitor(&mut state, &name);
+    fn on_the_port_of_old_proxies_what_is_safe_concerns_everyone_but_who_named_others() {
+        let state = fleet(&["a-1", "plain"]);
+        let six = Address::parse("::1", "6379").unwrap();
         let mut told = Told::default();
-        told.listed(&state, ListKind::Info);
-        assert!(told.moved(&state, |_, _, _| true).is_empty());
-        assert_eq!(told.settled, Some(state.revision()));
-        told.subscriptions_changed();
-        assert_eq!(told.settled, None);
+        told.asked_for_list(ListKind::Maps);
+        told.listed(&state);
+        let hears = |told: &Told, name, to| told.concerns(Filter::Always, name, to);
+        assert!(hears(&told, "a-1", at(1)) && !hears(&told, "a-1", six) && !hears(&told, "plain", at(1)));
+        look_up(&mut told, &state, "plain");
+        told.asked_for_list(ListKind::Info);
+        told.listed(&state);
+        assert!(!hears(&told, "a-1", at(1)) && hears(&told, "plain", at(1)) && hears(&told, "plain", six));
+    }
+
+    #[test]
+    fn names_that_begin_with_one_another_are_found_once() {
+        let names = ["shard1", "shard10", "shard2", "shard1-a", "other"];
+        let state = fleet(&names);
+        let mut told = Told::default();
+        assert_eq!(told.take_prefix(), None);
+        told.listed(&state);
+        for name in ["shard10", "shard2", "other"] {
+            look_up(&mut told, &state, name);
+        }
+        assert_eq!(told.take_prefix(), None);
+        look_up(&mut told, &state, "shard1");
+        let pair = told
+            .take_prefix()
+            .map(|(short, long)| [short.to_string(), long.to_string()]);
+        assert_eq!(pair, Some(["shard1".to_owned(), "shard10".to_owned()]));
+        look_up(&mut told, &state, "shard1");
+        assert_eq!(told.take_prefix(), None);
     }
 }

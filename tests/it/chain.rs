@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cfgserver::machine::{Command, Entry, Outcome, State, SwitchProof, apply, differences};
 use cfgserver::model::{Address, GroupId, GroupName, Instant, Member, RunId, Sighting, Timestamp};
-use cfgserver::requests::{Clients, Effect, NodeStatus, Session, Sightings, Stats, View, dispatch};
+use cfgserver::requests::{Clients, Effect, Face, NodeStatus, Session, Sightings, Stats, View, dispatch};
 use cfgserver::resp::{Reply, Request};
 use cfgserver::sentinel::{Published, publish};
 use proptest::prelude::*;
@@ -90,7 +90,7 @@ struct World {
 
 impl World {
     fn new(onward: bool) -> Self {
-        let session = Session::new(1, String::new(), String::new(), Instant(0));
+        let session = Session::new(Face::Open, 1, String::new(), String::new(), Instant(0));
         let mut world = Self {
             state: State::default(),
             session,
