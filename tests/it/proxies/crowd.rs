@@ -42,7 +42,11 @@ fn a_crowd_of_proxies_follows_a_hundred_switches_and_closes_nothing() {
     monitor(&mut stage);
     gather(&mut stage, proxies_of_each_kind());
     let settled = stage.wait_settled();
-    eprintln!("{} proxies are settled after {:?}", stage.proxies.len(), begun.elapsed());
+    eprintln!(
+        "{} proxies are settled after {:?}",
+        stage.proxies.len(),
+        begun.elapsed()
+    );
 
     let leader = stage.cluster.leader();
     let (on_leader, elsewhere) = stage.on_node(leader);

@@ -167,7 +167,8 @@ enum Source<'b> {
 
 impl Source<'_> {
     fn cause(&self) -> Cause {
-        let said = |text: &[u8]| matches!(self, Self::Bytes(bytes) if bytes.windows(text.len()).any(|part| part == text));
+        let said =
+            |text: &[u8]| matches!(self, Self::Bytes(bytes) if bytes.windows(text.len()).any(|part| part == text));
         match self {
             Self::Timer => Cause::Late,
             _ if said(b"-LOADING") => Cause::Loading,

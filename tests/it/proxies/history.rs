@@ -92,9 +92,9 @@ impl History {
 
     /// When it first moved the group to that address, from that moment on.
     pub(crate) fn moved_at(&self, at: Instant, group: &str, address: &str) -> Option<Instant> {
-        let mut moves = self.since(at).filter(|entry| {
-            matches!(&entry.what, Happening::Moved { group: moved, to, .. } if moved == group && to == address)
-        });
+        let mut moves = self.since(at).filter(
+            |entry| matches!(&entry.what, Happening::Moved { group: moved, to, .. } if moved == group && to == address),
+        );
         moves.next().map(|entry| entry.at)
     }
 

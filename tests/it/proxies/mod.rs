@@ -10,6 +10,7 @@ mod host;
 mod netease;
 mod reply;
 mod roles;
+mod scenarios_face;
 mod scenarios_foreign;
 mod scenarios_nodes;
 mod scenarios_start;

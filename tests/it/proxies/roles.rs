@@ -52,7 +52,10 @@ impl Roles {
                 let mut masters = masters.clone();
                 // What was asked before somebody was promoted is no answer: the round under way, and a whole one.
                 for _ in 0..2 {
-                    if addresses.values().all(|address| masters.borrow_and_update().contains(address)) {
+                    if addresses
+                        .values()
+                        .all(|address| masters.borrow_and_update().contains(address))
+                    {
                         break;
                     }
                     let _ = masters.changed().await;
@@ -113,7 +116,9 @@ impl Line {
 
 /// Whether all of an answer to ROLE is there: arrays, bulk strings and integers.
 fn is_whole(answer: &[u8]) -> bool {
-    let mut lines = answer.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let mut lines = answer
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| line.ends_with(b"\n"));
     let mut wanted = 1;
     while wanted > 0 {
         let Some(line) = lines.next() else { return false };

@@ -4,27 +4,29 @@ use super::driver::Proxy;
 use super::history::{Cause, Happening};
 use super::stage::{CALM_MS, Stage};
 use crate::world::cluster::set;
-use crate::world::{Group, Node, Redis, SOON, World, now, wait_until};
+use crate::world::{Group, Node, Redis, SOON, World, now, skip, wait_until};
 
 const NAMES: [&str; 2] = ["pool-shard1", "pool-a-b-c"];
 const SHORT_HEARTBEAT_MS: u64 = 200;
 
 /// A group of somebody else, by name and the address that its members are reached at.
-struct Foreign {
-    name: &'static str,
+pub(super) struct Foreign {
+    pub(super) name: &'static str,
     host: &'static str,
     members: Vec<Redis>,
 }
 
 impl Foreign {
-    fn start(world: &World, name: &'static str, host: &'static str) -> Self {
+    pub(super) fn start(world: &World, name: &'static str, host: &'static str) -> Self {
         let bind = "bind 127.0.0.1 ::1";
         let primary = Redis::start(world, &[bind]);
         let follow = format!("replicaof {host} {}", primary.port);
         let replica = Redis::start(world, &[bind, &follow]);
         wait_until("the foreign replica is in sync", SOON, || replica.follows(primary.port));
         primary.call(&["SET", "born", name]);
-        wait_until("it has the first key", SOON, || replica.call(&["GET", "born"]).text() == name);
+        wait_until("it has the first key", SOON, || {
+            replica.call(&["GET", "born"]).text() == name
+        });
         Self {
             name,
             host,
@@ -32,7 +34,11 @@ impl Foreign {
         }
     }
 
-    fn monitor(&self, node: &Node, port: u16) {
+    pub(super) fn monitor(&self, node: &Node) {
+        self.monitor_at(node, self.members[0].port);
+    }
+
+    fn monitor_at(&self, node: &Node, port: u16) {
         let answer = node.call(&["SENTINEL", "MONITOR", self.name, self.host, &port.to_string(), "2"]);
         assert!(answer.is_ok(), "{}: {answer}", self.name);
         set(&mut node.client(), self.name, "down-after-milliseconds", CALM_MS);
@@ -40,10 +46,10 @@ impl Foreign {
 }
 
 /// Whether a redis-server can listen on ::1 here; says so when not.
-fn has_ipv6() -> bool {
+pub(super) fn has_ipv6() -> bool {
     let has = std::net::TcpListener::bind(("::1", 0)).is_ok();
     if !has {
-        crate::world::skip("there is no ::1");
+        skip("there is no ::1");
     }
     has
 }
@@ -67,11 +73,11 @@ fn foreign_groups_are_switched_monitored_and_removed_without_a_proxy_noticing() 
     // Half of them are there before the proxies, half come later.
     let leader = stage.cluster.leader();
     for group in foreign.iter().step_by(2) {
-        group.monitor(&stage.cluster.nodes[leader], group.members[0].port);
+        group.monitor(&stage.cluster.nodes[leader]);
     }
     let settled = stage.connect_and_settle(SHORT_HEARTBEAT_MS);
     for group in foreign.iter().skip(1).step_by(2) {
-        group.monitor(&stage.cluster.nodes[leader], group.members[0].port);
+        group.monitor(&stage.cluster.nodes[leader]);
     }
     // Proxies that come when all are there must read an INFO with all of them.
     stage.connect_and_settle(SHORT_HEARTBEAT_MS);
@@ -90,7 +96,7 @@ fn foreign_groups_are_switched_monitored_and_removed_without_a_proxy_noticing() 
     for (port, group) in (11..).zip(&foreign) {
         let node = &stage.cluster.nodes[(leader + 1) % 3];
         assert!(node.call(&["SENTINEL", "REMOVE", group.name]).is_ok());
-        group.monitor(node, port);
+        group.monitor_at(node, port);
     }
     for name in NAMES {
         let switched = stage.switch(name);
@@ -106,7 +112,7 @@ fn foreign_groups_are_switched_monitored_and_removed_without_a_proxy_noticing() 
     }
 }
 
-fn is_foreign_message(what: &Happening) -> bool {
+pub(super) fn is_foreign_message(what: &Happening) -> bool {
     matches!(what, Happening::Warned(text) if text.contains("is not in this pool"))
 }
 
@@ -117,12 +123,19 @@ fn a_group_that_is_removed_and_monitored_elsewhere_is_followed() {
     let settled = stage.connect_and_settle(SHORT_HEARTBEAT_MS);
     let elsewhere = Group::start(&world, "pool-shard1", 1);
     let leader = stage.cluster.leader();
-    assert!(stage.cluster.nodes[leader].call(&["SENTINEL", "REMOVE", "pool-shard1"]).is_ok());
+    assert!(
+        stage.cluster.nodes[leader]
+            .call(&["SENTINEL", "REMOVE", "pool-shard1"])
+            .is_ok()
+    );
     stage.cluster.monitor(&elsewhere, CALM_MS);
     stage.groups[0] = elsewhere;
     // NetEase's heartbeat asks for news; BDRP's proxy asks on its next connection.
-    let (bdrp, netease): (Vec<Proxy>, Vec<Proxy>) =
-        stage.proxies.iter().cloned().partition(|proxy| proxy.name.starts_with("BDRP"));
+    let (bdrp, netease): (Vec<Proxy>, Vec<Proxy>) = stage
+        .proxies
+        .iter()
+        .cloned()
+        .partition(|proxy| proxy.name.starts_with("BDRP"));
     let truth = stage.truth();
     for proxy in &netease {
         wait_until(&format!("{} is told", proxy.name), SOON, || proxy.addresses() == truth);

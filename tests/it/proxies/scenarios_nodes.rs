@@ -13,9 +13,12 @@ const SHORT_HEARTBEAT_MS: u64 = 200;
 const STARTING: [Cause; 2] = [Cause::Loading, Cause::Late];
 
 /// Kills the node, switches a group meanwhile, and starts the node again while its proxies knock at its door.
-fn kill_and_restart(stage: &mut Stage, at: usize, group: &str) {
+pub(super) fn kill_and_restart(stage: &mut Stage, at: usize, group: &str) {
     let (on_it, elsewhere) = stage.on_node(at);
-    assert!(on_it.len() >= 2 && !elsewhere.is_empty(), "one of each kind is on the node");
+    assert!(
+        on_it.len() >= 2 && !elsewhere.is_empty(),
+        "one of each kind is on the node"
+    );
     let since = now();
     stage.cluster.nodes[at].kill();
     stage.cluster.leader();
@@ -105,7 +108,9 @@ fn subscriptions_and_heartbeats_go_on_without_a_majority() {
         stage.cluster.nodes[*at].kill();
     }
     let node = &stage.cluster.nodes[survivor];
-    wait_until("the survivor has no leader", FAILOVER, || node.info("raft_leader").parse::<u64>().unwrap_or(0) == 0);
+    wait_until("the survivor has no leader", FAILOVER, || {
+        node.info("raft_leader").parse::<u64>().unwrap_or(0) == 0
+    });
     let alone = now();
     for proxy in &on_it {
         wait_many_beats(&stage, proxy, alone);
@@ -148,14 +153,24 @@ fn a_whole_cluster_that_starts_again_finds_its_proxies_where_it_left_them() {
     let before = stage.proxies[0].addresses();
     // The first is alone for a while, and not ready: proxies are answered, and none is told anything old or wrong.
     stage.cluster.nodes[0].start();
-    let refused = |what: &Happening| matches!(what, Happening::Closed { cause: Cause::Loading, .. });
+    let refused = |what: &Happening| {
+        matches!(
+            what,
+            Happening::Closed {
+                cause: Cause::Loading,
+                ..
+            }
+        )
+    };
     wait_for("a proxy is told that the node is not ready", FAILOVER, || {
         let told = |proxy: &Proxy| proxy.with_history(|history| history.count_since(settled, refused)) > 0;
         stage.proxies.iter().any(told).then_some(())
     });
-    holds_for("no proxy is moved", Duration::from_millis(2 * SHORT_HEARTBEAT_MS), || {
-        stage.proxies.iter().all(|proxy| proxy.addresses() == before)
-    });
+    holds_for(
+        "no proxy is moved",
+        Duration::from_millis(2 * SHORT_HEARTBEAT_MS),
+        || stage.proxies.iter().all(|proxy| proxy.addresses() == before),
+    );
     stage.judge(settled, &STARTING);
     for node in &mut stage.cluster.nodes[1..] {
         node.start();

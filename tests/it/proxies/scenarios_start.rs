@@ -31,11 +31,20 @@ fn proxies_that_meet_an_empty_cluster_serve_when_their_groups_are_monitored() {
     stage.groups = NAMES.iter().map(|name| Group::start(&world, name, 1)).collect();
     let started = now();
     stage.connect_all(SHORT_HEARTBEAT_MS);
-    let unknown = |what: &Happening| matches!(what, Happening::Closed { cause: Cause::Unknown, .. });
+    let unknown = |what: &Happening| {
+        matches!(
+            what,
+            Happening::Closed {
+                cause: Cause::Unknown,
+                ..
+            }
+        )
+    };
     for proxy in &stage.proxies {
         wait_until(&format!("{} has asked", proxy.name), FAILOVER, || {
             // BDRP is content with no group at all; NetEase asks again and again.
-            (proxy.ready() && proxy.connected()) || proxy.with_history(|history| history.count_since(started, unknown)) > 2
+            (proxy.ready() && proxy.connected())
+                || proxy.with_history(|history| history.count_since(started, unknown)) > 2
         });
     }
     for group in &stage.groups {
@@ -43,7 +52,10 @@ fn proxies_that_meet_an_empty_cluster_serve_when_their_groups_are_monitored() {
     }
     // BDRP's file names the replicas, and nothing but an INFO or a switch tells it better.
     for proxy in stage.proxies.iter().step_by(2) {
-        assert_eq!(proxy.history().interruption_since(started).map(|entry| &entry.what), None);
+        assert_eq!(
+            proxy.history().interruption_since(started).map(|entry| &entry.what),
+            None
+        );
         proxy.cut();
     }
     let settled = stage.wait_settled();

@@ -21,7 +21,10 @@ fn a_killed_primary_is_replaced_under_connected_proxies() {
     let settled = stage.connect_and_settle(HEARTBEAT_MS);
     let switched = stage.kill_primary("pool-one");
     let lag = stage.everyone_follows(&switched);
-    eprintln!("the last of {} proxies followed {lag:?} after the first event", stage.proxies.len());
+    eprintln!(
+        "the last of {} proxies followed {lag:?} after the first event",
+        stage.proxies.len()
+    );
     stage.wait_settled();
     // The old primary comes back and is turned: no proxy notices.
     stage.groups[0].members[0].restart();

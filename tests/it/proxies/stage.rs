@@ -54,6 +54,8 @@ pub(crate) struct Stage {
     pub(crate) groups: Vec<Group>,
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) witnesses: Vec<Subscriber>,
+    /// Where proxies find the nodes.
+    pub(crate) ports: Vec<u16>,
     driver: Driver,
     verify: bool,
 }
@@ -67,17 +69,23 @@ impl Stage {
     pub(crate) fn with_down_after(world: &World, names: &[&str], down_after_ms: u64) -> Self {
         let mut stage = Self::around(Cluster::start(world, 3));
         for name in names {
-            let group = Group::start(world, name, 1);
-            stage.cluster.monitor(&group, down_after_ms);
-            stage.groups.push(group);
+            stage.add_group(world, name, down_after_ms);
         }
         stage
+    }
+
+    /// A group of a primary and a replica, monitored.
+    pub(crate) fn add_group(&mut self, world: &World, name: &str, down_after_ms: u64) {
+        let group = Group::start(world, name, 1);
+        self.cluster.monitor(&group, down_after_ms);
+        self.groups.push(group);
     }
 
     /// A running cluster without groups.
     pub(crate) fn around(mut cluster: Cluster) -> Self {
         Self {
             witnesses: cluster.subscribe(),
+            ports: cluster.nodes.iter().map(|node| node.port).collect(),
             cluster,
             groups: Vec::new(),
             proxies: Vec::new(),
@@ -100,7 +108,7 @@ impl Stage {
 
     /// The ports of all nodes, that of `first` first.
     pub(crate) fn ports_from(&self, first: usize) -> Vec<u16> {
-        let mut ports: Vec<u16> = self.cluster.nodes.iter().map(|node| node.port).collect();
+        let mut ports = self.ports.clone();
         ports.rotate_left(first);
         ports
     }
@@ -108,7 +116,11 @@ impl Stage {
     /// BDRP's proxy on one port. Its file says of each group what the last member's address is.
     pub(crate) fn bdrp_at(&mut self, port: u16, retry_ms: u64) -> Proxy {
         let address = |group: &Group| format!("127.0.0.1:{}", group.members.last().unwrap().port);
-        let servers: Vec<(&str, String)> = self.groups.iter().map(|one| (one.name.as_str(), address(one))).collect();
+        let servers: Vec<(&str, String)> = self
+            .groups
+            .iter()
+            .map(|one| (one.name.as_str(), address(one)))
+            .collect();
         self.drive(Plan {
             name: format!("BDRP on {port}"),
             double: Box::new(Bdrp::new(&servers, retry_ms)),
@@ -225,9 +237,7 @@ impl Stage {
         wait_for(&format!("a switch of {group}"), FAILOVER, || {
             let heard = self.switches().into_iter();
             let of_group = heard.filter(|one| one.group == group && one.at >= since);
-            of_group
-                .min_by_key(|one| one.at)
-                .map(|one| Switched { since, ..one })
+            of_group.min_by_key(|one| one.at).map(|one| Switched { since, ..one })
         })
     }
 
@@ -261,9 +271,8 @@ impl Stage {
         let deadline = switched.at + MOVE;
         let mut last = Duration::ZERO;
         for proxy in proxies {
-            let moved_at = || {
-                proxy.with_history(|history| history.moved_at(switched.since, &switched.group, &switched.to))
-            };
+            let moved_at =
+                || proxy.with_history(|history| history.moved_at(switched.since, &switched.group, &switched.to));
             while moved_at().is_none() {
                 assert!(
                     now() < deadline,
@@ -327,8 +336,11 @@ impl Stage {
 
     /// The proxies that are connected to that node now.
     pub(crate) fn on_node(&self, at: usize) -> (Vec<Proxy>, Vec<Proxy>) {
-        let port = self.cluster.nodes[at].port;
-        self.proxies.iter().cloned().partition(|proxy| proxy.port() == Some(port))
+        let port = self.ports[at];
+        self.proxies
+            .iter()
+            .cloned()
+            .partition(|proxy| proxy.port() == Some(port))
     }
 
     /// Hears the nodes that run now, also those that were started again.
@@ -358,7 +370,9 @@ impl Stage {
             };
             let port = node.primary_of(group);
             answer.field("flags") == Some("master")
-                && members.iter().all(|one| one.follows(port) || (one.port == port && one.info("role") == "master"))
+                && members
+                    .iter()
+                    .all(|one| one.follows(port) || (one.port == port && one.info("role") == "master"))
         });
         self.cluster.wait_healthy(&self.groups[at]);
     }
@@ -367,6 +381,8 @@ impl Stage {
     #[track_caller]
     pub(crate) fn wait_beats(&self, proxy: &Proxy, since: Instant, count: usize) {
         let beats = || proxy.with_history(|history| history.count_since(since, |what| *what == Happening::Beat));
-        wait_until(&format!("{count} heartbeats of {}", proxy.name), SOON, || beats() >= count);
+        wait_until(&format!("{count} heartbeats of {}", proxy.name), SOON, || {
+            beats() >= count
+        });
     }
 }
