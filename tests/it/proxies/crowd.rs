@@ -16,6 +16,8 @@ const GROUPS: usize = 20;
 const SWITCHES: usize = 100;
 /// One switch is due each time, which makes [`SWITCHES`] in ten seconds.
 const PACE: Duration = Duration::from_millis(100);
+/// Requests that may be under way at the same time.
+const LANES: usize = 4;
 /// Between two requests when switches are overdue.
 const BREATH: Duration = Duration::from_millis(10);
 /// The leader dies after so many switches, and comes back after so many more.
@@ -160,44 +162,64 @@ fn gather(stage: &mut Stage, of_each_kind: usize) {
 fn switch_all(stage: &mut Stage, leader: usize, survivor: usize) -> usize {
     let started = now();
     let (mut asked, mut refused) = (0, 0);
-    let mut client: Option<Client> = None;
+    let port = stage.cluster.nodes[survivor].port;
+    let mut lanes: Vec<Lane> = (0..LANES).map(|_| Lane::new(port)).collect();
     loop {
         let heard = stage.witnesses[survivor].count("+switch-master", "pool-");
         if heard >= SWITCHES {
             return refused;
         }
         assert!(started.elapsed() < ALL_SWITCHES, "{heard} switches in {ALL_SWITCHES:?}");
-        if heard >= KILL_AFTER && stage.cluster.nodes[leader].is_running() && heard < RESTART_AFTER {
-            stage.cluster.nodes[leader].kill();
+        let node = &mut stage.cluster.nodes[leader];
+        match (node.is_running(), heard) {
+            (true, KILL_AFTER..RESTART_AFTER) => node.kill(),
+            (false, RESTART_AFTER..) => node.start(),
+            _ => {}
         }
-        if heard >= RESTART_AFTER && !stage.cluster.nodes[leader].is_running() {
-            stage.cluster.nodes[leader].start();
-        }
-        let due = started + PACE * u32::try_from(heard).unwrap();
+        let due = started + PACE * u32::try_from(asked - refused).unwrap();
         std::thread::sleep(due.saturating_duration_since(now()).max(BREATH));
         let group = format!("pool-{:02}", asked % GROUPS);
+        refused += usize::from(!lanes[asked % LANES].ask(&group));
         asked += 1;
-        eprintln!("DBG {:?} heard {heard} asked {asked}", started.elapsed());
-        let connection = match client.take() {
-            Some(connection) => Ok(connection),
-            None => Client::connect(stage.cluster.nodes[survivor].port),
-        };
-        let Ok(mut connection) = connection else { continue };
-        match connection.try_call(&["SENTINEL", "FAILOVER", &group]) {
-            Ok(answer) => {
-                refused += usize::from(!answer.is_ok());
-                client = Some(connection);
-            }
-            Err(_) => refused += 1,
-        }
     }
 }
 
-/// The switches in the order in which one listener heard them.
-fn heard_by(stage: &Stage, witness: usize) -> Moves {
+/// A connection for requests whose answers are looked at when it is needed again: switches of several groups are
+/// under way at the same time.
+struct Lane {
+    port: u16,
+    client: Option<Client>,
+}
+
+impl Lane {
+    fn new(port: u16) -> Self {
+        Self { port, client: None }
+    }
+
+    /// Asks for a switch; answers whether the one before was accepted.
+    fn ask(&mut self, group: &str) -> bool {
+        let (client, accepted) = match self.client.take() {
+            None => (Client::connect(self.port), true),
+            Some(mut client) => match client.read() {
+                Ok(answer) => (Ok(client), answer.is_ok()),
+                Err(error) => (Err(error), false),
+            },
+        };
+        self.client = client.ok();
+        if let Some(client) = &mut self.client
+            && client.send(&["SENTINEL", "FAILOVER", group]).is_err()
+        {
+            self.client = None;
+        }
+        accepted
+    }
+}
+
+/// The switches since then, in the order in which one listener heard them.
+fn heard_by(stage: &Stage, witness: usize, since: Instant) -> Moves {
     let mut moves = Moves::new();
     for event in stage.witnesses[witness].heard() {
-        if event.channel == "+switch-master" {
+        if event.channel == "+switch-master" && event.at >= since {
             let words: Vec<&str> = event.payload.split(' ').collect();
             let to = format!("{}:{}", words[3], words[4]);
             moves.entry(words[0].to_owned()).or_default().push((to, event.at));
@@ -209,8 +231,8 @@ fn heard_by(stage: &Stage, witness: usize) -> Moves {
 /// From the first event to the last of the proxies, for each switch, in order of length. The proxies must have
 /// been moved exactly as the witnesses heard it: nothing missing, nothing twice, nothing in another order.
 fn spread(stage: &Stage, proxies: &[Proxy], witnesses: &[usize], settled: Instant) -> Vec<Duration> {
-    let heard = heard_by(stage, witnesses[0]);
-    let other = heard_by(stage, witnesses[1]);
+    let heard = heard_by(stage, witnesses[0], settled);
+    let other = heard_by(stage, witnesses[1], settled);
     let mut last: BTreeMap<&str, Vec<Instant>> = BTreeMap::new();
     for (group, moves) in &heard {
         last.insert(group, moves.iter().map(|(_, at)| *at).collect());
