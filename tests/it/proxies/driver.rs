@@ -348,9 +348,16 @@ impl Drive {
     fn moved(&self, group: String, from: String, to: String) {
         if self.verify {
             let (proxy, group, address) = (self.proxy.clone(), group.clone(), to.clone());
+            let asked = now();
             self.handle.spawn(async move {
                 let master = Roles::is_master(address.clone()).await;
-                proxy.note(Happening::Role { group, address, master });
+                proxy.note(Happening::Role {
+                    group,
+                    address,
+                    asked,
+                    master,
+                });
+            });
             });
         }
         self.proxy.note(Happening::Moved { group, from, to });

@@ -35,6 +35,7 @@ pub(crate) enum Happening {
     Role {
         group: String,
         address: String,
+        asked: Instant,
         master: bool,
     },
     /// All instances were asked for their roles, and whether all said master.

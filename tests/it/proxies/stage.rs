@@ -318,12 +318,19 @@ impl Stage {
         let switches = self.switches();
         for proxy in &self.proxies {
             for entry in proxy.history().since(since) {
-                let Happening::Role { group, address, master } = &entry.what else {
+                let Happening::Role {
+                    group,
+                    address,
+                    asked,
+                    master,
+                } = &entry.what
+                else {
                     continue;
                 };
-                let replaced = switches.iter().any(|one| {
-                    one.group == *group && one.from == *address && one.at >= since && one.at <= entry.at + WITNESS
-                });
+                let meanwhile = *asked - WITNESS..=entry.at + WITNESS;
+                let replaced = switches
+                    .iter()
+                    .any(|one| one.group == *group && one.from == *address && meanwhile.contains(&one.at));
                 assert!(
                     *master || replaced,
                     "{}: {group} was moved to {address}, which is no primary\n{}",
