@@ -176,7 +176,7 @@ fn raft(text: &mut InfoText, view: &View<'_>) {
             "id={id},address={},contact_ms={contact_ms},matched={matched},down={down}",
             peer.address
         );
-        text.line(&format!("raft_peer{id}"), line);
+        text.line(format_args!("raft_peer{id}"), line);
     }
 }
 

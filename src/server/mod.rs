@@ -6,8 +6,9 @@
 //!                                                    | RAFT.* -> Peers (the whole connection)
 //! ```
 //!
-//! A connection is one task. It is never closed for being idle, nor because something changed in the cluster; a
-//! refusal is always an answer to a request that was read.
+//! A connection is one task. It is never closed for being idle, nor because something changed in the cluster. A
+//! refusal is an answer to a request that was read; who is turned away before that is reset, as if nobody had been
+//! here.
 //! What does not live here: what a request means (`requests`), and which events a session wants.
 
 mod cluster;

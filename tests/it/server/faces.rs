@@ -4,7 +4,7 @@ use cfgserver::model::{Event, EventKind, GroupId};
 use cfgserver::requests::Face;
 use cfgserver::server::ServerOptions;
 
-use super::{Client, World, events::Switching, until};
+use super::{Client, World, events::Switching};
 
 const OPEN: usize = 0;
 const PROXY: usize = 1;
@@ -204,28 +204,4 @@ async fn assert_reset(client: &mut Client) {
     let read = tokio::time::timeout(super::LIMIT, client.0.read_u8()).await;
     let error = read.expect("the connection is over").expect_err("nothing is said");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-}
-
-#[tokio::test]
-async fn small_answers_are_not_held_back() {
-    let world = both(ServerOptions::default());
-    let mut client = world.connect_to(PROXY).await;
-    // With Nagle's algorithm the second of two small writes waits for the acknowledgement of the first, which comes
-    // 40 ms later when the client has nothing to say itself.
-    client.send("PSUBSCRIBE *\r\n").await;
-    client.reply().await;
-    let mut switching = Switching::new();
-    world.hub.publish(switching.switch(1).0, vec![]);
-    until("the subscription is known", || world.hub.subscriptions() == 1).await;
-    let began = std::time::Instant::now();
-    for revision in 2..52 {
-        let (state, events) = switching.switch(revision);
-        world.hub.publish(state, events);
-        client.reply().await;
-    }
-    assert!(
-        began.elapsed().as_millis() < 1000,
-        "50 messages took {:?}",
-        began.elapsed()
-    );
 }
