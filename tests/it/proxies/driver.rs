@@ -358,7 +358,6 @@ impl Drive {
                     master,
                 });
             });
-            });
         }
         self.proxy.note(Happening::Moved { group, from, to });
     }
