@@ -324,6 +324,7 @@ impl Drive {
     /// Writes down what the double did, and gathers what is left to do.
     fn note_all(&mut self, actions: Vec<Action>, source: &Source<'_>) -> Wanted {
         let mut wanted = Wanted::default();
+        let moves = actions.iter().any(|action| matches!(action, Action::Moved { .. }));
         for action in actions {
             match action {
                 Action::Send(bytes) => wanted.send.extend(bytes),
@@ -341,7 +342,7 @@ impl Drive {
                 Action::Warn(what) => self.proxy.note(Happening::Warned(what)),
             }
         }
-        self.show();
+        self.show(moves);
         wanted
     }
 
@@ -362,17 +363,17 @@ impl Drive {
         self.proxy.note(Happening::Moved { group, from, to });
     }
 
-    /// Shows the double's addresses and readiness to the test.
-    fn show(&self) {
+    /// Shows the double's readiness, and its addresses when it moved, to the test.
+    fn show(&self, moved: bool) {
         let ready = self.double.ready();
+        let addresses = moved.then(|| self.double.addresses());
         let mut book = self.proxy.lock();
         if book.ready != ready {
             book.ready = ready;
             let what = Happening::Ready(ready);
             book.history.entries.push(Entry { at: now(), what });
         }
-        let addresses = self.double.addresses();
-        if book.addresses != addresses {
+        if let Some(addresses) = addresses {
             book.addresses = addresses;
         }
     }
