@@ -15,10 +15,8 @@ const STARTING: [Cause; 2] = [Cause::Loading, Cause::Late];
 /// Kills the node, switches a group meanwhile, and starts the node again while its proxies knock at its door.
 pub(super) fn kill_and_restart(stage: &mut Stage, at: usize, group: &str) {
     let (on_it, elsewhere) = stage.on_node(at);
-    assert!(
-        on_it.len() >= 2 && !elsewhere.is_empty(),
-        "one of each kind is on the node"
-    );
+    // BDRP's is always there; NetEase's goes to another node when the machine was too busy for its first try.
+    assert!(!on_it.is_empty() && !elsewhere.is_empty());
     let since = now();
     stage.cluster.nodes[at].kill();
     stage.cluster.leader();
