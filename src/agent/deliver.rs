@@ -38,14 +38,14 @@ pub enum Outcome {
 }
 
 /// Something that is kept true: a proxy's file and process, a hook, or both.
-pub trait Outlet: Send + 'static {
+pub trait Upkeep: Send + 'static {
     /// What it shows of itself.
     type Status: Serialize + Send;
 
     /// The groups that it needs.
     fn groups(&self) -> BTreeSet<String>;
     /// Begins with what is known at the start.
-    fn begin(&mut self, table: &Table) -> impl Future<Output = Outcome> + Send;
+    fn begin(&mut self, table: &Table) -> impl Future<Output = ()> + Send;
     /// Makes it true.
     fn apply(&mut self, table: &Table) -> impl Future<Output = Outcome> + Send;
     /// Reads the template again when it was changed; says whether it was.
@@ -90,7 +90,7 @@ pub struct DeliverParts {
 }
 
 /// Delivers until it is told to stop, then stops the outlet.
-pub async fn deliver<O: Outlet>(parts: DeliverParts, mut outlet: O) {
+pub async fn deliver<U: Upkeep>(parts: DeliverParts, mut outlet: U) {
     let mut delivery = Delivery {
         settling: Settling::new(parts.settle, &parts.pace, Table::default()),
         pacer: Pacer::new(parts.pace),
@@ -125,22 +125,20 @@ impl Delivery {
         let _ = tokio::time::timeout(BEGIN_LIMIT, complete).await;
     }
 
-    async fn begin<O: Outlet>(&mut self, outlet: &mut O) {
+    async fn begin<U: Upkeep>(&mut self, outlet: &mut U) {
         let table = self.parts.table.borrow_and_update().clone();
         let now = self.parts.clock.now();
         // At the start nothing was passed on before, so nothing needs to settle.
         self.settling.learned(&table, now);
-        let outcome = outlet.begin(&table).await;
+        outlet.begin(&table).await;
         self.shown.begun = true;
-        if let Outcome::Refused { .. } = outcome {
-            self.pacer.changed(now);
-        }
-        self.note(outcome);
+        // What did not succeed is tried again.
+        self.changed();
         self.tell(outlet);
     }
 
     /// One thing that happens; `false`: it is time to stop.
-    async fn turn<O: Outlet>(&mut self, outlet: &mut O) -> bool {
+    async fn turn<U: Upkeep>(&mut self, outlet: &mut U) -> bool {
         let clock = self.parts.clock;
         let next = [self.pacer.due(), self.settling.next(), Some(self.look)];
         let next = next.into_iter().flatten().min().unwrap_or(self.look);
@@ -215,7 +213,7 @@ impl Delivery {
         self.shown.refused = refused;
     }
 
-    fn tell<O: Outlet>(&mut self, outlet: &O) {
+    fn tell<U: Upkeep>(&mut self, outlet: &U) {
         self.shown.outlet = serde_json::to_value(outlet.status()).unwrap_or_default();
         self.parts.delivering.send_if_modified(|shown| {
             let differs = *shown != self.shown;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::agent::deliver::{DeliverParts, Delivering, Outlet, deliver};
+use crate::agent::deliver::{DeliverParts, Delivering, Upkeep, deliver};
 use crate::agent::follow::{FollowParts, follow};
 use crate::agent::pace::Settle;
 use crate::agent::status::{FRESH_MS, Status, groups};
@@ -48,7 +48,7 @@ pub fn open_state(config: &Config) -> Result<(StateDir, Kept), StateError> {
 
 impl Agent {
     /// Starts following and delivering.
-    pub fn start<O: Outlet>(config: &Config, (dir, kept): (StateDir, Kept), outlet: O, clock: Clock) -> Self {
+    pub fn start<U: Upkeep>(config: &Config, (dir, kept): (StateDir, Kept), outlet: U, clock: Clock) -> Self {
         let tasks = Tasks::default();
         let delivering = tasks.child();
         let dir = Arc::new(dir);

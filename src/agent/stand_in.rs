@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::agent::deliver::{Outcome, Outlet};
+use crate::agent::deliver::{Outcome, Upkeep};
 use crate::agent::{Config, Table};
 
 /// Temporary.
@@ -20,15 +20,15 @@ impl StandIn {
     }
 }
 
-impl Outlet for StandIn {
+impl Upkeep for StandIn {
     type Status = String;
 
     fn groups(&self) -> BTreeSet<String> {
         self.groups.clone()
     }
 
-    async fn begin(&mut self, table: &Table) -> Outcome {
-        self.apply(table).await
+    async fn begin(&mut self, table: &Table) {
+        self.apply(table).await;
     }
 
     async fn apply(&mut self, table: &Table) -> Outcome {

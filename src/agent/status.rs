@@ -163,7 +163,7 @@ impl Status {
             },
         );
         for (node, fault) in &following.faults {
-            line("", format!("{node}: {fault}"));
+            line("", format!("{node}: {} ({})", fault.reason, ago(fault.at)));
         }
         self.outlet_lines(&mut line, &ago);
         text.push_str(&self.table(&ago));
