@@ -15,11 +15,11 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-pub use config::{Founding, Limits, LogLevel, ServeConfig};
+pub use config::{Founding, Limits, ServeConfig};
 pub use error::{ConfigError, Refusal};
 pub use layer::Layer;
 pub use secret::Secret;
-pub use values::{HostPort, Peers, Whole, YesNo};
+pub use values::{Peers, Whole, YesNo};
 
 /// The process did what it was asked to do.
 pub const EXIT_OK: u8 = 0;
