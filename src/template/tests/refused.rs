@@ -96,7 +96,7 @@ fn what_bdrp_could_not_read_back_is_refused() {
     }
     refused(
         Dialect::Bdrp,
-        &server("x 24-bytes-long-host.local:6379:1"),
+        &server("x 24-bytes-long-host.local:16379:1"),
         4,
         "longer than",
     );
