@@ -7,7 +7,9 @@
 //! What does not live here: the format of the proxy's file (`template`).
 
 pub mod config;
+pub mod outlet;
 pub mod table;
 
 pub use config::{Config, ConfigError, Hook, Kind, Pace, Process, Proxy};
+pub use outlet::{Move, Outcome, Outlet, OutletError, OutletStatus};
 pub use table::{Foreign, Learned, Route, Table};
