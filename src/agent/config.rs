@@ -378,3 +378,7 @@ fn command(key: &str, words: Vec<String>) -> Result<Vec<String>, String> {
         )),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

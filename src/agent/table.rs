@@ -151,3 +151,94 @@ impl TryFrom<WrittenRoute> for Route {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16) -> Address {
+        Address::parse("10.0.0.1", &port.to_string()).unwrap()
+    }
+
+    fn route(primary: u16, version: Revision, replicas: &[u16]) -> Route {
+        Route {
+            primary: at(primary),
+            version,
+            replicas: replicas.iter().map(|port| at(*port)).collect(),
+        }
+    }
+
+    #[test]
+    fn a_newer_version_wins_and_an_older_one_never_does() {
+        let mut table = Table::default();
+        assert_eq!(table.learn("g", route(1, 5, &[])), Learned::New);
+        assert_eq!(table.learn("g", route(2, 8, &[])), Learned::Moved { from: at(1) });
+        assert_eq!(table.learn("g", route(1, 7, &[])), Learned::Older { known: 8 });
+        assert_eq!(table.learn("g", route(2, 8, &[])), Learned::Same);
+        assert_eq!(table.learn("g", route(2, 9, &[])), Learned::Same);
+        assert_eq!(table.routes["g"], route(2, 9, &[]));
+    }
+
+    #[test]
+    fn one_version_has_one_primary() {
+        let mut table = Table::default();
+        table.learn("g", route(1, 5, &[]));
+        assert_eq!(
+            table.learn("g", route(2, 5, &[])),
+            Learned::Contradicts { known: at(1) }
+        );
+        assert_eq!(table.routes["g"].primary, at(1));
+    }
+
+    #[test]
+    fn the_latest_word_about_replicas_counts_unless_it_is_of_an_older_version() {
+        let mut table = Table::default();
+        table.learn("g", route(1, 5, &[2, 3]));
+        assert_eq!(table.learn("g", route(1, 5, &[2])), Learned::Replicas);
+        assert_eq!(table.learn("g", route(1, 4, &[2, 3])), Learned::Older { known: 5 });
+        assert_eq!(table.routes["g"].replicas, BTreeSet::from([at(2)]));
+    }
+
+    #[test]
+    fn the_first_cluster_is_followed_and_no_other() {
+        let mut table = Table::default();
+        assert_eq!(table.meet("one"), Ok(()));
+        let refused = table.meet("two").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the node belongs to cluster two, this agent follows one"
+        );
+        assert_eq!(table.cluster.as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn another_cluster_begins_with_the_old_addresses_and_any_version_of_it_wins() {
+        let mut table = Table::default();
+        assert!(table.follow("one"));
+        table.learn("g", route(1, 500, &[]));
+        assert!(!table.follow("one"), "nothing new");
+        assert!(table.follow("two"));
+        assert_eq!(table.routes["g"], route(1, 0, &[]));
+        assert_eq!(table.learn("g", route(2, 3, &[])), Learned::Moved { from: at(1) });
+    }
+
+    #[test]
+    fn addresses_are_kept_as_people_write_them() {
+        let mut table = Table::default();
+        table.follow("c");
+        table.learn("g", route(1, 5, &[2]));
+        let text = serde_json::to_string(&table).unwrap();
+        let expected =
+            r#"{"cluster":"c","routes":{"g":{"primary":"10.0.0.1:1","version":5,"replicas":["10.0.0.1:2"]}}}"#;
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<Table>(&text).unwrap(), table);
+        for (from, to) in [
+            ("10.0.0.1:1", "10.0.0.1:0"),
+            ("10.0.0.1:2", "x"),
+            ("\"g\"", "\"g\":1,\"h\""),
+        ] {
+            assert!(serde_json::from_str::<Table>(&text.replace(from, to)).is_err(), "{to}");
+        }
+    }
+}

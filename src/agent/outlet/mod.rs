@@ -21,12 +21,16 @@ mod status;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 pub use status::{ChildStatus, HookStatus, Move, Outcome, OutletError, OutletStatus, Unfollowed};
 
-use crate::agent::{Config, Table};
+use crate::agent::{Config, Table, deliver};
 use crate::clock::Clock;
 use crate::task::Tasks;
+
+/// A child is asked, and killed when it does not listen; a hook is not waited for.
+const STOP_LIMIT: Duration = Duration::from_secs(12);
 
 /// The writing half of an agent.
 pub struct Outlet {
@@ -34,11 +38,13 @@ pub struct Outlet {
     hook: Option<hook::Teller>,
     /// Groups of the hook; `None`: those of the proxy's file.
     hook_groups: Option<BTreeSet<String>>,
+    tasks: Tasks,
 }
 
 impl Outlet {
     /// Reads the template, and says which of its servers are not followed and why. Nothing is written or started.
     pub async fn open(config: &Config, clock: Clock, tasks: Tasks) -> Result<Self, OutletError> {
+        let tasks = tasks.child();
         std::fs::create_dir_all(&config.state_dir).map_err(|error| OutletError::StateDir {
             path: config.state_dir.clone(),
             error,
@@ -55,6 +61,7 @@ impl Outlet {
             proxy,
             hook,
             hook_groups: config.hook.as_ref().and_then(|hook| hook.groups.clone()),
+            tasks,
         })
     }
 
@@ -65,12 +72,14 @@ impl Outlet {
         of_the_file.chain(of_the_hook).collect()
     }
 
-    /// Takes up the work with what was known last. A child is started even when no node answers.
-    pub async fn begin(&mut self, table: &Table) {
-        if let Some(proxy) = &mut self.proxy {
-            proxy.begin(table).await;
-        }
+    /// Takes up the work with what was known last. A child is started even when nothing is known, or when its file
+    /// cannot be written.
+    pub async fn begin(&mut self, table: &Table) -> Outcome {
         self.tell(table);
+        match &mut self.proxy {
+            Some(proxy) => proxy.begin(table).await,
+            None => Outcome::Unchanged,
+        }
     }
 
     /// Makes the world be as the table says. A refusal leaves the proxy with what it had; it is tried again with
@@ -103,6 +112,7 @@ impl Outlet {
         if let Some(proxy) = self.proxy {
             proxy.stop().await;
         }
+        self.tasks.shut_down(STOP_LIMIT).await;
     }
 
     fn tell(&self, table: &Table) {
@@ -114,5 +124,43 @@ impl Outlet {
             .clone()
             .unwrap_or_else(|| servers.keys().cloned().collect());
         hook.tell(table, &groups, servers);
+    }
+}
+
+impl deliver::Outlet for Outlet {
+    type Status = OutletStatus;
+
+    fn groups(&self) -> BTreeSet<String> {
+        Self::groups(self)
+    }
+
+    async fn begin(&mut self, table: &Table) -> deliver::Outcome {
+        Self::begin(self, table).await.into()
+    }
+
+    async fn apply(&mut self, table: &Table) -> deliver::Outcome {
+        Self::apply(self, table).await.into()
+    }
+
+    async fn template_changed(&mut self) -> bool {
+        Self::template_changed(self).await
+    }
+
+    fn status(&self) -> OutletStatus {
+        Self::status(self)
+    }
+
+    async fn stop(self) {
+        Self::stop(self).await;
+    }
+}
+
+impl From<Outcome> for deliver::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Unchanged => Self::Unchanged,
+            Outcome::Applied { .. } => Self::Applied,
+            Outcome::Refused { reason } => Self::Refused { reason },
+        }
     }
 }

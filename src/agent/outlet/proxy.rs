@@ -132,31 +132,34 @@ impl ProxyFile {
         }
     }
 
-    /// Starts the child with the best file there is.
-    pub(super) async fn begin(&mut self, table: &Table) {
-        let Some(keeper) = &self.keeper else { return };
+    /// A child is started with the best file there is, whatever stands in the way of a better one.
+    pub(super) async fn begin(&mut self, table: &Table) -> Outcome {
+        let Some(keeper) = &self.keeper else {
+            return self.apply(table).await;
+        };
         keeper.end_leftover().await;
-        if let Err(reason) = self.write(table).await {
-            self.fault(&reason);
-        }
-        if self.proxy.output.exists()
-            && let Err(reason) = self.restart().await
-        {
-            self.fault(&reason);
-        }
+        let written = self.write(table).await;
+        let started = match self.proxy.output.exists() {
+            true => self.restart().await,
+            false => Ok(0),
+        };
+        let outcome = written.and_then(|plan| {
+            Ok(Outcome::Applied {
+                moved: plan.moves,
+                proxy_down_ms: started?,
+            })
+        });
+        self.settle(outcome)
     }
 
     pub(super) async fn apply(&mut self, table: &Table) -> Outcome {
-        match self.try_apply(table).await {
-            Ok(outcome) => {
-                self.status.fault = None;
-                outcome
-            }
-            Err(reason) => {
-                self.fault(&reason);
-                Outcome::Refused { reason }
-            }
-        }
+        let outcome = self.try_apply(table).await;
+        self.settle(outcome)
+    }
+
+    fn settle(&mut self, outcome: Result<Outcome, String>) -> Outcome {
+        self.status.fault = outcome.as_ref().err().cloned();
+        outcome.unwrap_or_else(|reason| Outcome::Refused { reason })
     }
 
     async fn try_apply(&mut self, table: &Table) -> Result<Outcome, String> {
@@ -387,13 +390,6 @@ impl ProxyFile {
         }
         let all = self.following.unfollowed.iter().chain(&plan.stuck);
         self.status.unfollowed = all.cloned().collect();
-    }
-
-    fn fault(&mut self, reason: &str) {
-        if self.status.fault.as_deref() != Some(reason) {
-            warn!(target: "cfgserver::agent", reason, "the proxy's file or process is not as it should be");
-        }
-        self.status.fault = Some(reason.to_owned());
     }
 }
 

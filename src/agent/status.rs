@@ -1,0 +1,242 @@
+//! What the agent shows of itself: one document, and the words for people.
+//!
+//! What does not live here: the folder that it is kept in.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::deliver::Delivering;
+use crate::agent::{Following, Table};
+use crate::model::{Revision, Timestamp};
+
+/// A running agent writes its status at least this often.
+pub const FRESH_MS: u64 = 5_000;
+/// A status that is older than this was written by an agent that hangs, or that ended.
+const STALE_MS: u64 = 3 * FRESH_MS;
+/// A change that waits longer than this is not on its way but stuck.
+const PENDING_MS_MAX: u64 = 10_000;
+
+/// An agent at a moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// When this was written.
+    pub written: Timestamp,
+    /// When the agent started.
+    pub started: Timestamp,
+    /// Its process.
+    pub process_id: u32,
+    /// Its version.
+    pub version: String,
+    /// Its configuration.
+    pub config: String,
+    /// The cluster that it follows.
+    pub cluster: Option<String>,
+    /// Whom it follows.
+    pub following: Following,
+    /// Where its groups are.
+    pub groups: BTreeMap<String, GroupStatus>,
+    /// How the passing on goes.
+    pub delivering: Delivering,
+}
+
+/// A group that the agent needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Where its primary is; `None`: that was never learned.
+    pub primary: Option<String>,
+    /// By which version.
+    pub version: Revision,
+    /// Healthy replicas, where they are of use.
+    pub replicas: Vec<String>,
+    /// When the agent learned that it had moved.
+    pub moved: Option<Timestamp>,
+    /// The cluster does not know it.
+    pub missing: bool,
+}
+
+/// The groups of a status.
+pub fn groups<'g>(
+    names: impl Iterator<Item = &'g String>,
+    table: &Table,
+    following: &Following,
+) -> BTreeMap<String, GroupStatus> {
+    let group = |name: &'g String| {
+        let route = table.routes.get(name);
+        let status = GroupStatus {
+            primary: route.map(|route| route.primary.to_string()),
+            version: route.map_or(0, |route| route.version),
+            replicas: route.map_or_else(Vec::new, |route| {
+                route.replicas.iter().map(ToString::to_string).collect()
+            }),
+            moved: following.moved.get(name).copied(),
+            missing: following.missing.contains(name),
+        };
+        (name.clone(), status)
+    };
+    names.map(group).collect()
+}
+
+impl Status {
+    /// Everything that keeps it from being up to date; empty: it is.
+    pub fn faults(&self, running: bool, now: Timestamp) -> Vec<String> {
+        let mut faults = Vec::new();
+        let age_ms = now.0.saturating_sub(self.written.0);
+        if !running {
+            faults.push("the agent does not run".to_owned());
+        } else if age_ms > STALE_MS {
+            faults.push(format!("the agent has written no status for {}", length(age_ms)));
+        }
+        let following = &self.following;
+        match &following.node {
+            None => faults.push("no node is followed: the addresses are the last known ones".to_owned()),
+            Some(node) if !following.in_contact => {
+                faults.push(format!("node {node} is not in contact with a leader"));
+            }
+            Some(_) if !following.complete => faults.push("the groups were not all looked up yet".to_owned()),
+            Some(_) => {}
+        }
+        for (name, group) in &self.groups {
+            match (group.missing, &group.primary) {
+                (true, _) => faults.push(format!("the cluster has no group {name}")),
+                (false, None) => faults.push(format!("group {name} was never found")),
+                (false, Some(_)) if following.behind.contains(name) => {
+                    faults.push(format!("the node knows less about group {name} than the agent"));
+                }
+                (false, Some(_)) => {}
+            }
+        }
+        if let Some(fault) = &following.keeping {
+            faults.push(format!("the state cannot be kept: {fault}"));
+        }
+        let delivering = &self.delivering;
+        if let Some(reason) = &delivering.refused {
+            faults.push(format!("not carried out: {reason}"));
+        } else if !delivering.begun {
+            faults.push("nothing was carried out yet".to_owned());
+        } else if let Some(since) = delivering.pending_since {
+            let waits_ms = now.0.saturating_sub(since.0);
+            if waits_ms > PENDING_MS_MAX {
+                faults.push(format!("a change waits for {}", length(waits_ms)));
+            }
+        }
+        faults
+    }
+
+    /// For people.
+    pub fn to_text(&self, running: bool, now: Timestamp) -> String {
+        let mut text = String::new();
+        let ago = |then: Timestamp| format!("{} ago", length(now.0.saturating_sub(then.0)));
+        let mut line = |name: &str, value: String| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:<10} {value}");
+        };
+        let following = &self.following;
+        line(
+            "agent",
+            match running {
+                true => format!("running, process {}, started {}", self.process_id, ago(self.started)),
+                false => format!("not running, last seen {}", ago(self.written)),
+            },
+        );
+        line("config", self.config.clone());
+        line(
+            "cluster",
+            self.cluster.clone().unwrap_or_else(|| "none met yet".to_owned()),
+        );
+        line(
+            "node",
+            match (&following.node, following.since) {
+                (Some(node), Some(since)) => {
+                    let contact = if following.in_contact {
+                        "in contact"
+                    } else {
+                        "NOT in contact"
+                    };
+                    format!("{node}, connected {}, {contact} with a leader", ago(since))
+                }
+                _ => match following.heard {
+                    Some(heard) => format!("none, last heard {}", ago(heard)),
+                    None => "none".to_owned(),
+                },
+            },
+        );
+        for (node, fault) in &following.faults {
+            line("", format!("{node}: {fault}"));
+        }
+        self.outlet_lines(&mut line, &ago);
+        text.push_str(&self.table(&ago));
+        let faults = self.faults(running, now);
+        match faults.as_slice() {
+            [] => text.push_str("up to date\n"),
+            faults => {
+                text.push_str("NOT up to date:\n");
+                for fault in faults {
+                    let _ = writeln!(text, "  {fault}");
+                }
+            }
+        }
+        text
+    }
+
+    /// The outlet's own facts, whatever they are; times are told as ages.
+    fn outlet_lines(&self, line: &mut impl FnMut(&str, String), ago: &impl Fn(Timestamp) -> String) {
+        let delivering = &self.delivering;
+        if let Some(since) = delivering.pending_since {
+            line("pending", format!("a change, {}", ago(since)));
+        }
+        let serde_json::Value::Object(fields) = &delivering.outlet else {
+            return;
+        };
+        for (name, value) in fields {
+            let shown = match value {
+                serde_json::Value::Null => continue,
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            line(name, shown);
+        }
+    }
+
+    fn table(&self, ago: &impl Fn(Timestamp) -> String) -> String {
+        let head = ["group", "primary", "version", "moved", "replicas"].map(str::to_owned);
+        let mut rows = vec![head];
+        for (name, group) in &self.groups {
+            let primary = group.primary.clone().unwrap_or_else(|| "unknown".to_owned());
+            let missing = if group.missing { " (not in the cluster)" } else { "" };
+            rows.push([
+                name.clone(),
+                format!("{primary}{missing}"),
+                group.version.to_string(),
+                group.moved.map_or_else(|| "-".to_owned(), ago),
+                group.replicas.join(" "),
+            ]);
+        }
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..5).map(width).collect();
+        let mut text = String::new();
+        for row in &rows {
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
+            text.push_str(cells.join("  ").trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A length of time as people say it.
+fn length(ms: u64) -> String {
+    let s = ms / 1_000;
+    match s {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{s} s"),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
