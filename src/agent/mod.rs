@@ -9,6 +9,7 @@
 pub mod config;
 pub mod deliver;
 pub mod follow;
+pub mod outlet;
 pub mod pace;
 mod run;
 mod show;
