@@ -2,7 +2,9 @@
 
 mod fake_node;
 mod follow;
+mod others;
 mod process;
+mod proxy;
 mod strangers;
 
 pub(crate) use fake_node::FakeNode;

@@ -117,5 +117,4 @@ impl Agent {
             (status["groups"][group]["primary"] == expected.as_str()).then_some(status)
         })
     }
-
 }
