@@ -140,6 +140,8 @@ impl Delivery {
             }
         }
         if self.pacer.due().is_some_and(|due| due <= clock.now()) {
+            // It may take its time.
+            self.tell(outlet);
             let outcome = outlet.apply(self.settling.passed()).await;
             self.note(outcome);
         }

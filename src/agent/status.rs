@@ -15,8 +15,6 @@ use crate::model::{Revision, Timestamp};
 pub const FRESH_MS: u64 = 5_000;
 /// A status that is older than this was written by an agent that hangs, or that ended.
 const STALE_MS: u64 = 3 * FRESH_MS;
-/// A change that waits longer than this is not on its way but stuck.
-const PENDING_MS_MAX: u64 = 10_000;
 
 /// An agent at a moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,10 +120,7 @@ impl Status {
         } else if !delivering.begun {
             faults.push("nothing was carried out yet".to_owned());
         } else if let Some(since) = delivering.pending_since {
-            let waits_ms = now.0.saturating_sub(since.0);
-            if waits_ms > PENDING_MS_MAX {
-                faults.push(format!("a change waits for {}", length(waits_ms)));
-            }
+            faults.push(format!("a change waits for {}", length(now.0.saturating_sub(since.0))));
         }
         if outlet.child.as_ref().is_some_and(|child| child.pid.is_none()) {
             faults.push("the proxy does not run".to_owned());
