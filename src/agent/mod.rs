@@ -20,6 +20,7 @@ pub mod table;
 
 pub use config::{Config, ConfigError, Hook, Kind, Pace, Process, Proxy};
 pub use follow::Following;
+pub use outlet::{Move, Outcome, Outlet, OutletError, OutletStatus};
 pub use run::{Agent, open_state};
 pub use state::{Kept, StateDir, StateError};
 pub use table::{Foreign, Learned, Route, Table};
