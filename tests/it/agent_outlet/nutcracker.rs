@@ -17,9 +17,10 @@ fn file(port: u16, primary: u16) -> String {
 }
 
 fn config(place: &Place, stats: u16) -> Config {
+    let run = format!("nutcracker -c {{file}} -a 127.0.0.1 -s {stats} -o nutcracker.log");
+    let words: Vec<&str> = run.split(' ').collect();
     place.config(&format!(
-        "[proxy]\nkind = \"nutcracker\"\ntemplate = \"proxy.yml\"\nrun = [\"nutcracker\", \"-c\", \"{{file}}\", \"-s\", \
-         \"{stats}\"]\n"
+        "[proxy]\nkind = \"nutcracker\"\ntemplate = \"proxy.yml\"\nrun = {words:?}\n"
     ))
 }
 
