@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use cfgserver::agent::{Outcome, Table};
 
-use super::place::{Place, TEMPLATE, home, moved, one_at, open, refused, table};
+use super::place::{Place, TEMPLATE, eventually, home, moved, one_at, open, refused, table};
 
 #[tokio::test]
 async fn a_move_changes_one_address_and_restarts_the_proxy_once() {
@@ -200,4 +200,20 @@ async fn a_missing_or_foreign_output_is_written_from_the_template() {
         moved(&outlet.apply(&Table::default()).await);
         assert_eq!(place.read("out.yml"), TEMPLATE);
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_stopped_meanwhile_leaves_no_restart_half_done() {
+    let place = Place::new();
+    place.script(
+        "restart",
+        "echo begun >> restarted; sleep 0.3; echo done; echo done >> restarted",
+    );
+    let mut outlet = open(&place.restarted("")).await;
+    tokio::select! {
+        outcome = async { outlet.apply(&one_at("10.0.0.9:7000", 2)).await } => panic!("{outcome:?}"),
+        () = eventually("it has begun", || place.count("restarted") == 1) => {}
+    }
+    outlet.stop().await;
+    assert_eq!(place.read("restarted"), "begun\ndone\n");
 }
