@@ -3,7 +3,6 @@
 //! What does not live here: what an outlet does with it, and the rules of the pace.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::pace::{Pacer, Settle, Settling};
-use crate::agent::{Following, Pace, Table};
+use crate::agent::{Following, Outcome, Outlet, OutletStatus, Pace, Table};
 use crate::clock::Clock;
 use crate::model::{Instant, Timestamp};
 
@@ -22,39 +21,6 @@ const LOOK_MS: u64 = 1_000;
 /// At the start, nodes have this long to answer before the outlet begins with what is on disk: a proxy that starts
 /// with old addresses would be restarted at once.
 const BEGIN_LIMIT: Duration = Duration::from_millis(1_000);
-
-/// What came of carrying a table out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// There was nothing to do.
-    Unchanged,
-    /// It is carried out.
-    Applied,
-    /// Not now, for this reason.
-    Refused {
-        /// One line.
-        reason: String,
-    },
-}
-
-/// Something that is kept true: a proxy's file and process, a hook, or both.
-pub trait Outlet: Send + 'static {
-    /// What it shows of itself.
-    type Status: Serialize + Send;
-
-    /// The groups that it needs.
-    fn groups(&self) -> BTreeSet<String>;
-    /// Begins with what is known at the start.
-    fn begin(&mut self, table: &Table) -> impl Future<Output = Outcome> + Send;
-    /// Makes it true.
-    fn apply(&mut self, table: &Table) -> impl Future<Output = Outcome> + Send;
-    /// Reads the template again when it was changed; says whether it was.
-    fn template_changed(&mut self) -> impl Future<Output = bool> + Send;
-    /// What it shows of itself.
-    fn status(&self) -> Self::Status;
-    /// Ends what it runs.
-    fn stop(self) -> impl Future<Output = ()> + Send;
-}
 
 /// How the passing on goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,7 +32,7 @@ pub struct Delivering {
     /// Why it was refused the last time.
     pub refused: Option<String>,
     /// What the outlet shows of itself.
-    pub outlet: serde_json::Value,
+    pub outlet: OutletStatus,
 }
 
 /// What is needed to deliver.
@@ -90,7 +56,7 @@ pub struct DeliverParts {
 }
 
 /// Delivers until it is told to stop, then stops the outlet.
-pub async fn deliver<O: Outlet>(parts: DeliverParts, mut outlet: O) {
+pub async fn deliver(parts: DeliverParts, mut outlet: Outlet) {
     let mut delivery = Delivery {
         settling: Settling::new(parts.settle, &parts.pace, Table::default()),
         pacer: Pacer::new(parts.pace),
@@ -125,22 +91,20 @@ impl Delivery {
         let _ = tokio::time::timeout(BEGIN_LIMIT, complete).await;
     }
 
-    async fn begin<O: Outlet>(&mut self, outlet: &mut O) {
+    async fn begin(&mut self, outlet: &mut Outlet) {
         let table = self.parts.table.borrow_and_update().clone();
         let now = self.parts.clock.now();
         // At the start nothing was passed on before, so nothing needs to settle.
         self.settling.learned(&table, now);
+        self.changed();
         let outcome = outlet.begin(&table).await;
         self.shown.begun = true;
-        if let Outcome::Refused { .. } = outcome {
-            self.pacer.changed(now);
-        }
         self.note(outcome);
         self.tell(outlet);
     }
 
     /// One thing that happens; `false`: it is time to stop.
-    async fn turn<O: Outlet>(&mut self, outlet: &mut O) -> bool {
+    async fn turn(&mut self, outlet: &mut Outlet) -> bool {
         let clock = self.parts.clock;
         let next = [self.pacer.due(), self.settling.next(), Some(self.look)];
         let next = next.into_iter().flatten().min().unwrap_or(self.look);
@@ -195,7 +159,9 @@ impl Delivery {
                 self.pacer.rested();
                 None
             }
-            Outcome::Applied => {
+            Outcome::Applied { moved, proxy_down_ms } => {
+                let servers = moved.len();
+                info!(target: "cfgserver::agent", servers, proxy_down_ms, "carried out");
                 self.pacer.applied(now);
                 None
             }
@@ -215,8 +181,8 @@ impl Delivery {
         self.shown.refused = refused;
     }
 
-    fn tell<O: Outlet>(&mut self, outlet: &O) {
-        self.shown.outlet = serde_json::to_value(outlet.status()).unwrap_or_default();
+    fn tell(&mut self, outlet: &Outlet) {
+        self.shown.outlet = outlet.status();
         self.parts.delivering.send_if_modified(|shown| {
             let differs = *shown != self.shown;
             if differs {

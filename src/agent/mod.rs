@@ -13,7 +13,6 @@ pub mod outlet;
 pub mod pace;
 mod run;
 mod show;
-pub mod stand_in;
 pub mod state;
 pub mod status;
 pub mod table;

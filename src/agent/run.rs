@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::agent::deliver::{DeliverParts, Delivering, Outlet, deliver};
+use crate::agent::deliver::{DeliverParts, Delivering, deliver};
 use crate::agent::follow::{FollowParts, follow};
 use crate::agent::pace::Settle;
 use crate::agent::status::{FRESH_MS, Status, groups};
-use crate::agent::{Config, Following, Kept, Kind, StateDir, StateError, Table};
+use crate::agent::{Config, Following, Kept, Kind, Outlet, OutletError, StateDir, StateError, Table};
 use crate::clock::Clock;
 use crate::model::Timestamp;
 use crate::task::Tasks;
@@ -48,8 +48,9 @@ pub fn open_state(config: &Config) -> Result<(StateDir, Kept), StateError> {
 
 impl Agent {
     /// Starts following and delivering.
-    pub fn start<O: Outlet>(config: &Config, (dir, kept): (StateDir, Kept), outlet: O, clock: Clock) -> Self {
+    pub async fn start(config: &Config, (dir, kept): (StateDir, Kept), clock: Clock) -> Result<Self, OutletError> {
         let tasks = Tasks::default();
+        let outlet = Outlet::open(config, clock, tasks.clone()).await?;
         let delivering = tasks.child();
         let dir = Arc::new(dir);
         let bdrp = config.proxy.as_ref().is_some_and(|proxy| proxy.kind == Kind::Bdrp);
@@ -95,7 +96,7 @@ impl Agent {
         tasks.spawn("follow", async move { _ = until.run_until_cancelled(follow).await });
         let until = tasks.stopping();
         tasks.spawn("status", show.run(until));
-        Self { delivering, tasks }
+        Ok(Self { delivering, tasks })
     }
 
     /// Ends what the outlet runs, then the rest: the status tells the end.

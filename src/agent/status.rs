@@ -110,8 +110,14 @@ impl Status {
         if let Some(fault) = &following.keeping {
             faults.push(format!("the state cannot be kept: {fault}"));
         }
+        self.delivery_faults(now, &mut faults);
+        faults
+    }
+
+    fn delivery_faults(&self, now: Timestamp, faults: &mut Vec<String>) {
         let delivering = &self.delivering;
-        if let Some(reason) = &delivering.refused {
+        let outlet = &delivering.outlet;
+        if let Some(reason) = delivering.refused.as_ref().or(outlet.fault.as_ref()) {
             faults.push(format!("not carried out: {reason}"));
         } else if !delivering.begun {
             faults.push("nothing was carried out yet".to_owned());
@@ -121,7 +127,16 @@ impl Status {
                 faults.push(format!("a change waits for {}", length(waits_ms)));
             }
         }
-        faults
+        if outlet.child.as_ref().is_some_and(|child| child.pid.is_none()) {
+            faults.push("the proxy does not run".to_owned());
+        }
+        match &outlet.hook {
+            Some(hook) if hook.fault.is_some() => {
+                faults.push(format!("the hook: {}", hook.fault.clone().unwrap_or_default()));
+            }
+            Some(hook) if hook.pending => faults.push("the hook was not told of everything yet".to_owned()),
+            _ => {}
+        }
     }
 
     /// For people.
@@ -163,7 +178,7 @@ impl Status {
             },
         );
         for (node, fault) in &following.faults {
-            line("", format!("{node}: {fault}"));
+            line("", format!("{node}: {} ({})", fault.reason, ago(fault.at)));
         }
         self.outlet_lines(&mut line, &ago);
         text.push_str(&self.table(&ago));
@@ -180,22 +195,37 @@ impl Status {
         text
     }
 
-    /// The outlet's own facts, whatever they are; times are told as ages.
     fn outlet_lines(&self, line: &mut impl FnMut(&str, String), ago: &impl Fn(Timestamp) -> String) {
-        let delivering = &self.delivering;
-        if let Some(since) = delivering.pending_since {
-            line("pending", format!("a change, {}", ago(since)));
+        let outlet = &self.delivering.outlet;
+        let when = |then: Option<Timestamp>| then.map_or_else(|| "not yet".to_owned(), ago);
+        if let Some(file) = &outlet.file {
+            line("file", format!("{}, written {}", file.display(), when(outlet.written)));
+            let down = outlet
+                .proxy_down_ms
+                .map_or_else(String::new, |ms| format!(", took {ms} ms"));
+            line("restart", format!("{}{down}", when(outlet.restarted)));
         }
-        let serde_json::Value::Object(fields) = &delivering.outlet else {
-            return;
-        };
-        for (name, value) in fields {
-            let shown = match value {
-                serde_json::Value::Null => continue,
-                serde_json::Value::String(text) => text.clone(),
-                other => other.to_string(),
+        if let Some(child) = &outlet.child {
+            let runs = match (child.pid, child.started) {
+                (Some(pid), Some(started)) => format!("process {pid}, started {}", ago(started)),
+                (Some(pid), None) => format!("process {pid}"),
+                (None, _) => "does not run".to_owned(),
             };
-            line(name, shown);
+            let ended = child
+                .last_end
+                .as_ref()
+                .map_or_else(String::new, |end| format!(", last ended: {end}"));
+            line("proxy", format!("{runs}, revived {} times{ended}", child.revived));
+        }
+        if let Some(hook) = &outlet.hook {
+            let pending = if hook.pending { ", more to tell" } else { "" };
+            line("hook", format!("told {}{pending}", when(hook.told)));
+        }
+        for server in &outlet.unfollowed {
+            line("", format!("{} is not followed: {}", server.server, server.reason));
+        }
+        if let Some(since) = self.delivering.pending_since {
+            line("pending", format!("a change, {}", ago(since)));
         }
     }
 

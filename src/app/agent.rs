@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use super::cannot_start;
+use crate::agent::outlet::listing;
 use crate::agent::state::{is_running, read_status};
 use crate::agent::status::Status;
 use crate::agent::{Agent, Config, open_state};
@@ -59,12 +60,11 @@ async fn follow_until_stopped(config: &Config) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let clock = Clock::start();
     let state = open_state(config)?;
-    let outlet = crate::agent::stand_in::StandIn::open(config);
     info!(
         target: "cfgserver::app", config = %config.file.display(), state_dir = %config.state_dir.display(),
         nodes = config.nodes.len(), version = env!("CARGO_PKG_VERSION"), "agent"
     );
-    let agent = Agent::start(config, state, outlet, clock);
+    let agent = Agent::start(config, state, clock).await?;
     let signal = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
@@ -75,7 +75,13 @@ async fn follow_until_stopped(config: &Config) -> anyhow::Result<()> {
 }
 
 fn check(config: &Config) -> anyhow::Result<(String, u8)> {
-    Ok((config.to_toml(), EXIT_OK))
+    let mut text = config.to_toml();
+    text.push_str("\n# What is followed:\n");
+    let listed = listing(config)?;
+    for line in listed {
+        text.push_str(&format!("# {line}\n"));
+    }
+    Ok((text, EXIT_OK))
 }
 
 fn status(config: &Config, json: bool) -> anyhow::Result<(String, u8)> {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod agent_outlet;
+mod agent;
 mod badinput;
 mod chain;
 mod clients;

@@ -26,7 +26,7 @@ pub struct Following {
     /// Every group was asked for since the agent started.
     pub complete: bool,
     /// Node -> why it is not followed.
-    pub faults: BTreeMap<String, String>,
+    pub faults: BTreeMap<String, Fault>,
     /// Groups that the cluster does not know.
     pub missing: BTreeSet<String>,
     /// Groups about which the node knows less than the agent.
@@ -35,6 +35,15 @@ pub struct Following {
     pub moved: BTreeMap<String, Timestamp>,
     /// Why the state could not be kept.
     pub keeping: Option<String>,
+}
+
+/// Why a node is not followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// In one line.
+    pub reason: String,
+    /// When this was found last.
+    pub at: Timestamp,
 }
 
 /// Keeps what is learned, and tells the rest of the agent.
@@ -92,6 +101,7 @@ impl Book {
         self.seen.node = Some(node.to_owned());
         self.seen.since = Some(self.clock.wall());
         self.seen.behind.clear();
+        self.seen.in_contact = in_contact;
         info!(target: "cfgserver::agent", node, cluster, in_contact, "connected");
         self.heard(in_contact);
         Ok(())
@@ -111,8 +121,21 @@ impl Book {
         self.tell();
     }
 
-    /// The node is no longer followed.
-    pub(super) fn left(&mut self) {
+    /// The node is left for a better one.
+    pub(super) fn left_for_another(&mut self) {
+        let node = self.seen.node.take();
+        info!(target: "cfgserver::agent", node, "left: another node is in contact with a leader");
+        self.left();
+    }
+
+    /// The node is left because it is of no use now.
+    pub(super) fn left_for(&mut self, node: &str, fault: String) {
+        warn!(target: "cfgserver::agent", node, fault, "left");
+        self.put_fault(node, fault);
+        self.left();
+    }
+
+    fn left(&mut self) {
         self.seen.node = None;
         self.seen.since = None;
         self.seen.in_contact = false;
@@ -121,11 +144,17 @@ impl Book {
 
     /// A node cannot be followed. Logged when it is another fault than before.
     pub(super) fn fault(&mut self, node: &str, fault: String) {
-        if self.seen.faults.get(node) != Some(&fault) {
+        let known = self.seen.faults.get(node);
+        if known.is_none_or(|known| known.reason != fault) {
             warn!(target: "cfgserver::agent", node, fault, "cannot follow this node");
-            self.seen.faults.insert(node.to_owned(), fault);
-            self.tell();
         }
+        self.put_fault(node, fault);
+        self.tell();
+    }
+
+    fn put_fault(&mut self, node: &str, reason: String) {
+        let at = self.clock.wall();
+        self.seen.faults.insert(node.to_owned(), Fault { reason, at });
     }
 
     /// Nobody answers.

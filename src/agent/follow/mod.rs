@@ -22,7 +22,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tracing::info;
 
 use crate::agent::Table;
 use crate::agent::state::{Kept, StateDir};
@@ -34,7 +33,7 @@ use book::Book;
 use session::Session;
 use wire::{Wire, request};
 
-pub use book::Following;
+pub use book::{Fault, Following};
 
 /// A node has this long to accept a connection, and as long to say who it is.
 const MEET_LIMIT: Duration = Duration::from_millis(1_000);
@@ -126,13 +125,14 @@ impl Follower {
             let (place, began) = (met.place, self.clock.now());
             let node = self.nodes[place].to_string();
             let left = Session::run(&mut self, met).await;
-            self.book.left();
             match left {
-                Left::Better(met) => better = Some(met),
+                Left::Better(met) => {
+                    self.book.left_for_another();
+                    better = Some(met);
+                }
                 Left::Fault(fault) => {
                     let lasted_ms = self.clock.now().since(began);
-                    info!(target: "cfgserver::agent", node, lasted_ms, fault, "left");
-                    self.book.fault(&node, fault);
+                    self.book.left_for(&node, fault);
                     self.distrusted.insert(place, self.clock.now().plus(DISTRUST_MS));
                     if lasted_ms > PAUSE_MS_MAX {
                         pause_ms = PAUSE_MS;

@@ -13,6 +13,7 @@ mod disk;
 mod hook;
 mod leftover;
 mod listening;
+mod listing;
 mod memory;
 mod plan;
 mod proxy;
@@ -23,9 +24,10 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use listing::listing;
 pub use status::{ChildStatus, HookStatus, Move, Outcome, OutletError, OutletStatus, Unfollowed};
 
-use crate::agent::{Config, Table, deliver};
+use crate::agent::{Config, Table};
 use crate::clock::Clock;
 use crate::task::Tasks;
 
@@ -124,43 +126,5 @@ impl Outlet {
             .clone()
             .unwrap_or_else(|| servers.keys().cloned().collect());
         hook.tell(table, &groups, servers);
-    }
-}
-
-impl deliver::Outlet for Outlet {
-    type Status = OutletStatus;
-
-    fn groups(&self) -> BTreeSet<String> {
-        Self::groups(self)
-    }
-
-    async fn begin(&mut self, table: &Table) -> deliver::Outcome {
-        Self::begin(self, table).await.into()
-    }
-
-    async fn apply(&mut self, table: &Table) -> deliver::Outcome {
-        Self::apply(self, table).await.into()
-    }
-
-    async fn template_changed(&mut self) -> bool {
-        Self::template_changed(self).await
-    }
-
-    fn status(&self) -> OutletStatus {
-        Self::status(self)
-    }
-
-    async fn stop(self) {
-        Self::stop(self).await;
-    }
-}
-
-impl From<Outcome> for deliver::Outcome {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Unchanged => Self::Unchanged,
-            Outcome::Applied { .. } => Self::Applied,
-            Outcome::Refused { reason } => Self::Refused { reason },
-        }
     }
 }
