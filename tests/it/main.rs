@@ -1,6 +1,7 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agent_outlet;
 mod agent;
 mod badinput;
 mod chain;

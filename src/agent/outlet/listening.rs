@@ -1,19 +1,37 @@
 //! Whether a process listens: read from `/proc`, so that no connection has to be made.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 
 /// Whether a process has a listening socket (TCP or Unix). `false` also where that cannot be told.
 pub(super) fn listens(pid: u32) -> bool {
     let sockets = sockets(pid);
-    let has = |table: &str, listening: fn(&[&str]) -> Option<u64>| {
-        let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
-        text.lines().skip(1).any(|line| {
-            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-            listening(&fields).is_some_and(|inode| sockets.contains(&inode))
-        })
+    !sockets.is_empty()
+        && (has(pid, "tcp", tcp, &sockets) || has(pid, "tcp6", tcp, &sockets) || has(pid, "unix", unix, &sockets))
+}
+
+/// What a line of a table says.
+enum Line {
+    Listens(u64),
+    Other,
+    /// No line below listens.
+    End,
+}
+
+fn has(pid: u32, table: &str, read: fn(&[&str]) -> Line, sockets: &BTreeSet<u64>) -> bool {
+    let Ok(table) = File::open(format!("/proc/{pid}/net/{table}")) else {
+        return false;
     };
-    !sockets.is_empty() && (has("tcp", tcp) || has("tcp6", tcp) || has("unix", unix))
+    for line in BufReader::new(table).lines().skip(1).map_while(Result::ok) {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        match read(&fields) {
+            Line::Listens(inode) if sockets.contains(&inode) => return true,
+            Line::Listens(_) | Line::Other => {}
+            Line::End => return false,
+        }
+    }
+    false
 }
 
 fn sockets(pid: u32) -> BTreeSet<u64> {
@@ -28,14 +46,48 @@ fn sockets(pid: u32) -> BTreeSet<u64> {
     .collect()
 }
 
-/// `sl local remote state queues timer retransmits uid timeout inode ...`; state 0A listens.
-fn tcp(fields: &[&str]) -> Option<u64> {
-    fields.get(3).filter(|state| **state == "0A")?;
-    fields.get(9)?.parse().ok()
+/// `sl local remote state queues timer retransmits uid timeout inode ...`; state 0A listens. Those come first: the
+/// rest, tens of thousands on a busy host, is not even read.
+fn tcp(fields: &[&str]) -> Line {
+    match (fields.get(3), fields.get(9).and_then(|inode| inode.parse().ok())) {
+        (Some(&"0A"), Some(inode)) => Line::Listens(inode),
+        _ => Line::End,
+    }
 }
 
 /// `number references protocol flags type state inode path`; flag 00010000 accepts connections.
-fn unix(fields: &[&str]) -> Option<u64> {
-    fields.get(3).filter(|flags| **flags == "00010000")?;
-    fields.get(6)?.parse().ok()
+fn unix(fields: &[&str]) -> Line {
+    match (fields.get(3), fields.get(6).and_then(|inode| inode.parse().ok())) {
+        (Some(&"00010000"), Some(inode)) => Line::Listens(inode),
+        _ => Line::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_seen_and_a_connection_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = sockets(std::process::id());
+        let listener = std::os::unix::net::UnixListener::bind(folder.path().join("s")).unwrap();
+        let fresh: BTreeSet<u64> = sockets(std::process::id()).difference(&own).copied().collect();
+        assert!(has(std::process::id(), "unix", unix, &fresh));
+        assert!(listens(std::process::id()));
+        drop(listener);
+        assert!(!has(std::process::id(), "unix", unix, &fresh));
+        assert!(!listens(u32::MAX));
+    }
+
+    #[test]
+    fn a_table_is_read_as_far_as_it_lists_listeners() {
+        let line = "0: 0100007F:8235 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1 0 100 0";
+        let fields: Vec<&str> = line.split(' ').collect();
+        assert!(matches!(tcp(&fields), Line::Listens(4711)));
+        let established = line.replace(" 0A ", " 01 ");
+        assert!(matches!(tcp(&established.split(' ').collect::<Vec<_>>()), Line::End));
+        assert!(matches!(tcp(&[]), Line::End));
+        assert!(matches!(unix(&[]), Line::Other));
+    }
 }

@@ -1,7 +1,8 @@
 //! What must survive the agent: small JSON files in its state folder.
 //!
 //! A file that cannot be read counts as forgotten, with a word in the log: at worst the proxy is restarted, or the
-//! hook told, once more.
+//! hook told, once more. Nothing is synced: these files must survive the agent, and after a power cut the proxy has
+//! started anew anyway; a sync would stand between a switch and its clients.
 
 use std::fs;
 use std::io;
@@ -55,7 +56,6 @@ impl Note {
     fn write(&self, value: &impl Serialize) -> io::Result<()> {
         let new = self.0.with_extension("new");
         fs::write(&new, serde_json::to_vec(value)?)?;
-        fs::File::open(&new)?.sync_all()?;
         fs::rename(new, &self.0)
     }
 }

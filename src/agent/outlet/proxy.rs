@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::child::{ChildParts, Keeper};
@@ -122,7 +123,9 @@ impl ProxyFile {
     pub(super) fn status(&self) -> OutletStatus {
         let mut status = self.status.clone();
         status.child = self.keeper.as_ref().map(Keeper::status);
-        status.fault = status.fault.or_else(|| self.template_fault.clone());
+        let child_fault = status.child.as_ref().filter(|child| child.pid.is_none());
+        let child_fault = child_fault.and_then(|child| child.last_end.clone());
+        status.fault = status.fault.or(child_fault).or_else(|| self.template_fault.clone());
         status
     }
 
@@ -260,15 +263,8 @@ impl ProxyFile {
             }
             (None, Process::Restart(words)) => {
                 let before = self.clock.now();
-                let job = Job {
-                    words,
-                    file: Some(&self.proxy.output),
-                    folder: &self.folder,
-                    input: Vec::new(),
-                    limit: RESTART_LIMIT,
-                    ends_as_a_whole: false,
-                };
-                command::run(job, &self.tasks).await.map(|()| {
+                let restarted = self.run_restart(words.clone()).await;
+                restarted.map(|()| {
                     self.remember(digest, false);
                     self.clock.now().since(before)
                 })
@@ -276,6 +272,25 @@ impl ProxyFile {
             (None, Process::Run(_)) => Ok(0),
         };
         down.map_err(|reason| format!("the file is in place, but the proxy is not well: {reason}"))
+    }
+
+    /// In a task of its own: an agent that is asked to stop must not leave a restart half done.
+    async fn run_restart(&self, words: Vec<String>) -> Result<(), String> {
+        let (file, folder, tasks) = (self.proxy.output.clone(), self.folder.clone(), self.tasks.clone());
+        let (reply, done) = oneshot::channel();
+        self.tasks.spawn("restart", async move {
+            let job = Job {
+                words: &words,
+                file: Some(&file),
+                folder: &folder,
+                input: Vec::new(),
+                limit: RESTART_LIMIT,
+                ends_as_a_whole: false,
+            };
+            // Who no longer waits is stopping; the restart counts as owed then.
+            let _ = reply.send(command::run(job, &tasks).await);
+        });
+        done.await.unwrap_or_else(|_| Err("the agent is stopping".to_owned()))
     }
 
     async fn check(&self, file: &std::path::Path) -> Result<(), String> {
