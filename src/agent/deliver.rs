@@ -175,7 +175,7 @@ impl Delivery {
         if refused.is_none() {
             self.shown.pending_since = None;
             if self.shown.refused.is_some() {
-                info!(target: "cfgserver::agent", "what was refused before is carried out");
+                info!(target: "cfgserver::agent", "no longer refused");
             }
         } else if self.shown.refused != refused {
             warn!(target: "cfgserver::agent", reason = refused, "not carried out: tried again later");
