@@ -1,5 +1,6 @@
 //! The agent of a proxy, as a real process.
 
+mod command_line;
 mod fake_node;
 mod follow;
 mod others;
