@@ -140,6 +140,8 @@ impl Delivery {
             }
         }
         if self.pacer.due().is_some_and(|due| due <= clock.now()) {
+            // It may take its time.
+            self.tell(outlet);
             let outcome = outlet.apply(self.settling.passed()).await;
             self.note(outcome);
         }
@@ -173,7 +175,7 @@ impl Delivery {
         if refused.is_none() {
             self.shown.pending_since = None;
             if self.shown.refused.is_some() {
-                info!(target: "cfgserver::agent", "what was refused before is carried out");
+                info!(target: "cfgserver::agent", "no longer refused");
             }
         } else if self.shown.refused != refused {
             warn!(target: "cfgserver::agent", reason = refused, "not carried out: tried again later");

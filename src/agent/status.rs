@@ -15,8 +15,6 @@ use crate::model::{Revision, Timestamp};
 pub const FRESH_MS: u64 = 5_000;
 /// A status that is older than this was written by an agent that hangs, or that ended.
 const STALE_MS: u64 = 3 * FRESH_MS;
-/// A change that waits longer than this is not on its way but stuck.
-const PENDING_MS_MAX: u64 = 10_000;
 
 /// An agent at a moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,10 +120,7 @@ impl Status {
         } else if !delivering.begun {
             faults.push("nothing was carried out yet".to_owned());
         } else if let Some(since) = delivering.pending_since {
-            let waits_ms = now.0.saturating_sub(since.0);
-            if waits_ms > PENDING_MS_MAX {
-                faults.push(format!("a change waits for {}", length(waits_ms)));
-            }
+            faults.push(format!("a change waits for {}", length(now.0.saturating_sub(since.0))));
         }
         if outlet.child.as_ref().is_some_and(|child| child.pid.is_none()) {
             faults.push("the proxy does not run".to_owned());
@@ -268,5 +263,152 @@ fn length(ms: u64) -> String {
         60..3_600 => format!("{} min {} s", s / 60, s % 60),
         3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
         _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::agent::OutletStatus;
+    use crate::agent::follow::Fault;
+    use crate::agent::outlet::{ChildStatus, HookStatus};
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn good() -> Status {
+        let group = GroupStatus {
+            primary: Some("10.0.0.1:1".to_owned()),
+            version: 5,
+            replicas: vec!["10.0.0.1:2".to_owned()],
+            moved: Some(Timestamp(NOW.0 - 65_000)),
+            missing: false,
+        };
+        Status {
+            written: Timestamp(NOW.0 - 900),
+            started: Timestamp(NOW.0 - 500_000),
+            process_id: 7,
+            version: "1".to_owned(),
+            config: "a.toml".to_owned(),
+            cluster: Some("c".to_owned()),
+            following: Following {
+                node: Some("n:1".to_owned()),
+                since: Some(Timestamp(NOW.0 - 4_000)),
+                heard: Some(NOW),
+                in_contact: true,
+                complete: true,
+                ..Following::default()
+            },
+            groups: [("alpha".to_owned(), group)].into(),
+            delivering: Delivering {
+                begun: true,
+                ..Delivering::default()
+            },
+        }
+    }
+
+    #[track_caller]
+    fn told(change: impl FnOnce(&mut Status), fault: &str) {
+        let mut status = good();
+        change(&mut status);
+        let faults = status.faults(true, NOW);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains(fault), "{faults:?}");
+        let text = status.to_text(true, NOW);
+        assert!(text.contains("NOT up to date:") && text.contains(&faults[0]), "{text}");
+    }
+
+    #[test]
+    fn an_agent_that_follows_and_delivers_is_up_to_date() {
+        assert_eq!(good().faults(true, NOW), Vec::<String>::new());
+        let shown = good().to_text(true, NOW);
+        let expected = "agent      running, process 7, started 8 min 20 s ago\n\
+                        config     a.toml\n\
+                        cluster    c\n\
+                        node       n:1, connected 4 s ago, in contact with a leader\n\
+                        group  primary     version  moved           replicas\n\
+                        alpha  10.0.0.1:1  5        1 min 5 s ago   10.0.0.1:2\n\
+                        up to date\n";
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(squeezed(&shown), squeezed(expected));
+    }
+
+    #[test]
+    fn everything_that_keeps_it_from_being_up_to_date_is_told() {
+        assert_eq!(good().faults(false, NOW), ["the agent does not run"]);
+        told(
+            |status| status.written = Timestamp(0),
+            "has written no status for 16 min 40 s",
+        );
+        told(|status| status.following.node = None, "no node is followed");
+        told(
+            |status| status.following.in_contact = false,
+            "node n:1 is not in contact",
+        );
+        told(|status| status.following.complete = false, "not all looked up yet");
+        told(
+            |status| status.following.keeping = Some("full".to_owned()),
+            "cannot be kept: full",
+        );
+        told(
+            |status| _ = status.following.behind.insert("alpha".to_owned()),
+            "knows less about group alpha",
+        );
+        told(
+            |status| status.groups.get_mut("alpha").unwrap().missing = true,
+            "has no group alpha",
+        );
+        told(
+            |status| status.groups.get_mut("alpha").unwrap().primary = None,
+            "group alpha was never found",
+        );
+        told(|status| status.delivering.begun = false, "nothing was carried out yet");
+        told(
+            |status| status.delivering.refused = Some("why".to_owned()),
+            "not carried out: why",
+        );
+        told(
+            |status| status.delivering.outlet.fault = Some("why".to_owned()),
+            "not carried out: why",
+        );
+        told(
+            |status| status.delivering.pending_since = Some(Timestamp(NOW.0 - 200)),
+            "a change waits for 200 ms",
+        );
+        told(
+            |status| status.delivering.outlet.child = Some(ChildStatus::default()),
+            "the proxy does not run",
+        );
+        let hook = |fault: Option<&str>| OutletStatus {
+            hook: Some(HookStatus {
+                pending: true,
+                fault: fault.map(str::to_owned),
+                ..HookStatus::default()
+            }),
+            ..OutletStatus::default()
+        };
+        told(|status| status.delivering.outlet = hook(Some("why")), "the hook: why");
+        told(
+            |status| status.delivering.outlet = hook(None),
+            "was not told of everything",
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_not_followed_while_another_is_does_not_matter_but_is_shown() {
+        let mut status = good();
+        let fault = Fault {
+            reason: "refused".to_owned(),
+            at: Timestamp(NOW.0 - 3_600_000 / 4),
+        };
+        status.following.faults.insert("m:2".to_owned(), fault);
+        assert!(status.faults(true, NOW).is_empty());
+        assert!(status.to_text(true, NOW).contains("m:2: refused (15 min 0 s ago)"));
+    }
+
+    #[test]
+    fn a_status_reads_back() {
+        let text = serde_json::to_string(&good()).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), good());
     }
 }

@@ -15,7 +15,7 @@ const LOG_FORMAT: &str = "CFGSERVER_AGENT_LOG_FORMAT";
 
 pub(super) const HELP: &str = r#"A configuration:
 
-  nodes = ["10.0.0.1:26379", "10.0.0.2:26379", "10.0.0.3:26379"]   # all of them; host names are fine
+  nodes = ["10.0.0.1:26379", "10.0.0.2:26379", "10.0.0.3:26379"]   # all of them, as in --listen; host names are fine
   state-dir = "/var/lib/cfgserver-agent"   # one per agent [default: cfgserver-agent beside this file]
 
   [proxy]

@@ -105,7 +105,7 @@ enum Left {
     /// It is of no use now.
     Fault(String),
     /// Another one is in contact with a leader, and it was not.
-    Better(Met),
+    Better(Box<Met>),
 }
 
 impl Follower {
@@ -128,7 +128,7 @@ impl Follower {
             match left {
                 Left::Better(met) => {
                     self.book.left_for_another();
-                    better = Some(met);
+                    better = Some(*met);
                 }
                 Left::Fault(fault) => {
                     let lasted_ms = self.clock.now().since(began);

@@ -64,7 +64,7 @@ impl<'f> Session<'f> {
         loop {
             match session.turn().await {
                 Ok(None) => {}
-                Ok(Some(met)) => return Left::Better(met),
+                Ok(Some(met)) => return Left::Better(Box::new(met)),
                 Err(fault) => return Left::Fault(fault),
             }
         }
@@ -158,7 +158,7 @@ impl<'f> Session<'f> {
         self.due.extend(self.follower.book.behind());
         // What could not be kept on disk is tried again.
         self.follower.book.commit();
-        if in_contact(&facts) || self.ticks % COMPARE_TICKS != 0 {
+        if in_contact(&facts) || !self.ticks.is_multiple_of(COMPARE_TICKS) {
             return Ok(None);
         }
         let other = self.follower.choose(Some(self.place)).await;

@@ -241,7 +241,11 @@ impl ProxyFile {
         info!(target: "cfgserver::agent", file = %output.display(), digest = &digest[..8], "file written");
         self.status.written = Some(self.clock.wall());
         if self.in_place() {
-            self.seen = disk::signature(&self.proxy.template);
+            // Who edits the file right after it was put in place must not be overlooked.
+            let now = disk::signature(&self.proxy.template);
+            if disk::read(&self.proxy.template).is_ok_and(|present| present == text) {
+                self.seen = now;
+            }
             self.template = Template::parse(text, dialect(self.proxy.kind)).map_err(|error| error.to_string())?;
         }
         Ok(())

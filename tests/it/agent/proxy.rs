@@ -125,7 +125,7 @@ fn a_killed_primary_is_replaced_in_the_file_and_behind_the_proxy_and_keys_stay_i
     assert!(status["delivering"]["outlet"]["child"]["pid"].is_u64(), "{status}");
     assert_eq!(
         shop.agent
-            .logged(&[" moved ", "alpha", &alpha.to_string(), &now.to_string()]),
+            .logged(&["moved group=", "alpha", &alpha.to_string(), &now.to_string()]),
         1
     );
     let text = String::from_utf8(shop.agent.run(&["status"]).stdout).unwrap();
@@ -183,7 +183,7 @@ fn an_agent_without_nodes_and_state_starts_the_proxy_as_the_operator_wrote_it() 
     let (port, stats) = (world.port(), world.port());
     let rest = format!(
         "[proxy]\nkind = \"nutcracker\"\ntemplate = \"n.yml\"\noutput = \"live.yml\"\n\
-         run = [\"nutcracker\", \"-c\", \"{{file}}\", \"-s\", \"{stats}\", \"-o\", \"nc.log\"]\n"
+         run = [\"nutcracker\", \"-c\", \"{{file}}\", \"-a\", \"127.0.0.1\", \"-s\", \"{stats}\", \"-o\", \"nc.log\"]\n"
     );
     let mut agent = Agent::new(&world, &[world.port()], &rest);
     let template = format!(
