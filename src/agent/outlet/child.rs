@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use super::command::{describe, prepare, signal};
 use super::leftover::{self, Identity};
-use super::listening::listens;
+use super::listening::listeners;
 use super::memory::Note;
 use super::status::ChildStatus;
 use crate::clock::Clock;
@@ -30,7 +30,9 @@ use crate::task::Tasks;
 /// It may take this long to end when asked; then it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// For this long its first steps are watched: whether it listens, or ends at once.
-const START_LIMIT: Duration = Duration::from_millis(500);
+const START_LIMIT_MS: u64 = 500;
+/// It listens for its statistics before it finds that a port of a pool is taken: only what lasts is believed.
+const STEADY_LISTENING_MS: u64 = 100;
 /// How often that is looked at: the gap is measured with this precision.
 const START_STEP: Duration = Duration::from_millis(1);
 /// First pause after an end by itself; it doubles.
@@ -180,17 +182,20 @@ impl Care {
             return Err(reason);
         }
         let started = self.parts.clock.now();
-        while self.parts.clock.now().since(started) < START_LIMIT.as_millis() as u64 {
+        let (mut listening, mut since) = (0, started);
+        while self.parts.clock.now().since(started) < START_LIMIT_MS {
             if let Ok(status) = tokio::time::timeout(START_STEP, ended(&mut self.living)).await {
-                let reason = self.ended_by_itself(&status);
-                return Err(reason);
+                return Err(self.ended_by_itself(&status));
             }
-            if self.living.as_ref().is_some_and(|living| listens(living.pid)) {
-                return Ok(self.parts.clock.now().since(before));
+            let count = self.living.as_ref().map_or(0, |living| listeners(living.pid));
+            if count > listening {
+                (listening, since) = (count, self.parts.clock.now());
+            } else if listening > 0 && self.parts.clock.now().since(since) >= STEADY_LISTENING_MS {
+                break;
             }
         }
-        // A wrapper, or a proxy that takes its time: it lives.
-        Ok(started.since(before))
+        // A wrapper never listens itself: it lives, then the gap is until its start.
+        Ok(since.since(before))
     }
 
     fn start(&mut self) -> Result<(), String> {

@@ -1,14 +1,17 @@
-//! Whether a process listens: read from `/proc`, so that no connection has to be made.
+//! On how much a process listens: read from `/proc`, so that no connection has to be made.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 
-/// Whether a process has a listening socket (TCP or Unix). `false` also where that cannot be told.
-pub(super) fn listens(pid: u32) -> bool {
+/// How many listening sockets a process has (TCP and Unix). 0 also where that cannot be told.
+pub(super) fn listeners(pid: u32) -> usize {
     let sockets = sockets(pid);
-    !sockets.is_empty()
-        && (has(pid, "tcp", tcp, &sockets) || has(pid, "tcp6", tcp, &sockets) || has(pid, "unix", unix, &sockets))
+    if sockets.is_empty() {
+        return 0;
+    }
+    let count = |table, read| count(pid, table, read, &sockets);
+    count("tcp", tcp) + count("tcp6", tcp) + count("unix", unix)
 }
 
 /// What a line of a table says.
@@ -19,19 +22,20 @@ enum Line {
     End,
 }
 
-fn has(pid: u32, table: &str, read: fn(&[&str]) -> Line, sockets: &BTreeSet<u64>) -> bool {
+fn count(pid: u32, table: &str, read: fn(&[&str]) -> Line, sockets: &BTreeSet<u64>) -> usize {
     let Ok(table) = File::open(format!("/proc/{pid}/net/{table}")) else {
-        return false;
+        return 0;
     };
+    let mut count = 0;
     for line in BufReader::new(table).lines().skip(1).map_while(Result::ok) {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         match read(&fields) {
-            Line::Listens(inode) if sockets.contains(&inode) => return true,
-            Line::Listens(_) | Line::Other => {}
-            Line::End => return false,
+            Line::Listens(inode) => count += usize::from(sockets.contains(&inode)),
+            Line::Other => {}
+            Line::End => break,
         }
     }
-    false
+    count
 }
 
 fn sockets(pid: u32) -> BTreeSet<u64> {
@@ -73,11 +77,11 @@ mod tests {
         let own = sockets(std::process::id());
         let listener = std::os::unix::net::UnixListener::bind(folder.path().join("s")).unwrap();
         let fresh: BTreeSet<u64> = sockets(std::process::id()).difference(&own).copied().collect();
-        assert!(has(std::process::id(), "unix", unix, &fresh));
-        assert!(listens(std::process::id()));
+        assert_eq!(count(std::process::id(), "unix", unix, &fresh), 1);
+        assert!(listeners(std::process::id()) > 0);
         drop(listener);
-        assert!(!has(std::process::id(), "unix", unix, &fresh));
-        assert!(!listens(u32::MAX));
+        assert_eq!(count(std::process::id(), "unix", unix, &fresh), 0);
+        assert_eq!(listeners(u32::MAX), 0);
     }
 
     #[test]

@@ -117,10 +117,7 @@ async fn a_failed_restart_is_told_and_tried_again_also_by_the_next_agent() {
     outlet.stop().await;
     place.script("restart", "echo x >> restarted");
     let mut next = open(&config).await;
-    assert_eq!(
-        moved(&next.begin(&one_at("10.0.0.9:7000", 2)).await),
-        [String::new(); 0]
-    );
+    assert_eq!(moved(&next.begin(&one_at("10.0.0.9:7000", 2)).await), [""; 0]);
     assert_eq!(next.apply(&one_at("10.0.0.9:7000", 2)).await, Outcome::Unchanged);
     assert_eq!(place.count("restarted"), 3);
 }

@@ -118,8 +118,12 @@ async fn a_port_that_is_taken_is_told() {
     let place = Place::new();
     place.write("proxy.yml", &file(port, 1));
     let mut outlet = open(&config(&place, world.port())).await;
-    let reason = refused(&outlet.begin(&Table::default()).await);
-    assert!(reason.contains("ended with code 1"), "{reason}");
+    outlet.begin(&Table::default()).await;
+    eventually("it is told", || {
+        let fault = outlet.status().fault.unwrap_or_default();
+        fault.contains("ended with code 1")
+    })
+    .await;
     drop(taken);
     eventually("it is started again, and listens", || Client::connect(port).is_ok()).await;
     outlet.stop().await;
