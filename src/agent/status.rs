@@ -134,6 +134,26 @@ impl Status {
         }
     }
 
+    /// For programs: the document, and what follows from it now.
+    pub fn to_json(&self, running: bool, now: Timestamp) -> String {
+        #[derive(Serialize)]
+        struct Judged<'s> {
+            running: bool,
+            /// Empty: it is up to date.
+            faults: Vec<String>,
+            #[serde(flatten)]
+            status: &'s Status,
+        }
+        let judged = Judged {
+            running,
+            faults: self.faults(running, now),
+            status: self,
+        };
+        let mut text = serde_json::to_string_pretty(&judged).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
     /// For people.
     pub fn to_text(&self, running: bool, now: Timestamp) -> String {
         let mut text = String::new();
@@ -410,5 +430,9 @@ mod tests {
     fn a_status_reads_back() {
         let text = serde_json::to_string(&good()).unwrap();
         assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), good());
+        let judged: serde_json::Value = serde_json::from_str(&good().to_json(false, NOW)).unwrap();
+        assert_eq!(judged["running"], false);
+        assert_eq!(judged["faults"][0], "the agent does not run");
+        assert_eq!(judged["groups"]["alpha"]["version"], 5);
     }
 }

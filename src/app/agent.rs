@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
@@ -90,11 +91,16 @@ fn status(config: &Config, json: bool) -> anyhow::Result<(String, u8)> {
         let folder = config.state_dir.display();
         anyhow::bail!("no agent has run yet with state-dir {folder}");
     };
-    let status: Status = serde_json::from_str(&text)?;
+    let status: Status =
+        serde_json::from_str(&text).context("the status was written by another version of the agent")?;
     let now = Clock::start().wall();
     let code = match status.faults(running, now).is_empty() {
         true => EXIT_OK,
         false => EXIT_CANNOT_START,
     };
-    Ok((if json { text } else { status.to_text(running, now) }, code))
+    let shown = match json {
+        true => status.to_json(running, now),
+        false => status.to_text(running, now),
+    };
+    Ok((shown, code))
 }
