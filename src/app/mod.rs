@@ -6,6 +6,7 @@
 //!
 //! What does not live here: anything that a node does while it runs.
 
+mod agent;
 mod limits;
 mod node;
 mod wiring;
@@ -35,6 +36,7 @@ pub fn run(
             ExitCode::from(EXIT_OK)
         }
         Ok(Invocation::Serve(config)) => ExitCode::from(serve(&config)),
+        Ok(Invocation::Agent(invocation)) => ExitCode::from(agent::run(&invocation)),
         Err(refusal) => {
             eprintln!("{refusal}");
             ExitCode::from(refusal.code)

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::config::{Founding, Limits, ServeConfig};
-use crate::cli::{ConfigError, HostPort, Layer, Peers, Secret, Whole, YesNo};
-use crate::model::NodeId;
+use crate::cli::{ConfigError, Layer, Peers, Secret, Whole, YesNo};
+use crate::model::{HostPort, NodeId};
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 26_379);
 const DATA_DIR: &str = "./cfgserver-data";

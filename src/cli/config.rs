@@ -7,12 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use serde::Deserialize;
-
-use crate::cli::{ConfigError, HostPort, Layer, Secret};
-use crate::model::NodeId;
-use crate::telemetry::LogFormat;
+use crate::cli::{ConfigError, Layer, Secret};
+use crate::model::{HostPort, NodeId};
+use crate::telemetry::{LogFormat, LogLevel};
 
 /// Everything that `serve` needs to know, without contradictions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,36 +85,6 @@ impl Default for Limits {
             probe_floor: Duration::from_millis(50),
             info_every: Duration::from_secs(10),
             stall: Duration::from_millis(500),
-        }
-    }
-}
-
-/// How much to log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// What must be looked at.
-    Error,
-    /// And what may become that.
-    Warn,
-    /// And what happened.
-    #[default]
-    Info,
-    /// And why.
-    Debug,
-    /// And every step.
-    Trace,
-}
-
-impl LogLevel {
-    /// The level as an option and a log filter write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
         }
     }
 }

@@ -92,14 +92,27 @@ impl Refusal {
             text: error.to_string().trim_end().to_owned(),
         }
     }
+
+    /// A command line that lacks something.
+    pub(super) fn misused(fault: String) -> Self {
+        Self {
+            code: EXIT_USAGE,
+            text: format!("cfgserver: {fault}"),
+        }
+    }
+
+    /// A configuration that cannot be run with.
+    pub(super) fn cannot_start(fault: String) -> Self {
+        Self {
+            code: EXIT_CANNOT_START,
+            text: format!("cfgserver: {fault}"),
+        }
+    }
 }
 
 impl From<ConfigError> for Refusal {
     fn from(error: ConfigError) -> Self {
-        Self {
-            code: EXIT_CANNOT_START,
-            text: format!("cfgserver: {error}"),
-        }
+        Self::cannot_start(error.to_string())
     }
 }
 

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, FromArgMatches};
 use serde::Deserialize;
 
-use crate::cli::config::LogLevel;
-use crate::cli::{ConfigError, HostPort, Peers, Whole, YesNo};
-use crate::telemetry::LogFormat;
+use crate::cli::{ConfigError, Peers, Whole, YesNo};
+use crate::model::HostPort;
+use crate::telemetry::{LogFormat, LogLevel};
 
 const ENVIRONMENT_PREFIX: &str = "CFGSERVER_";
 const HOUR_MS: u64 = 3_600_000;

@@ -3,6 +3,7 @@
 //! Does not live here: anything that opens a socket or a data directory, starts a task or logs. The only
 //! files read are the configuration file and the cluster secret.
 
+mod agent;
 mod check;
 mod config;
 mod error;
@@ -15,11 +16,12 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-pub use config::{Founding, Limits, LogLevel, ServeConfig};
+pub use agent::AgentInvocation;
+pub use config::{Founding, Limits, ServeConfig};
 pub use error::{ConfigError, Refusal};
 pub use layer::Layer;
 pub use secret::Secret;
-pub use values::{HostPort, Peers, Whole, YesNo};
+pub use values::{Peers, Whole, YesNo};
 
 /// The process did what it was asked to do.
 pub const EXIT_OK: u8 = 0;
@@ -50,6 +52,9 @@ enum Verb {
     /// Print the configuration that `serve` would run with, or say what is wrong with it
     #[command(after_help = AFTER_HELP)]
     CheckConfig(Box<Layer>),
+    /// Keep a proxy that knows no Sentinel on the right primaries
+    #[command(after_help = agent::HELP)]
+    Agent(Box<agent::AgentLine>),
 }
 
 /// What to do, after argv, environment and files were read and checked.
@@ -57,6 +62,8 @@ enum Verb {
 pub enum Invocation {
     /// Run a node.
     Serve(Box<ServeConfig>),
+    /// Run or show the agent of a proxy.
+    Agent(AgentInvocation),
     /// Print this text to standard output and end well: help, version, the effective configuration.
     Print(String),
 }
@@ -81,6 +88,7 @@ where
             let config = ServeConfig::load(*flags, environment)?;
             Ok(Invocation::Print(config.to_toml()))
         }
+        Verb::Agent(line) => agent::read(*line, environment).map(Invocation::Agent),
     }
 }
 
@@ -122,6 +130,10 @@ mod tests {
             &["serve", "--connections-max", "3"],
             &["serve", "extra"],
             &["dance"],
+            &["agent"],
+            &["agent", "status", "--jason"],
+            &["agent", "--config", "a", "dance"],
+            &["agent", "--config", "a", "--node-id", "1"],
             &[],
         ] {
             let refusal = refused(words);
@@ -131,7 +143,12 @@ mod tests {
 
     #[test]
     fn help_and_version_go_to_standard_output() {
-        for words in [&["--version"][..], &["--help"], &["serve", "--help"]] {
+        for words in [
+            &["--version"][..],
+            &["--help"],
+            &["serve", "--help"],
+            &["agent", "--help"],
+        ] {
             let Ok(Invocation::Print(text)) = read(argv(words), []) else {
                 panic!("{words:?} refused");
             };
@@ -149,6 +166,63 @@ mod tests {
             panic!("refused");
         };
         assert!(text.contains("node-id = 7\n"), "{text}");
+    }
+
+    #[test]
+    fn an_agent_is_told_its_file_by_argv_or_the_environment_and_argv_wins() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "nodes = [\"a:1\"]\nlog-level = \"warn\"\n[hook]\ncommand = [\"x\"]\ngroups = [\"g\"]\n";
+        std::fs::write(file.path(), text).unwrap();
+        let there = file.path().as_os_str().to_owned();
+        let agent = |words: &[&str], variables: Vec<(&str, OsString)>| {
+            let variables = variables.into_iter().map(|(name, value)| (name.into(), value));
+            match read(argv(words), variables) {
+                Ok(Invocation::Agent(AgentInvocation::Run(config))) => Ok(config),
+                Ok(other) => panic!("{other:?}"),
+                Err(refusal) => Err(refusal.to_string()),
+            }
+        };
+        let named = ("CFGSERVER_AGENT_CONFIG", there.clone());
+        let config = agent(&["agent"], vec![named.clone()]).unwrap();
+        assert_eq!(config.log_level, crate::telemetry::LogLevel::Warn);
+        let louder = ("CFGSERVER_AGENT_LOG_LEVEL", "debug".into());
+        let config = agent(&["agent"], vec![named.clone(), louder.clone()]).unwrap();
+        assert_eq!(config.log_level, crate::telemetry::LogLevel::Debug);
+        let words = ["agent", "--config", there.to_str().unwrap(), "--log-level", "error"];
+        let config = agent(&words, vec![("CFGSERVER_AGENT_CONFIG", "/none".into()), louder]).unwrap();
+        assert_eq!(config.log_level, crate::telemetry::LogLevel::Error);
+        let wrong = ("CFGSERVER_AGENT_LOG_FORMAT", "xml".into());
+        let refusal = agent(&["agent"], vec![named, wrong]).unwrap_err();
+        assert_eq!(
+            refusal,
+            "cfgserver: CFGSERVER_AGENT_LOG_FORMAT: 'xml' is none of text, json"
+        );
+        let refusal = agent(&["agent", "--config", "/none"], vec![]).unwrap_err();
+        assert!(refusal.starts_with("cfgserver: cannot read /none: "), "{refusal}");
+    }
+
+    #[test]
+    fn the_verbs_of_the_agent_take_its_file_before_or_after_them() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            "nodes = [\"a:1\"]\n[hook]\ncommand = [\"x\"]\ngroups = [\"g\"]\n",
+        )
+        .unwrap();
+        let there = file.path().to_str().unwrap();
+        for words in [
+            &["agent", "status", "--config", there, "--json"][..],
+            &["agent", "--config", there, "status", "--json"],
+        ] {
+            let asked = read(argv(words), []);
+            let json = matches!(asked, Ok(Invocation::Agent(AgentInvocation::Status { json: true, .. })));
+            assert!(json, "{asked:?}");
+        }
+        let asked = read(argv(&["agent", "check", "--config", there]), []);
+        assert!(
+            matches!(asked, Ok(Invocation::Agent(AgentInvocation::Check(_)))),
+            "{asked:?}"
+        );
     }
 
     #[test]

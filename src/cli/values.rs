@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use serde::Deserialize;
 
-use crate::model::NodeId;
+use crate::model::{HostPort, HostPortError, NodeId};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -52,73 +51,6 @@ impl<const MIN: u64, const MAX: u64> TryFrom<i64> for Whole<MIN, MAX> {
 #[error("{0}")]
 pub struct ValueError(String);
 
-/// Where a node can be reached: a host name or an IP address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub struct HostPort {
-    /// Host name or IP address, without brackets.
-    pub host: String,
-    /// Port, never 0.
-    pub port: u16,
-}
-
-impl HostPort {
-    const HOST_BYTES_MAX: usize = 253;
-
-    /// The host as an IP address; `None` for a host name.
-    pub fn ip(&self) -> Option<IpAddr> {
-        self.host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
-    }
-
-    /// Whether it can only mean this machine. A host name other than `localhost` may mean anything.
-    pub fn is_loopback(&self) -> bool {
-        self.ip().map_or(self.host == "localhost", |ip| ip.is_loopback())
-    }
-}
-
-impl FromStr for HostPort {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let wrong = || ValueError(format!("'{text}' is not HOST:PORT"));
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse::<u16>().map_err(|_| wrong())?;
-        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let good = match bracketed {
-            Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
-        };
-        let host = bracketed.unwrap_or(host);
-        if !good || host.is_empty() || host.len() > Self::HOST_BYTES_MAX || port == 0 {
-            return Err(wrong());
-        }
-        Ok(Self {
-            host: host.to_ascii_lowercase(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl TryFrom<String> for HostPort {
-    type Error = ValueError;
-
-    fn try_from(text: String) -> Result<Self, ValueError> {
-        text.parse()
-    }
-}
-
 /// The founding nodes of a cluster: `1=host:port,2=host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -143,7 +75,9 @@ impl FromStr for Peers {
                 .ok()
                 .filter(|id| *id > 0)
                 .ok_or_else(|| ValueError(format!("'{id}' is not a node id of 1 or more")))?;
-            let address: HostPort = address.parse()?;
+            let address: HostPort = address
+                .parse()
+                .map_err(|fault: HostPortError| ValueError(fault.to_string()))?;
             if let Some((other, _)) = peers.iter().find(|(_, known)| **known == address) {
                 return Err(ValueError(format!(
                     "nodes {other} and {id} have the same address {address}"
@@ -192,35 +126,6 @@ pub enum YesNo {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_host_and_port_reads_back_as_it_is_shown() {
-        for text in [
-            "127.0.0.1:26379",
-            "[::1]:5",
-            "redis-control.example_1.com:65535",
-            "localhost:1",
-        ] {
-            assert_eq!(text.parse::<HostPort>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_host_and_port_is_refused() {
-        for text in [
-            "", ":1", "a", "a:", "a:0", "a:65536", "::1:5", "[a]:5", "a b:1", "a:+1x", "a,b:1",
-        ] {
-            assert!(text.parse::<HostPort>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        let loopback = |text: &str| text.parse::<HostPort>().unwrap().is_loopback();
-        assert!(loopback("127.0.0.1:1") && loopback("127.8.8.8:1") && loopback("[::1]:1") && loopback("localhost:1"));
-        assert!(!loopback("10.0.0.1:1") && !loopback("0.0.0.0:1") && !loopback("localhost.example.com:1"));
-        assert!(loopback("[::ffff:127.0.0.1]:1") && !loopback("[::ffff:10.0.0.1]:1"));
-    }
 
     #[test]
     fn peers_read_back_as_they_are_shown_in_order_of_their_ids() {

@@ -6,6 +6,7 @@
 mod address;
 mod event;
 mod group;
+mod host_port;
 mod ids;
 mod node;
 mod sighting;
@@ -17,6 +18,7 @@ pub use group::{
     Abort, Failover, FailoverKind, Fault, Group, GroupConfig, Identity, Lineage, Member, Mode, Monitored, Outage,
     ReconfStep, Setting, Stage, Switch,
 };
+pub use host_port::{HostPort, HostPortError};
 pub use ids::{ClusterId, Epoch, GroupId, GroupName, MyId, NameError, NodeId, Revision, RunId, Term};
 pub use node::{Node, NodeRole};
 pub use sighting::{Facts, LinkState, ReplicaLine, Role, Sighting, Verdict, VoteKey};

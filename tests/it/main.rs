@@ -1,6 +1,8 @@
 //! The integration tests: one binary, because RocksDB makes every extra link expensive.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agent;
+mod agent_outlet;
 mod badinput;
 mod chain;
 mod clients;

@@ -101,6 +101,13 @@ impl Client {
         })
     }
 
+    /// The other end of a connection: what it reads are requests.
+    pub(crate) fn accepted(stream: TcpStream) -> Self {
+        Self {
+            reader: BufReader::new(stream),
+        }
+    }
+
     /// Asks and fails the test when there is no answer.
     #[track_caller]
     pub(crate) fn call(&mut self, words: &[&str]) -> Value {

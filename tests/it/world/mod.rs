@@ -85,7 +85,8 @@ impl World {
         }
     }
 
-    fn watch_log(&self, path: &Path) {
+    /// An ERROR in this file fails the test, unless it was expected.
+    pub(crate) fn watch_log(&self, path: &Path) {
         let mut logs = self.logs.borrow_mut();
         if logs.iter().all(|log| log.path != path) {
             logs.push(NodeLog {

@@ -1,0 +1,125 @@
+//! A file that is replaced as a whole: written beside, synced, renamed over.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+/// A link to a link to a link.
+const LINKS_MAX: usize = 16;
+/// More than the template may have: then it is the template that says so.
+const BYTES_MAX: u64 = (1 << 20) + 1;
+
+/// What tells two states of a file apart without reading it; `None`: there is no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Signature(Option<[i128; 5]>);
+
+/// The state of a file now.
+pub(super) fn signature(path: &Path) -> Signature {
+    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    Signature(fs::metadata(path).ok().map(|data| {
+        [
+            i128::from(data.dev()),
+            i128::from(data.ino()),
+            i128::from(data.size()),
+            nanos(data.mtime(), data.mtime_nsec()),
+            nanos(data.ctime(), data.ctime_nsec()),
+        ]
+    }))
+}
+
+/// Reads a file, but never much more than a proxy's file can have.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The new content of a file, beside it. Dropped without being installed, it vanishes.
+#[derive(Debug)]
+pub(super) struct Beside {
+    path: PathBuf,
+    target: PathBuf,
+    installed: bool,
+}
+
+impl Beside {
+    /// Writes `text` beside `file`, with the mode and owner of `file`, or of `model` when there is none yet. Where
+    /// `file` is a link, it is the link's target that will be replaced.
+    pub(super) fn write(file: &Path, text: &str, model: &Path) -> io::Result<Self> {
+        let target = resolve(file)?;
+        let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))?;
+        let beside = Self {
+            path: target.with_file_name(format!(".{name}.cfgserver-new")),
+            target,
+            installed: false,
+        };
+        // Left by an agent that was killed in between. Whatever it is, it is not followed.
+        match fs::remove_file(&beside.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut new = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside.path)?;
+        new.write_all(text.as_bytes())?;
+        if let Ok(like) = fs::metadata(&beside.target).or_else(|_| fs::metadata(model)) {
+            take_after(&new, &like)?;
+        }
+        new.sync_all()?;
+        Ok(beside)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it in place of the file.
+    pub(super) fn install(mut self) -> io::Result<()> {
+        fs::rename(&self.path, &self.target).map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => io::Error::other(format!(
+                "{error}: a file that is mounted alone cannot be replaced, mount its folder"
+            )),
+            _ => error,
+        })?;
+        self.installed = true;
+        match self.target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+            _ => File::open(".")?.sync_all(),
+        }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.installed {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Owner and mode; the owner where that is allowed.
+fn take_after(new: &File, like: &Metadata) -> io::Result<()> {
+    let own = new.metadata()?;
+    if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+        // Only root may give files away. The group alone may be allowed.
+        let _ = fchown(new, Some(like.uid()), Some(like.gid())).or_else(|_| fchown(new, None, Some(like.gid())));
+    }
+    new.set_permissions(fs::Permissions::from_mode(like.mode() & 0o7777))
+}
+
+/// Follows links, also one whose target does not exist yet.
+fn resolve(file: &Path) -> io::Result<PathBuf> {
+    let mut path = file.to_owned();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
