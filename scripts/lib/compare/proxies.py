@@ -101,9 +101,12 @@ KINDS = [Bdrp, Netease]
 
 def peers(pid):
     """The ports on 127.0.0.1 that a process has connections to, as the kernel tells."""
-    folder = f"/proc/{pid}/fd"
-    own = {os.readlink(os.path.join(folder, number)) for number in os.listdir(folder)}
-    ports = []
+    own, ports = set(), []
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        try:
+            own.add(os.readlink(entry.path))
+        except FileNotFoundError:  # closed meanwhile
+            continue
     with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
         for line in list(table)[1:]:
             words = line.split()
