@@ -76,6 +76,16 @@ impl Told {
         self.settled = None;
     }
 
+    /// Whether the client was told of this name itself, by a lookup or an event.
+    pub(super) fn knows(&self, name: &GroupName) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// Whether an old proxy with this history holds addresses from INFO, those of groups that are gone included.
+    pub(super) fn keeps_a_list(&self) -> bool {
+        self.asked_info && !self.asked_maps
+    }
+
     /// Whether an old proxy with this history takes a switch of this group: one that looked names up knows only
     /// those, one that asked with INFO only the counted groups. Any other client takes everything.
     pub(super) fn concerns_proxy(&self, name: &str, to: Address) -> bool {

@@ -457,6 +457,26 @@ fn a_state_that_was_behind_tells_one_difference_per_moved_group() {
 }
 
 #[test]
+fn a_name_that_was_monitored_again_elsewhere_meanwhile_is_a_difference() {
+    let mut world = World::with_group();
+    world.done(monitor("same", 7, 1));
+    let before = world.state.clone();
+    for (group, member) in [("g", 5), ("same", 7)] {
+        world.done(Command::Remove { name: name(group) });
+        world.done(monitor(group, member, 1));
+    }
+    let events = differences(&before, &world.state);
+    let expected = EventKind::Switch {
+        group: name("g"),
+        from: at(1),
+        to: at(5),
+    };
+    assert_eq!(events.iter().map(|event| &event.kind).collect::<Vec<_>>(), [&expected]);
+    assert_eq!(events[0].revision, Some(world.group("g").created));
+    assert_eq!(events[0].group, Some(world.group("g").id));
+}
+
+#[test]
 fn records_that_are_not_ours_are_refused() {
     assert!(State::from_records([(b"x".to_vec(), Vec::new())]).is_err());
     assert!(State::from_records([(b"h".to_vec(), vec![0xc1])]).is_err());
