@@ -60,7 +60,47 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
+/// Has the connection reset when it is dropped, instead of ended: the other side learns that nobody was there.
+pub fn reset(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
+}
+
 /// Says that nothing more will be sent; reading goes on.
 pub fn finish(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).shutdown(std::net::Shutdown::Write)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let connected = connect(&address, Duration::from_secs(10)).await.unwrap();
+        (connected, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_prepared_connection_sends_small_writes_at_once() {
+        let (connected, accepted) = pair().await;
+        assert!(connected.nodelay().unwrap() && !accepted.nodelay().unwrap());
+        prepare(&accepted).unwrap();
+        assert!(accepted.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_told_from_an_end() {
+        let (mut connected, accepted) = pair().await;
+        drop(accepted);
+        assert_eq!(connected.read(&mut [0]).await.unwrap(), 0);
+        let (mut connected, accepted) = pair().await;
+        reset(&accepted).unwrap();
+        drop(accepted);
+        let error = connected.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
 }

@@ -1,5 +1,6 @@
 //! A node: its parts, built from the floor up, and taken down from the top.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::peer::Secret;
 use crate::probe::{Probe, ProbeParts, ProbeSettings};
 use crate::pubsub::Hub;
 use crate::raft::{self, Failure, Formation, Handle, StartOptions, Tuning};
-use crate::requests::NodeStatus;
+use crate::requests::{Face, NodeStatus};
 use crate::server::{Server, ServerOptions, ServerParts};
 use crate::store::RocksStore;
 use crate::task::Tasks;
@@ -49,6 +50,12 @@ impl Node {
         let taken = || format!("cannot listen on {}", config.listen);
         // Nodes that start together ask each other before they serve: being refused is quicker than waiting.
         let bound = net::bind(config.listen).with_context(taken)?;
+        let proxy_taken = || format!("proxy-listen: cannot listen on {}", shown(config.proxy_listen));
+        let proxy_bound = config
+            .proxy_listen
+            .map(net::bind)
+            .transpose()
+            .with_context(proxy_taken)?;
 
         let board = Arc::new(Board::new(NodeStatus::default()));
         let hub = Arc::new(Hub::with_bound(board.clone(), config.limits.subscriber_queue_bytes));
@@ -82,7 +89,6 @@ impl Node {
                 .config_file
                 .as_ref()
                 .map_or_else(String::new, |path| path.display().to_string()),
-            strict_sentinel: config.strict_sentinel,
             ..NodeStatus::default()
         };
         board.set_status(handle.status(&base));
@@ -109,8 +115,17 @@ impl Node {
             "status",
             keep_status(board.clone(), handle.clone(), probe, base, tasks.clone()),
         );
+        let face = if config.strict_sentinel {
+            Face::Strict
+        } else {
+            Face::Open
+        };
+        let mut listeners = vec![(bound.listen().with_context(taken)?, face)];
+        if let Some(bound) = proxy_bound {
+            listeners.push((bound.listen().with_context(proxy_taken)?, Face::Proxy));
+        }
         let server = Server::start(ServerParts {
-            listener: bound.listen().with_context(taken)?,
+            listeners,
             board,
             hub,
             writes: Arc::new(handle.clone()),
@@ -121,7 +136,7 @@ impl Node {
         })?;
         info!(
             target: "cfgserver::app", node = config.node_id, listen = %config.listen,
-            data_dir = %config.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "serving"
+            proxy_listen = shown(config.proxy_listen), data_dir = %config.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "serving"
         );
         Ok(Self { tasks, handle, server })
     }
@@ -147,6 +162,11 @@ impl Node {
         }
         info!(target: "cfgserver::app", "stopped");
     }
+}
+
+/// The address of a listener that there may not be.
+fn shown(listen: Option<SocketAddr>) -> String {
+    listen.map_or_else(|| "none".to_owned(), |listen| listen.to_string())
 }
 
 fn formation(config: &ServeConfig) -> Formation {

@@ -17,6 +17,7 @@ impl ServeConfig {
         let node_id = layer.node_id.map_or(1, Whole::get);
         let listen = layer.listen.unwrap_or(LISTEN);
         let limits = limits(&layer)?;
+        proxy_listen(listen, layer.proxy_listen)?;
         let founding = founding(node_id, layer.peers, layer.join)?;
         let advertise = advertise(node_id, listen, layer.advertise, &founding)?;
         let secret = layer.cluster_secret_file.as_deref().map(Secret::read).transpose()?;
@@ -26,6 +27,7 @@ impl ServeConfig {
         Ok(Self {
             node_id,
             listen,
+            proxy_listen: layer.proxy_listen,
             data_dir: layer.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR)),
             founding,
             advertise,
@@ -50,6 +52,19 @@ fn founding(node_id: NodeId, peers: Option<Peers>, join: Option<HostPort>) -> Re
             node_id,
             peers: peers.to_string(),
         }),
+    }
+}
+
+/// The second listener has a port of its own also where another IP address would do: a client that is sent to the
+/// other port is told its number.
+fn proxy_listen(listen: SocketAddr, proxy_listen: Option<SocketAddr>) -> Result<(), ConfigError> {
+    let refuse = |what: String| Err(ConfigError::Address { what });
+    match proxy_listen {
+        Some(proxy) if proxy.port() == 0 => refuse("proxy-listen needs a port other than 0".to_owned()),
+        Some(proxy) if proxy.port() == listen.port() => {
+            refuse(format!("proxy-listen {proxy} needs another port than listen {listen}"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -322,6 +337,32 @@ mod tests {
         refused(&lines, "says no address to others: set advertise");
         let lines = ["listen = \"10.0.0.4:26379\"", "join = \"10.0.0.1:26379\"", &secret];
         assert_eq!(checked(&lines).unwrap().advertise.to_string(), "10.0.0.4:26379");
+    }
+
+    #[test]
+    fn old_proxies_have_a_port_of_their_own() {
+        let config = checked(&["proxy-listen = \"0.0.0.0:26380\""]).unwrap();
+        assert_eq!(config.proxy_listen.unwrap().to_string(), "0.0.0.0:26380");
+        assert_eq!(config.advertise.to_string(), "127.0.0.1:26379");
+        refused(
+            &["proxy-listen = \"127.0.0.1:0\""],
+            "proxy-listen needs a port other than 0",
+        );
+        let fault = "proxy-listen 127.0.0.1:26379 needs another port than listen";
+        refused(&["proxy-listen = \"127.0.0.1:26379\""], fault);
+        refused(
+            &["proxy-listen = \"127.0.0.1:26379\"", "listen = \"0.0.0.0:26379\""],
+            fault,
+        );
+        refused(
+            &["proxy-listen = \"127.0.0.1:26379\"", "listen = \"[::1]:26379\""],
+            fault,
+        );
+    }
+
+    #[test]
+    fn no_peer_meets_the_port_of_old_proxies_so_it_needs_no_secret() {
+        checked(&[THREE, "proxy-listen = \"0.0.0.0:26390\""]).unwrap();
     }
 
     #[test]

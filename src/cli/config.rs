@@ -21,6 +21,8 @@ pub struct ServeConfig {
     pub node_id: NodeId,
     /// Where to listen; the port is never 0.
     pub listen: SocketAddr,
+    /// Where old proxies are served as well; another port than that of `listen`.
+    pub proxy_listen: Option<SocketAddr>,
     /// Folder of the durable store.
     pub data_dir: PathBuf,
     /// How a node with an empty folder comes to a cluster. A node with data ignores it.
@@ -142,17 +144,25 @@ impl ServeConfig {
 
     /// What an operator should hear about a configuration that is accepted.
     pub fn warnings(&self) -> Vec<String> {
-        let Founding::Peers(peers) = &self.founding else {
-            return Vec::new();
-        };
-        if peers.len() % 2 == 1 {
-            return Vec::new();
+        let mut warnings = Vec::new();
+        if let Founding::Peers(peers) = &self.founding
+            && peers.len() % 2 == 0
+        {
+            let count = peers.len();
+            warnings.push(format!(
+                "a cluster of {count} nodes survives no more failures than one of {}",
+                count - 1
+            ));
         }
-        let count = peers.len();
-        vec![format!(
-            "a cluster of {count} nodes survives no more failures than one of {}",
-            count - 1
-        )]
+        if let Some(proxy_listen) = self.proxy_listen
+            && proxy_listen.port() == self.advertise.port
+        {
+            warnings.push(format!(
+                "{} is where other nodes are told to connect, and they must not meet proxy-listen {proxy_listen} there",
+                self.advertise
+            ));
+        }
+        warnings
     }
 }
 

@@ -27,6 +27,10 @@ pub struct Layer {
     /// Address to listen on [default: 127.0.0.1:26379]
     #[arg(long, value_name = "IP:PORT", value_parser = ip_port)]
     pub listen: Option<SocketAddr>,
+    /// Address of a second listener, read-only, for old proxies: whoever connects there hears only of changed
+    /// addresses, of groups that it can understand [default: none]
+    #[arg(long, value_name = "IP:PORT", value_parser = ip_port)]
+    pub proxy_listen: Option<SocketAddr>,
     /// Folder that keeps everything this node must remember [default: ./cfgserver-data]
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
@@ -48,7 +52,8 @@ pub struct Layer {
     /// Form of the log lines [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Answer every connection as a plain Sentinel does, proxies that need filtered events included [default: no]
+    /// Answer every connection on --listen as a plain Sentinel does, proxies that need filtered events included
+    /// [default: no]
     #[arg(long, value_name = "YES|NO")]
     pub strict_sentinel: Option<YesNo>,
     /// Connections accepted at the same time [default: 10000]
@@ -132,6 +137,7 @@ impl Layer {
         Self {
             node_id: self.node_id.or(below.node_id),
             listen: self.listen.or(below.listen),
+            proxy_listen: self.proxy_listen.or(below.proxy_listen),
             data_dir: self.data_dir.or(below.data_dir),
             peers: self.peers.or(below.peers),
             join: self.join.or(below.join),
@@ -173,7 +179,7 @@ mod tests {
         for option in options.get_arguments().filter_map(|option| option.get_long()) {
             let variable = format!("CFGSERVER_{}", option.to_uppercase().replace('-', "_"));
             let value = match option {
-                "listen" | "join" | "advertise" => "127.0.0.1:7",
+                "listen" | "proxy-listen" | "join" | "advertise" => "127.0.0.1:7",
                 "peers" => "1=127.0.0.1:7",
                 "log-level" => "warn",
                 "log-format" => "json",

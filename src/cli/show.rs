@@ -16,6 +16,9 @@ impl ServeConfig {
         };
         line("node-id", self.node_id.to_string());
         line("listen", quoted(&self.listen.to_string()));
+        if let Some(proxy_listen) = self.proxy_listen {
+            line("proxy-listen", quoted(&proxy_listen.to_string()));
+        }
         line("data-dir", quoted(&self.data_dir.to_string_lossy()));
         match &self.founding {
             Founding::Alone => {}
@@ -94,7 +97,7 @@ mod tests {
         for text in [
             "",
             "node-id = 2\nlisten = \"[::1]:5\"\npeers = \"2=[::1]:5,3=localhost:7\"\nstrict-sentinel = \"yes\"",
-            "join = \"127.0.0.1:9\"\nlog-format = \"json\"\nlog-level = \"trace\"\nstall-ms = 123",
+            "proxy-listen = \"[::1]:9\"\njoin = \"127.0.0.1:9\"\nlog-format = \"json\"\nlog-level = \"trace\"\nstall-ms = 123",
             "data-dir = \"/a \\\"b\\\" \\\\ \\u0001 c\"\nconnections-max = 999",
         ] {
             let config = read(text);
@@ -108,7 +111,10 @@ mod tests {
         std::fs::write(file.path(), "open sesame").unwrap();
         let secret = format!("cluster-secret-file = \"{}\"\n", file.path().display());
         let founding = read(&format!("{secret}peers = \"1=127.0.0.1:26379\"")).to_toml();
-        let joining = read(&format!("{secret}join = \"127.0.0.1:9\"")).to_toml();
+        let joining = read(&format!(
+            "{secret}join = \"127.0.0.1:9\"\nproxy-listen = \"127.0.0.1:5\""
+        ))
+        .to_toml();
         let shown = founding + &joining;
         for option in Layer::augment_args(Command::new("test")).get_arguments() {
             let name = option.get_long().unwrap();

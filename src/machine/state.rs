@@ -1,9 +1,10 @@
 //! The replicated state, its records on disk, and its indexes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Touched;
@@ -19,6 +20,7 @@ pub struct State {
     addresses: OrdMap<Address, GroupId>,
     run_ids: OrdMap<RunId, GroupId>,
     replids: OrdMap<Arc<str>, GroupId>,
+    moves: OrdSet<(Revision, GroupId)>,
 }
 
 /// What is not a group: one record.
@@ -117,6 +119,12 @@ impl State {
         self.names.get(name).and_then(|id| self.groups.get(id))
     }
 
+    /// The groups whose primary got its address after `revision`, in that order.
+    pub fn moved_since(&self, revision: Revision) -> impl Iterator<Item = &Arc<Group>> {
+        let later = (Bound::Excluded((revision, GroupId(u64::MAX))), Bound::Unbounded);
+        self.moves.range(later).filter_map(|(_, id)| self.groups.get(id))
+    }
+
     /// The group that has an instance at this address.
     pub fn group_at(&self, address: Address) -> Option<&Arc<Group>> {
         self.addresses.get(&address).and_then(|id| self.groups.get(id))
@@ -141,6 +149,7 @@ impl State {
         let id = group.id;
         self.take(id);
         self.names.insert(group.name.clone(), id);
+        self.moves.insert((group.moved_at(), id));
         for (address, member) in &group.members {
             self.addresses.insert(*address, id);
             if let Some(run_id) = &member.run_id {
@@ -157,6 +166,7 @@ impl State {
     pub(super) fn take(&mut self, id: GroupId) -> Option<Arc<Group>> {
         let group = self.groups.remove(&id)?;
         self.names.remove(&group.name);
+        self.moves.remove(&(group.moved_at(), id));
         for (address, member) in &group.members {
             remove_own(&mut self.addresses, address, id);
             if let Some(run_id) = &member.run_id {

@@ -316,6 +316,12 @@ impl Group {
         }
     }
 
+    /// The revision at which the primary got its address.
+    pub fn moved_at(&self) -> Revision {
+        let switched = self.switches.last().map_or(0, |switch| switch.revision);
+        self.created.max(switched)
+    }
+
     /// The address that clients were told at `revision`. `None` when the group did not exist then; the
     /// oldest remembered address when `revision` is before the remembered switches.
     pub fn primary_at(&self, revision: Revision) -> Option<Address> {

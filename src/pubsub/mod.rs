@@ -24,6 +24,8 @@ use crate::sentinel::{self, Published};
 
 use queue::{Pushed, Queue};
 
+pub use queue::Wanted;
+
 /// What may wait for one subscriber, in bytes. A burst of a thousand switches is a tenth of it.
 pub const QUEUE_BYTES_MAX: usize = 1 << 20;
 
@@ -70,6 +72,7 @@ impl Hub {
         Subscription {
             id,
             queue,
+            wanted: Wanted::default(),
             shared: self.shared.clone(),
         }
     }
@@ -149,10 +152,21 @@ fn wake(queues: &BTreeMap<u64, Arc<Queue>>, events: &[Arc<Published>]) {
 pub struct Subscription {
     id: u64,
     queue: Arc<Queue>,
+    wanted: Wanted,
     shared: Arc<Shared>,
 }
 
 impl Subscription {
+    /// Takes only these from now on. To miss none of them, say it before loading the state that is answered from.
+    pub fn want(&mut self, wanted: Wanted) {
+        if self.wanted != wanted {
+            // Not while events are on their way and their state is not on the board.
+            let _queues = self.shared.lock();
+            self.queue.want(wanted);
+            self.wanted = wanted;
+        }
+    }
+
     /// The next event, if it belongs to a state of at most this revision. An event without a revision belongs
     /// where it stands.
     pub fn try_next(&mut self, up_to: Revision) -> Option<Arc<Published>> {

@@ -4,6 +4,7 @@
 //! missed a switch without knowing is worse off than one that has to reconnect.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -17,6 +18,8 @@ const EVENT_BYTES: usize = 64;
 pub(super) struct Queue {
     bytes_max: usize,
     content: Mutex<Content>,
+    /// Something was pushed since the last wake.
+    news: AtomicBool,
     notify: Notify,
 }
 
@@ -25,6 +28,17 @@ struct Content {
     events: VecDeque<Arc<Published>>,
     bytes: usize,
     overflowed: bool,
+    wanted: Wanted,
+}
+
+/// Which events a subscription takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// All.
+    #[default]
+    Everything,
+    /// Changed addresses. Most events are others, and most subscribers are proxies.
+    Switches,
 }
 
 pub(super) enum Pushed {
@@ -37,14 +51,22 @@ impl Queue {
         Self {
             bytes_max,
             content: Mutex::default(),
+            news: AtomicBool::new(false),
             notify: Notify::new(),
         }
     }
 
-    /// Appends all of `events`, or closes the queue. Wakes nobody.
+    /// Appends those of `events` that are wanted, or closes the queue. Wakes nobody.
     pub(super) fn push(&self, events: &[Arc<Published>]) -> Pushed {
         let mut content = self.lock();
-        content.bytes += events.iter().map(|event| weight(event)).sum::<usize>();
+        let everything = content.wanted == Wanted::Everything;
+        let wanted = events.iter().filter(|event| everything || event.switch.is_some());
+        let bytes: usize = wanted.clone().map(|event| weight(event)).sum();
+        if bytes == 0 {
+            return Pushed::Held;
+        }
+        self.news.store(true, Ordering::Relaxed);
+        content.bytes += bytes;
         if content.bytes > self.bytes_max {
             *content = Content {
                 overflowed: true,
@@ -52,7 +74,7 @@ impl Queue {
             };
             return Pushed::Overflowed;
         }
-        content.events.extend(events.iter().cloned());
+        content.events.extend(wanted.cloned());
         Pushed::Held
     }
 
@@ -74,8 +96,16 @@ impl Queue {
         self.lock().overflowed
     }
 
+    /// What is pushed from now on.
+    pub(super) fn want(&self, wanted: Wanted) {
+        self.lock().wanted = wanted;
+    }
+
+    /// Wakes the waiter, if there is something new for it.
     pub(super) fn wake(&self) {
-        self.notify.notify_one();
+        if self.news.swap(false, Ordering::Relaxed) {
+            self.notify.notify_one();
+        }
     }
 
     /// Resolves after a wake since the last call; there is one waiter.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::machine::Header;
-use crate::model::EventKind;
+use crate::model::{Address, EventKind, GroupName};
 use crate::requests::NodeStatus;
 
 /// A state that has nothing but a revision.
@@ -47,6 +47,49 @@ fn every_subscription_gets_every_event_in_order() {
     assert_eq!(board.state().revision(), 2);
     assert_eq!(payloads(&mut first, 2), ["10", "11", "12", "13"]);
     assert_eq!(payloads(&mut second, 2), ["12", "13"]);
+}
+
+fn switch(revision: Revision) -> Event {
+    let at = |port| Address::parse("10.0.0.1", port).unwrap();
+    Event {
+        revision: Some(revision),
+        group: None,
+        kind: EventKind::Switch {
+            group: GroupName::new("g").unwrap(),
+            from: at("1"),
+            to: at("2"),
+        },
+    }
+}
+
+#[test]
+fn who_wants_only_switches_is_handed_only_switches_and_nothing_else_fills_its_queue() {
+    let board = Arc::new(Board::new(NodeStatus::default()));
+    let hub = Hub::with_bound(board, 1000);
+    let mut subscription = hub.subscribe();
+    subscription.want(Wanted::Switches);
+    for number in 0..100 {
+        hub.publish_local(event(None, number));
+    }
+    hub.publish(state(1), vec![event(Some(1), 100), switch(1)]);
+    assert_eq!(payloads(&mut subscription, 1), ["g 10.0.0.1 1 10.0.0.1 2"]);
+    assert!(!subscription.overflowed());
+    subscription.want(Wanted::Everything);
+    hub.publish_local(event(None, 101));
+    assert_eq!(payloads(&mut subscription, 1), ["101"]);
+}
+
+#[tokio::test]
+async fn who_wants_only_switches_sleeps_until_there_is_one() {
+    let (_, hub) = hub();
+    let mut subscription = hub.subscribe();
+    subscription.want(Wanted::Switches);
+    hub.publish(state(1), vec![event(Some(1), 1)]);
+    let early = tokio::time::timeout(Duration::from_millis(20), subscription.queue.woken()).await;
+    assert!(early.is_err(), "woken for an event that it did not want");
+    hub.publish(state(2), vec![switch(2)]);
+    let woken = tokio::time::timeout(Duration::from_secs(10), subscription.queue.woken()).await;
+    assert!(woken.is_ok());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::requests::{Effect, Session, View, spec};
+use crate::requests::{Effect, Face, Session, View, spec};
 use crate::resp::{Protocol, Reply, Request};
 use crate::sentinel::errors;
 
@@ -16,7 +16,12 @@ pub fn dispatch(session: &mut Session, view: &View<'_>, request: &Request) -> Ef
     match admit(session, view, &request.0) {
         Ok(spec) => {
             session.note(spec.name, view.now);
-            (spec.run)(session, view, &request.0)
+            let effect = (spec.run)(session, view, &request.0);
+            // Here, so that no request can be forgotten: whatever it is called, it shall change something.
+            if matches!(effect, Effect::Write { .. }) && session.face() == Face::Proxy {
+                return Effect::Reply(errors::questions_only(&view.node.listen));
+            }
+            effect
         }
         Err(refusal) => Effect::Reply(refusal),
     }
@@ -28,7 +33,10 @@ fn admit(session: &Session, view: &View<'_>, args: &[Bytes]) -> Result<&'static 
     if let Some(prefix) = name.get(..PEER_PREFIX.len())
         && prefix.eq_ignore_ascii_case(PEER_PREFIX)
     {
-        return Err(Reply::error(errors::PEERS_ONLY));
+        return Err(match session.face() {
+            Face::Open | Face::Strict => Reply::error(errors::PEERS_ONLY),
+            Face::Proxy => errors::questions_only(&view.node.listen),
+        });
     }
     let spec = spec::find(args)?;
     if session.protocol() == Protocol::Resp2 && session.subscribed() && !spec.while_subscribed {

@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use crate::model::Sighting;
 use crate::requests::told::ListKind;
-use crate::requests::{Effect, RaftRole, Session, View};
+use crate::requests::{Effect, Face, RaftRole, Session, View};
 use crate::resp::Reply;
-use crate::sentinel::{InfoText, REDIS_VERSION, SentinelSection, errors};
+use crate::sentinel::{InfoText, Layout, REDIS_VERSION, SentinelSection, errors};
 
 /// A section, in the order of the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +40,11 @@ const OS: &str = if cfg!(target_os = "linux") {
 pub(super) fn info(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
     let wanted = wanted_sections(&args[1..]);
     if wanted.contains(&Section::Sentinel) {
+        session.asked_for_list(ListKind::Info);
         if !view.node.ready {
             return Effect::Reply(Reply::error(errors::LOADING));
         }
-        session.listed(view, ListKind::Info);
+        session.listed(view);
     }
     let mut text = InfoText::default();
     for section in wanted {
@@ -52,7 +53,7 @@ pub(super) fn info(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Ef
             Section::Clients => clients(&mut text, view),
             Section::Stats => stats(&mut text, view),
             Section::Cpu => cpu(&mut text, view),
-            Section::Sentinel => sentinel(&mut text, view),
+            Section::Sentinel => sentinel(&mut text, session.face(), view),
             Section::Raft => raft(&mut text, view),
         }
     }
@@ -127,7 +128,7 @@ fn cpu(text: &mut InfoText, view: &View<'_>) {
     text.line("used_cpu_user_children", seconds(0));
 }
 
-fn sentinel(text: &mut InfoText, view: &View<'_>) {
+fn sentinel(text: &mut InfoText, face: Face, view: &View<'_>) {
     let groups = view.state.groups_by_name();
     let seen = |id, address| -> Option<Sighting> { view.sightings.sighting(id, address) };
     let section = SentinelSection {
@@ -135,6 +136,11 @@ fn sentinel(text: &mut InfoText, view: &View<'_>) {
             .map(|group| (group.as_ref(), seen(group.id, group.primary)))
             .collect(),
         nodes: view.other_nodes().count() + 1,
+        layout: match face {
+            Face::Open => Layout::ByPosition,
+            Face::Strict => Layout::Sentinel,
+            Face::Proxy => Layout::OldProxies,
+        },
         stalled_ms: view.node.stalled_since.map(|since| view.now.since(since)),
     };
     section.render(text);
@@ -170,7 +176,7 @@ fn raft(text: &mut InfoText, view: &View<'_>) {
             "id={id},address={},contact_ms={contact_ms},matched={matched},down={down}",
             peer.address
         );
-        text.line(&format!("raft_peer{id}"), line);
+        text.line(format_args!("raft_peer{id}"), line);
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn role(_: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
 
 pub(super) fn get_master_address(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
     let Some(group) = group_named(view, &args[2]) else {
+        session.looked_up_in_vain(view, &args[2]);
         return Effect::Reply(Reply::NullArray);
     };
     session.looked_up(view, &group);
@@ -40,14 +41,17 @@ pub(super) fn get_master_address(session: &mut Session, view: &View<'_>, args: &
 }
 
 pub(super) fn master(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
-    with_group(view, &args[2], |group| {
-        session.looked_up(view, group);
-        primary_entry(view, group)
-    })
+    let Some(group) = group_named(view, &args[2]) else {
+        session.looked_up_in_vain(view, &args[2]);
+        return Effect::Reply(Reply::error(errors::NO_SUCH_MASTER));
+    };
+    session.looked_up(view, &group);
+    Effect::Reply(primary_entry(view, &group))
 }
 
 pub(super) fn masters(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
-    session.listed(view, ListKind::Maps);
+    session.asked_for_list(ListKind::Maps);
+    session.listed(view);
     let entries = view.state.groups_by_name().map(|group| primary_entry(view, group));
     Effect::Reply(Reply::Array(entries.collect()))
 }

@@ -15,6 +15,7 @@ mod command;
 mod connection;
 mod dispatch;
 mod effect;
+mod face;
 mod info;
 mod lookups;
 mod pubsub;
@@ -26,6 +27,7 @@ mod view;
 
 pub use dispatch::dispatch;
 pub use effect::{AdminRequest, Effect, Render, Write, WriteError, WriteReply};
+pub use face::Face;
 pub use session::Session;
 pub use spec::Spec;
 pub use table::table;

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::model::{Address, Group, Instant};
-use crate::requests::View;
-use crate::requests::told::{ListKind, Told};
+use crate::model::{Group, GroupName, Instant};
+use crate::requests::told::{Filter, ListKind, Told};
+use crate::requests::{Face, View};
 use crate::resp::{Protocol, Reply, glob_matches};
 use crate::sentinel::{Published, SWITCH_CHANNEL};
 
@@ -20,6 +20,7 @@ const SUBSCRIPTION_BYTES_MAX: usize = 1 << 18;
 /// A client connection.
 #[derive(Debug)]
 pub struct Session {
+    face: Face,
     pub(super) id: u64,
     peer: String,
     local: String,
@@ -48,8 +49,9 @@ pub(super) struct TooMany;
 
 impl Session {
     /// A connection that was just accepted; `peer` and `local` are `ip:port`.
-    pub fn new(id: u64, peer: String, local: String, now: Instant) -> Self {
+    pub fn new(face: Face, id: u64, peer: String, local: String, now: Instant) -> Self {
         Self {
+            face,
             id,
             peer,
             local,
@@ -69,6 +71,16 @@ impl Session {
     /// The connection's number, as CLIENT ID answers.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Who it is: `ip:port`.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// How the port treats it.
+    pub fn face(&self) -> Face {
+        self.face
     }
 
     /// The protocol of replies and messages.
@@ -113,8 +125,7 @@ impl Session {
             return None;
         }
         if let Some((_, to)) = event.switch
-            && self.is_old_proxy(view)
-            && !self.told.concerns_proxy(event.switched_name(), to)
+            && !self.told.concerns(self.filter(), event.switched_name(), to)
         {
             return None;
         }
@@ -126,9 +137,7 @@ impl Session {
     /// that the address which it was told is no longer the last one.
     fn hear_of_name(&mut self, event: &Published, view: &View<'_>) -> Option<Reply> {
         let (name, to) = event.monitored.as_ref()?;
-        let old_proxy = self.is_old_proxy(view);
-        let believes = self.told.knows(name) || (old_proxy && self.told.keeps_a_list());
-        if !believes || !self.hears(SWITCH_CHANNEL) || (old_proxy && !self.told.concerns_proxy(name.as_str(), *to)) {
+        if !self.hears(SWITCH_CHANNEL) || !self.told.hears_of_monitored(self.filter(), name, *to) {
             return None;
         }
         // Where it was before is known only to `told`; the proxies that keep a list do not look at it.
@@ -144,15 +153,29 @@ impl Session {
         if !view.node.ready || !self.hears(SWITCH_CHANNEL) {
             return None;
         }
-        let old_proxy = self.is_old_proxy(view);
-        let concerns = |told: &Told, name: &str, to: Address| !old_proxy || told.concerns_proxy(name, to);
-        let switches = self.told.moved(&view.state, concerns);
+        let switches = self.told.moved(&view.state, self.filter());
         let frames: Vec<_> = switches.iter().filter_map(|event| self.frames(event)).collect();
         if frames.is_empty() {
             None
         } else {
             Some(Reply::Many(frames))
         }
+    }
+
+    /// Whether it can hear of nothing but changed addresses.
+    pub fn hears_only_switches(&self) -> bool {
+        let switches = SWITCH_CHANNEL.as_bytes();
+        let other = self.channels.iter().chain(&self.patterns).any(|name| name != switches);
+        self.face == Face::Proxy || !other
+    }
+
+    /// Two groups that an old proxy looked up by name and cannot tell apart, because the name of the second begins
+    /// with that of the first. Once, when it subscribes.
+    pub fn take_prefix(&mut self) -> Option<(GroupName, GroupName)> {
+        if !self.subscribes_as_old_proxy() {
+            return None;
+        }
+        self.told.take_prefix()
     }
 
     /// This connection's line of CLIENT LIST, with a line feed.
@@ -201,9 +224,19 @@ impl Session {
         self.told.looked_up(&view.state, group);
     }
 
+    /// The client asked for the primary of a group that there is not.
+    pub(super) fn looked_up_in_vain(&mut self, view: &View<'_>, name: &[u8]) {
+        self.told.looked_up_in_vain(&view.state, name);
+    }
+
+    /// The client asked for the primaries of all groups, and may be refused yet.
+    pub(super) fn asked_for_list(&mut self, kind: ListKind) {
+        self.told.asked_for_list(kind);
+    }
+
     /// The client is told the primaries of all groups.
-    pub(super) fn listed(&mut self, view: &View<'_>, kind: ListKind) {
-        self.told.listed(&view.state, kind);
+    pub(super) fn listed(&mut self, view: &View<'_>) {
+        self.told.listed(&view.state);
     }
 
     /// Adds a subscription; having it already is fine.
@@ -244,15 +277,26 @@ impl Session {
     }
 
     fn hears(&self, channel: &str) -> bool {
+        if self.face == Face::Proxy && channel != SWITCH_CHANNEL {
+            return false;
+        }
         let channel = channel.as_bytes();
         self.channels.contains(channel) || self.patterns.iter().any(|pattern| glob_matches(pattern, channel))
     }
 
-    /// The signature of the proxies: one subscription, to this very pattern. They close the connection on a
-    /// message that they do not expect, so they get only what they know.
-    fn is_old_proxy(&self, view: &View<'_>) -> bool {
-        let pattern = SWITCH_CHANNEL.as_bytes();
-        !view.node.strict_sentinel && self.subscriptions() == 1 && self.patterns.contains(pattern)
+    /// Which switches it is spared. Old proxies close the connection on a message that they do not expect, so they
+    /// get only what they know.
+    fn filter(&self) -> Filter {
+        match self.face {
+            Face::Open if self.subscribes_as_old_proxy() => Filter::BySignature,
+            Face::Open | Face::Strict => Filter::Nothing,
+            Face::Proxy => Filter::Always,
+        }
+    }
+
+    /// The signature of the proxies: one subscription, to this very pattern.
+    fn subscribes_as_old_proxy(&self) -> bool {
+        self.subscriptions() == 1 && self.patterns.contains(SWITCH_CHANNEL.as_bytes())
     }
 
     /// One frame per subscription that matches.
@@ -288,7 +332,7 @@ mod tests {
     use super::*;
 
     fn session() -> Session {
-        Session::new(1, String::new(), String::new(), Instant(0))
+        Session::new(Face::Open, 1, String::new(), String::new(), Instant(0))
     }
 
     #[test]

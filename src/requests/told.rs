@@ -6,18 +6,20 @@
 //!
 //! On each connection the addresses of a group form one chain, without gap or return. Names are what a client
 //! knows, so a name that was removed and monitored again goes on where it was.
-//! A list of everything costs one revision: the group keeps its recent switches, so what it said is known.
+//! A list of everything costs one revision: the group keeps its recent switches, so what it said is known. And what
+//! has moved since is found from the groups that moved, not by going through what was told: a thousand proxies that
+//! each know a thousand names repeat their subscription every second.
 //! What does not live here: subscriptions, and the frames of messages.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::machine::State;
 use crate::model::{Address, Group, GroupName, Revision};
 use crate::sentinel::{Published, is_safe_for_old_proxies};
 
-/// Names of removed groups that are remembered before they are forgotten.
-const REMOVED_NAMES_MAX: usize = 1024;
+/// Names without a group that are remembered before they are forgotten.
+const GROUPLESS_NAMES_MAX: usize = 1024;
 
 /// How a list of all groups was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +30,43 @@ pub(super) enum ListKind {
     Info,
 }
 
+/// Which switches a connection is spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    /// None.
+    Nothing,
+    /// It subscribes as an old proxy does; what it asked says which one it is. Who asked for nothing, or for the maps
+    /// of all groups, is none.
+    BySignature,
+    /// It is an old proxy: of those names that it looked up, or else of groups that the other kind understands.
+    Always,
+}
+
 /// What a connection was told, and how it asked.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Every group was told at this revision.
     base: Option<Revision>,
-    /// Told by name, or by events, after that.
-    names: BTreeMap<GroupName, Answer>,
-    /// Nothing told had moved at this revision.
+    /// Told by name, or by events, after that; and all names that were looked up.
+    names: BTreeMap<GroupName, Name>,
+    /// No told address was wrong at this revision.
+    sure: Option<Revision>,
+    /// No told address was wrong at this revision, apart from those that the client was spared.
     settled: Option<Revision>,
-    /// Names that were looked up.
-    asked: BTreeSet<GroupName>,
+    asked_names: bool,
     asked_info: bool,
     asked_maps: bool,
+    /// Names were looked up since they were compared with each other.
+    uncompared: bool,
+}
+
+/// A name that a client knows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Name {
+    /// What it was told after `base`.
+    answer: Option<Answer>,
+    /// It was looked up.
+    asked: bool,
 }
 
 /// An address that a connection was told.
@@ -53,47 +79,83 @@ struct Answer {
 impl Told {
     /// The client asked for one group and is told its primary.
     pub(super) fn looked_up(&mut self, state: &State, group: &Group) {
-        self.asked.insert(group.name.clone());
         let answer = Answer {
             revision: state.revision(),
             address: group.primary,
         };
+        self.ask(state, group.name.clone());
         self.put(state, group.name.clone(), answer);
     }
 
-    /// The client is told the primary of every group.
-    pub(super) fn listed(&mut self, state: &State, kind: ListKind) {
+    /// The client asked for a group that there is not. A name that cannot be one is not remembered.
+    pub(super) fn looked_up_in_vain(&mut self, state: &State, name: &[u8]) {
+        self.asked_names = true;
+        if let Ok(name) = GroupName::new(name) {
+            self.ask(state, name);
+        }
+    }
+
+    /// The client asked for all groups, and may be refused yet.
+    pub(super) fn asked_for_list(&mut self, kind: ListKind) {
         match kind {
             ListKind::Maps => self.asked_maps = true,
             ListKind::Info => self.asked_info = true,
         }
+    }
+
+    /// The client is told the primary of every group.
+    pub(super) fn listed(&mut self, state: &State) {
         self.base = Some(state.revision());
-        self.names.retain(|name, _| state.group_named(name.as_str()).is_none());
+        self.names.retain(|name, known| {
+            if state.group_named(name.as_str()).is_some() {
+                known.answer = None;
+            }
+            known.asked || known.answer.is_some()
+        });
+        self.note_right_at(state.revision());
     }
 
-    /// Forgets that nothing had moved: other events reach the client now.
+    /// What the client was spared so far may concern it now.
     pub(super) fn subscriptions_changed(&mut self) {
-        self.settled = None;
+        self.settled = self.sure;
     }
 
-    /// Whether the client was told of this name itself, by a lookup or an event.
-    pub(super) fn knows(&self, name: &GroupName) -> bool {
-        self.names.contains_key(name)
+    /// Whether the client hears as of a switch that a group is monitored under this name: one that was told of the
+    /// name, and the old proxy that reads lists, because the addresses in its own file outlive our groups.
+    pub(super) fn hears_of_monitored(&self, filter: Filter, name: &GroupName, to: Address) -> bool {
+        let told = self.names.get(name).is_some_and(|known| known.answer.is_some());
+        let reads_lists = match filter {
+            Filter::Nothing => false,
+            Filter::BySignature => self.asked_info && !self.asked_maps,
+            Filter::Always => self.asked_info && !self.asked_names,
+        };
+        (told || reads_lists) && self.concerns(filter, name.as_str(), to)
     }
 
-    /// Whether an old proxy with this history holds addresses from INFO, those of groups that are gone included.
-    pub(super) fn keeps_a_list(&self) -> bool {
-        self.asked_info && !self.asked_maps
-    }
-
-    /// Whether an old proxy with this history takes a switch of this group: one that looked names up knows only
-    /// those, one that asked with INFO only the counted groups. Any other client takes everything.
-    pub(super) fn concerns_proxy(&self, name: &str, to: Address) -> bool {
-        if self.asked_maps || (self.asked.is_empty() && !self.asked_info) {
-            return true;
+    /// Whether a switch of this group is for this client.
+    pub(super) fn concerns(&self, filter: Filter, name: &str, to: Address) -> bool {
+        let asked = || self.names.get(name).is_some_and(|known| known.asked);
+        let safe = || is_safe_for_old_proxies(name, to);
+        match filter {
+            Filter::Nothing => true,
+            Filter::BySignature if self.asked_maps || !(self.asked_names || self.asked_info) => true,
+            Filter::BySignature => asked() || (self.asked_info && safe()),
+            Filter::Always if self.asked_names => asked(),
+            Filter::Always => safe(),
         }
-        let safe = || GroupName::new(name).is_ok_and(|name| is_safe_for_old_proxies(&name, to));
-        self.asked.contains(name) || (self.asked_info && safe())
+    }
+
+    /// Two of the names that were looked up, the second of which begins with the first; once for what was looked up
+    /// so far.
+    pub(super) fn take_prefix(&mut self) -> Option<(GroupName, GroupName)> {
+        if !std::mem::take(&mut self.uncompared) {
+            return None;
+        }
+        let asked = self.names.iter().filter(|(_, known)| known.asked).map(|(name, _)| name);
+        // Sorted, all names that begin with another one stand right behind it.
+        let mut neighbours = asked.clone().zip(asked.skip(1));
+        let pair = neighbours.find(|(short, long)| long.as_str().starts_with(short.as_str()));
+        pair.map(|(short, long)| (short.clone(), long.clone()))
     }
 
     /// The event as this connection must see it; `None` when it would be no news.
@@ -128,31 +190,28 @@ impl Told {
         let Some(group) = state.group(group) else {
             return true;
         };
-        let told = self.names.get(&group.name).map(|answer| answer.revision).or(self.base);
+        let answer = self.names.get(&group.name).and_then(|known| known.answer);
+        let told = answer.map(|answer| answer.revision).or(self.base);
         told.is_none_or(|told| revision >= told)
     }
 
-    /// A switch for each told group that has another primary now and that `concerns` lets through.
-    pub(super) fn moved(&mut self, state: &State, concerns: impl Fn(&Self, &str, Address) -> bool) -> Vec<Published> {
+    /// A switch for each told group that has another primary now and that `filter` lets through, in the order in
+    /// which they moved.
+    pub(super) fn moved(&mut self, state: &State, filter: Filter) -> Vec<Published> {
         let revision = state.revision();
-        if self.settled == Some(revision) {
+        let Some(settled) = self.settled.filter(|settled| *settled < revision) else {
             return Vec::new();
-        }
-        self.settled = Some(revision);
-        let named = self.names.keys().filter_map(|name| state.group_named(name.as_str()));
-        let mut groups: Vec<_> = named.cloned().collect();
-        if let Some(base) = self.base {
-            let moved = |group: &&std::sync::Arc<Group>| group.switches.last().is_some_and(|last| last.revision > base);
-            let unnamed = |group: &&std::sync::Arc<Group>| !self.names.contains_key(&group.name);
-            groups.extend(state.groups().filter(moved).filter(unnamed).cloned());
-        }
+        };
+        let spared_before = self.sure != self.settled;
+        let mut spared = false;
         let mut switches = Vec::new();
-        for group in groups {
+        for group in state.moved_since(settled) {
             let Some(known) = self.known(state, &group.name) else {
                 continue;
             };
             let (from, to) = (known.address, group.primary);
-            if !concerns(self, group.name.as_str(), to) {
+            if !self.concerns(filter, group.name.as_str(), to) {
+                spared |= from != to;
                 continue;
             }
             self.put(state, group.name.clone(), Answer { revision, address: to });
@@ -160,81 +219,50 @@ impl Told {
                 switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
             }
         }
+        self.settled = Some(revision);
+        if !spared && !spared_before {
+            self.sure = Some(revision);
+        }
         switches
     }
 
     /// What the client believes, and at which revision that was true.
     fn known(&self, state: &State, name: &GroupName) -> Option<Answer> {
-        if let Some(answer) = self.names.get(name) {
-            return Some(*answer);
+        if let Some(answer) = self.names.get(name).and_then(|known| known.answer) {
+            return Some(answer);
         }
         let revision = self.base?;
         let address = state.group_named(name.as_str())?.primary_at(revision)?;
         Some(Answer { revision, address })
     }
 
+    fn ask(&mut self, state: &State, name: GroupName) {
+        self.asked_names = true;
+        let known = self.names.entry(name).or_default();
+        self.uncompared |= !known.asked;
+        known.asked = true;
+        self.forget(state);
+    }
+
     fn put(&mut self, state: &State, name: GroupName, answer: Answer) {
-        self.names.insert(name, answer);
-        if self.names.len().max(self.asked.len()) > state.group_count() + REMOVED_NAMES_MAX {
+        self.names.entry(name).or_default().answer = Some(answer);
+        self.note_right_at(answer.revision);
+        self.forget(state);
+    }
+
+    /// Something was told that was right at this revision.
+    fn note_right_at(&mut self, revision: Revision) {
+        for mark in [&mut self.sure, &mut self.settled] {
+            *mark = Some(mark.map_or(revision, |mark| mark.min(revision)));
+        }
+    }
+
+    fn forget(&mut self, state: &State) {
+        if self.names.len() > state.group_count() + GROUPLESS_NAMES_MAX {
             self.names.retain(|name, _| state.group_named(name.as_str()).is_some());
-            self.asked.retain(|name| state.group_named(name.as_str()).is_some());
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine::{Command, Entry, apply};
-    use crate::model::Timestamp;
-
-    fn monitor(state: &mut State, name: &GroupName) {
-        let command = Command::Monitor {
-            name: name.clone(),
-            primary: Address::parse("10.0.0.1", "6379").unwrap(),
-            quorum: 1,
-        };
-        apply(
-            state,
-            &Entry {
-                command,
-                at: Timestamp(1),
-            },
-        );
-    }
-
-    #[test]
-    fn names_of_removed_groups_do_not_pile_up() {
-        let mut state = State::default();
-        let mut told = Told::default();
-        for number in 0..3 * REMOVED_NAMES_MAX {
-            let name = GroupName::new(format!("group{number}")).unwrap();
-            monitor(&mut state, &name);
-            let group = state.group_named(name.as_str()).unwrap().clone();
-            told.looked_up(&state, &group);
-            let command = Command::Remove { name };
-            apply(
-                &mut state,
-                &Entry {
-                    command,
-                    at: Timestamp(1),
-                },
-            );
-        }
-        assert!(told.names.len() <= REMOVED_NAMES_MAX + 1);
-        assert!(told.asked.len() <= REMOVED_NAMES_MAX + 1);
-    }
-
-    #[test]
-    fn nothing_is_looked_through_twice_at_one_revision() {
-        let mut state = State::default();
-        let name = GroupName::new("g").unwrap();
-        monitor(&mut state, &name);
-        let mut told = Told::default();
-        told.listed(&state, ListKind::Info);
-        assert!(told.moved(&state, |_, _, _| true).is_empty());
-        assert_eq!(told.settled, Some(state.revision()));
-        told.subscriptions_changed();
-        assert_eq!(told.settled, None);
-    }
-}
+mod tests;

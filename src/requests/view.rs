@@ -115,8 +115,6 @@ pub struct NodeStatus {
     pub started: Instant,
     /// Configured limit of connections.
     pub connections_max: u64,
-    /// No special treatment of old proxies.
-    pub strict_sentinel: bool,
 }
 
 /// Another node as this node sees it.

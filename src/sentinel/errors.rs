@@ -196,6 +196,14 @@ pub const INVALID_NODE_ID: &str = "ERR Invalid node id";
 /// CFG NODE ADD: not host:port.
 pub const INVALID_NODE_ADDRESS: &str = "ERR Invalid node address, host:port is needed";
 
+/// A change, or a peer, on the port for old proxies; `listen` is where the node takes both.
+pub fn questions_only(listen: &str) -> Reply {
+    let port = listen.rsplit_once(':').map_or("", |(_, port)| port);
+    Reply::error(format!(
+        "ERR This port (proxy-listen) answers questions only. Send this request to port {port} of this node"
+    ))
+}
+
 /// MONITOR: another group has this instance.
 pub fn address_taken(group: impl Display) -> Reply {
     Reply::error(format!("ERR Address already belongs to group '{group}'."))

@@ -1,14 +1,14 @@
 //! The text of INFO, and its Sentinel section.
 //!
-//! One layout for everyone: modern clients read by key, and proxies of 2014 by position. Those want exactly three
-//! lines between the count and the first master line, and to understand each of the counted lines. So every line
-//! that Sentinel got later stands after the last master line, and the groups that they understand come first and
-//! are the ones that are counted.
+//! Modern clients read by key, and proxies of 2014 by position. Those want exactly three lines between the count and
+//! the first master line, and to understand each of the counted lines. So every line that Sentinel got later stands
+//! after the last master line, and the groups that they understand come first and are the ones that are counted.
+//! Sentinel's own order is there for whoever asks for a plain Sentinel. Our own lines are the last in any layout.
 
 use std::fmt::{Display, Write};
 use std::net::IpAddr;
 
-use crate::model::{Address, Age, Group, GroupName, Sighting};
+use crate::model::{Address, Age, Group, Sighting};
 
 /// An INFO reply in the making: sections of `key:value` lines, an empty line between sections.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl InfoText {
     }
 
     /// One line.
-    pub fn line(&mut self, key: &str, value: impl Display) {
+    pub fn line(&mut self, key: impl Display, value: impl Display) {
         self.push(format_args!("{key}:{value}"));
     }
 
@@ -40,6 +40,17 @@ impl InfoText {
     }
 }
 
+/// The order of the lines of the Sentinel section, and what it lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// For everyone: what is read by position comes first. Groups that old proxies do not understand are not counted.
+    ByPosition,
+    /// The same without the groups that are not counted.
+    OldProxies,
+    /// As in Sentinel 7.0: every group counts.
+    Sentinel,
+}
+
 /// What the Sentinel section shows.
 #[derive(Debug)]
 pub struct SentinelSection<'a> {
@@ -47,6 +58,8 @@ pub struct SentinelSection<'a> {
     pub groups: Vec<(&'a Group, Option<Sighting>)>,
     /// How many nodes there are, this one included.
     pub nodes: usize,
+    /// Order and extent.
+    pub layout: Layout,
     /// How long this node has not judged, in milliseconds; `None` when it does.
     pub stalled_ms: Option<Age>,
 }
@@ -54,21 +67,31 @@ pub struct SentinelSection<'a> {
 impl SentinelSection<'_> {
     /// Renders the section.
     pub fn render(&self, text: &mut InfoText) {
-        let (safe, other): (Vec<_>, Vec<_>) = self
-            .groups
-            .iter()
-            .partition(|(group, _)| is_safe_for_old_proxies(&group.name, group.primary));
+        let plain = self.layout == Layout::Sentinel;
+        let safe = |group: &Group| is_safe_for_old_proxies(group.name.as_str(), group.primary);
+        let (counted, mut others): (Vec<_>, Vec<_>) = self.groups.iter().partition(|(group, _)| plain || safe(group));
+        if self.layout == Layout::OldProxies {
+            others.clear();
+        }
+        let tilt_seconds = self.stalled_ms.map_or(-1, |ms| (ms / 1000) as i64);
         text.section("Sentinel");
-        text.line("sentinel_masters", safe.len());
+        text.line("sentinel_masters", counted.len());
         text.line("sentinel_tilt", u8::from(self.stalled_ms.is_some()));
+        if plain {
+            text.line("sentinel_tilt_since_seconds", tilt_seconds);
+        }
         text.line("sentinel_running_scripts", 0);
         text.line("sentinel_scripts_queue_length", 0);
-        for (index, (group, sighting)) in safe.into_iter().chain(other).enumerate() {
-            text.line(&format!("master{index}"), self.group_line(group, sighting.as_ref()));
+        if plain {
+            text.line("sentinel_simulate_failure_flags", 0);
         }
-        let seconds = self.stalled_ms.map_or(-1, |ms| (ms / 1000) as i64);
-        text.line("sentinel_tilt_since_seconds", seconds);
-        text.line("sentinel_simulate_failure_flags", 0);
+        for (index, (group, sighting)) in counted.into_iter().chain(others).enumerate() {
+            text.line(format_args!("master{index}"), self.group_line(group, sighting.as_ref()));
+        }
+        if !plain {
+            text.line("sentinel_tilt_since_seconds", tilt_seconds);
+            text.line("sentinel_simulate_failure_flags", 0);
+        }
         text.line("cfgserver_groups", self.groups.len());
     }
 
@@ -89,11 +112,11 @@ impl SentinelSection<'_> {
 
 /// Whether the proxies that read INFO by position understand such a group: a name of two parts around its first
 /// dash, without the characters that they cut at, and an IPv4 address.
-pub fn is_safe_for_old_proxies(name: &GroupName, primary: Address) -> bool {
+pub fn is_safe_for_old_proxies(name: &str, primary: Address) -> bool {
     let IpAddr::V4(_) = primary.ip else {
         return false;
     };
-    let Some((pool, server)) = name.as_str().split_once('-') else {
+    let Some((pool, server)) = name.split_once('-') else {
         return false;
     };
     let cuts = |c: char| matches!(c, ',' | '=' | ' ');

@@ -18,14 +18,15 @@ use tracing::{debug, info, trace, warn};
 
 use crate::model::Instant;
 use crate::net::TcpStream;
-use crate::pubsub::Subscription;
-use crate::requests::{Effect, Render, Session, View, WriteError, WriteReply, dispatch};
+use crate::pubsub::{Subscription, Wanted};
+use crate::requests::{Effect, Face, Render, Session, Stats, View, WriteError, WriteReply, dispatch};
 use crate::resp::{Reply, Request, encode};
 
 use super::Shared;
+use super::glance::{asks_for_events, asks_for_more_than_switches, is_foreign};
 use super::input::{Input, Read};
 use super::registry::Seat;
-use super::socket::{linger, write};
+use super::socket::{linger, turn_away, write};
 use super::topics::Topics;
 
 /// Requests that are taken from the input at once: a bound on what one connection does before others get on.
@@ -36,14 +37,20 @@ const KEEP_BYTES: usize = 16 << 10;
 const DRAIN_PATIENCE: Duration = Duration::from_millis(800);
 
 /// Serves a new connection.
-pub(super) async fn serve(stream: TcpStream, seat: Seat, shared: Arc<Shared>) {
+pub(super) async fn serve(stream: TcpStream, face: Face, seat: Seat, shared: Arc<Shared>) {
     let input = Input::new(shared.options.limits);
-    Connection::new(&stream, seat, input, shared).run(stream).await;
+    Connection::new(&stream, face, seat, input, shared).run(stream).await;
 }
 
 /// Serves a connection whose first request was read already.
-pub(super) async fn serve_from(stream: TcpStream, seat: Seat, input: Input, first: Request, shared: Arc<Shared>) {
-    let mut connection = Connection::new(&stream, seat, input, shared);
+pub(super) async fn serve_from(
+    stream: TcpStream,
+    face: Face,
+    seat: Seat,
+    (input, first): (Input, Request),
+    shared: Arc<Shared>,
+) {
+    let mut connection = Connection::new(&stream, face, seat, input, shared);
     connection.requests.push_back(first);
     connection.run(stream).await;
 }
@@ -61,6 +68,8 @@ struct Connection {
     subscription: Option<Subscription>,
     /// What the registry knows that it subscribes to.
     topics: Topics,
+    /// Something was answered that the registry does not know of.
+    unshown: bool,
     writing: Option<Writing>,
     phase: Phase,
 }
@@ -80,6 +89,8 @@ enum Phase {
     Closing,
     /// Closed without another word.
     Gone,
+    /// As if nobody had been here.
+    TurnedAway,
 }
 
 /// What a turn leads to.
@@ -106,11 +117,11 @@ enum Woken {
 }
 
 impl Connection {
-    fn new(stream: &TcpStream, seat: Seat, input: Input, shared: Arc<Shared>) -> Self {
+    fn new(stream: &TcpStream, face: Face, seat: Seat, input: Input, shared: Arc<Shared>) -> Self {
         let name = |address: io::Result<std::net::SocketAddr>| address.map_or_else(|_| "?:0".into(), canonical);
         let (peer, local) = (name(stream.peer_addr()), name(stream.local_addr()));
         trace!(target: "cfgserver::server", id = seat.id(), peer, "connected");
-        let session = Session::new(seat.id(), peer, local, shared.clock.now());
+        let session = Session::new(face, seat.id(), peer, local, shared.clock.now());
         Self {
             shared,
             seat,
@@ -121,6 +132,7 @@ impl Connection {
             output_peak: 0,
             subscription: None,
             topics: Topics::default(),
+            unshown: false,
             writing: None,
             phase: Phase::Open,
         }
@@ -145,7 +157,9 @@ impl Connection {
             }
         }
         let drained = self.shared.tasks.stopping().is_cancelled();
-        if self.phase == Phase::Closing && !drained {
+        if self.phase == Phase::TurnedAway {
+            turn_away(stream);
+        } else if self.phase == Phase::Closing && !drained {
             linger(&stream).await;
         }
         trace!(target: "cfgserver::server", id = self.seat.id(), "closed");
@@ -159,8 +173,10 @@ impl Connection {
             return Ok(Next::HandOver(request));
         }
         self.end();
-        self.show();
-        self.show_topics();
+        if std::mem::take(&mut self.unshown) {
+            self.show();
+            self.show_topics();
+        }
         write(stream, &mut self.output, &self.shared)?;
         self.give_back();
         Ok(self.next())
@@ -169,11 +185,7 @@ impl Connection {
     /// Moves complete requests from the input into the queue.
     fn take_requests(&mut self, now: Instant) {
         while self.requests.len() < TURN_REQUESTS_MAX && self.reads_requests() {
-            if self
-                .requests
-                .back()
-                .is_some_and(|last| self.shared.peers.is_peer_request(last.name()))
-            {
+            if self.requests.back().is_some_and(|last| self.is_from_peer(last)) {
                 // What is behind it is for the peers, and follows their rules.
                 return;
             }
@@ -188,6 +200,11 @@ impl Connection {
         }
     }
 
+    /// Whether a peer begins to talk with it. On the port of old proxies there are none.
+    fn is_from_peer(&self, request: &Request) -> bool {
+        self.session.face() != Face::Proxy && self.shared.peers.is_peer_request(request.name())
+    }
+
     /// Whether requests may still come out of the input. After the other side's end they may: they were sent.
     fn reads_requests(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Ending(None))
@@ -195,7 +212,7 @@ impl Connection {
 
     /// One state for the events and for the requests behind them. Gives back the request of a peer.
     fn answer(&mut self, now: Instant) -> Option<Request> {
-        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+        if matches!(self.phase, Phase::Closing | Phase::Gone | Phase::TurnedAway) {
             self.subscription = None;
             return None;
         }
@@ -206,7 +223,12 @@ impl Connection {
         let shared = self.shared.clone();
         // Events come before the state that they led to: whoever holds the state has them in the queue.
         let (state, node) = (shared.board.state(), shared.board.status());
-        let stats = shared.stats(state.revision());
+        // Events come by the thousand, and need no counters.
+        let stats = if self.requests.is_empty() {
+            Stats::default()
+        } else {
+            shared.stats(state.revision())
+        };
         let view = View {
             state,
             sightings: &*shared.board,
@@ -219,8 +241,7 @@ impl Connection {
         self.deliver(&view);
         while self.answers() {
             let request = self.requests.pop_front()?;
-            let handed_over = shared.peers.is_peer_request(request.name()) && !self.session.subscribed();
-            if handed_over {
+            if self.is_from_peer(&request) && !self.session.subscribed() {
                 return Some(request);
             }
             self.carry_out(&request, &view);
@@ -246,6 +267,14 @@ impl Connection {
             (Some(_), false) => self.subscription = None,
             _ => {}
         }
+        if let Some(subscription) = &mut self.subscription {
+            let asks_for_more = self.requests.iter().any(asks_for_more_than_switches);
+            subscription.want(if self.session.hears_only_switches() && !asks_for_more {
+                Wanted::Switches
+            } else {
+                Wanted::Everything
+            });
+        }
     }
 
     fn deliver(&mut self, view: &View<'_>) {
@@ -269,11 +298,12 @@ impl Connection {
 
     fn carry_out(&mut self, request: &Request, view: &View<'_>) {
         self.shared.counters.command();
+        self.unshown = true;
         if request.name().eq_ignore_ascii_case(b"CLIENT") {
             // It may look at itself.
             self.show();
         }
-        if is_foreign(request.name()) {
+        if is_foreign(request) {
             warn!(target: "cfgserver::server", id = self.seat.id(), "a browser was sent here, closing the connection");
             self.phase = Phase::Gone;
             return;
@@ -291,6 +321,11 @@ impl Connection {
                 self.phase = Phase::Closing;
             }
             Effect::Drop => self.phase = Phase::Closing,
+        }
+        if asks_for_events(request)
+            && let Some((short, long)) = self.session.take_prefix()
+        {
+            self.shared.prefixes.warn(self.session.peer(), &short, &long);
         }
     }
 
@@ -318,7 +353,7 @@ impl Connection {
 
     fn next(&self) -> Next {
         match self.phase {
-            Phase::Gone => Next::Finished,
+            Phase::Gone | Phase::TurnedAway => Next::Finished,
             Phase::Closing if self.output.is_empty() => Next::Finished,
             Phase::Closing => Next::Wait,
             _ if self.answers() && self.has_more() => Next::Again,
@@ -381,6 +416,7 @@ impl Connection {
                 let error = format!("ERR Protocol error: request not complete after {limit_ms} ms");
                 self.phase = Phase::Ending(Some(error));
             }
+            Woken::Stop if self.input.is_unheard() => self.phase = Phase::TurnedAway,
             Woken::Stop => self.phase = Phase::Ending(None),
             Woken::Stuck => self.phase = Phase::Gone,
         }
@@ -439,17 +475,6 @@ impl Connection {
 
 fn canonical(address: std::net::SocketAddr) -> String {
     std::net::SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
-}
-
-/// Whether the answer to it may be followed by events.
-fn asks_for_events(request: &Request) -> bool {
-    let name = request.name();
-    name.eq_ignore_ascii_case(b"SUBSCRIBE") || name.eq_ignore_ascii_case(b"PSUBSCRIBE")
-}
-
-/// The first lines of an HTTP request: a web page had a browser on this machine send it.
-fn is_foreign(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }
 
 /// Resolves when there is an event and room for it, and in any case when the subscription is closed.

@@ -21,6 +21,8 @@ pub(super) struct Input {
     half_since: Option<Instant>,
     /// No request can be made of the bytes that are there.
     dry: bool,
+    /// Nothing ever came.
+    unheard: bool,
 }
 
 /// What a read brought.
@@ -40,6 +42,7 @@ impl Input {
             bytes: BytesMut::new(),
             half_since: None,
             dry: true,
+            unheard: true,
         }
     }
 
@@ -52,6 +55,7 @@ impl Input {
             Ok(count) => {
                 self.bytes.extend_from_slice(&chunk[..count]);
                 self.dry = false;
+                self.unheard = false;
                 Ok(Read::Bytes(count))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
@@ -83,6 +87,11 @@ impl Input {
     /// Whether the next request needs another read.
     pub(super) fn is_dry(&self) -> bool {
         self.dry
+    }
+
+    /// Whether nothing ever came.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.unheard
     }
 
     /// The bytes that no request was made of.

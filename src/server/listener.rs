@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::net::{self, TcpListener, TcpStream};
+use crate::requests::Face;
 
 use super::{Shared, connection, lobby};
 
@@ -15,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A failure that stays is logged once in so many times: every ten seconds.
 const LOG_EVERY: u64 = 100;
 
-pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn accept(listener: TcpListener, face: Face, shared: Arc<Shared>) {
     let stopping = shared.tasks.stopping();
     let mut failures = 0_u64;
     loop {
@@ -26,7 +27,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         match accepted {
             Ok((stream, _)) => {
                 failures = 0;
-                admit(stream, &shared);
+                admit(stream, face, &shared);
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -49,7 +50,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-fn admit(stream: TcpStream, shared: &Arc<Shared>) {
+fn admit(stream: TcpStream, face: Face, shared: &Arc<Shared>) {
     shared.counters.connection();
     if let Err(error) = net::prepare(&stream) {
         // It is gone already; the first read will say so.
@@ -58,7 +59,7 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) {
     match shared.registry.seat() {
         Some(seat) => shared
             .tasks
-            .spawn("connection", connection::serve(stream, seat, shared.clone())),
-        None => shared.tasks.spawn("lobby", lobby::wait(stream, shared.clone())),
+            .spawn("connection", connection::serve(stream, face, seat, shared.clone())),
+        None => shared.tasks.spawn("lobby", lobby::wait(stream, face, shared.clone())),
     }
 }

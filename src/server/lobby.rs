@@ -2,7 +2,8 @@
 //!
 //! Peers may use the whole reserve and operators on this machine half of it; everyone else is told why and
 //! closed. Nobody is closed unread, because old proxies do not survive that. The lobby is bounded as well: one
-//! more connection ends the wait of the one that has waited longest.
+//! more connection ends the wait of the one that has waited longest. The reserve is not for the port of old
+//! proxies: they live beside the node and ask what an operator asks.
 
 use std::io;
 use std::sync::Arc;
@@ -10,16 +11,21 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::model::Age;
 use crate::net::TcpStream;
+use crate::requests::Face;
 use crate::resp::{ProtocolError, Request};
 
 use super::Shared;
 use super::connection;
+use super::glance::is_operator;
 use super::input::{Input, Read};
 use super::registry::{Claim, Seat};
-use super::socket::close_with;
+use super::socket::{close_with, turn_away};
 
 const REFUSAL: &str = "ERR max number of clients reached";
+/// Whoever has said nothing for so long is no proxy that is about to ask, and is told why it is closed.
+const SILENT_MS: Age = 100;
 
 enum First {
     Request(Request),
@@ -31,17 +37,22 @@ enum First {
     Gone,
 }
 
-pub(super) async fn wait(stream: TcpStream, shared: Arc<Shared>) {
+pub(super) async fn wait(stream: TcpStream, face: Face, shared: Arc<Shared>) {
+    let entered = shared.clock.now();
     let mut input = Input::new(shared.options.limits);
     let place = shared.registry.enter_lobby();
     let first = first_request(&stream, &mut input, place.evicted(), &shared).await;
     drop(place);
     let refusal = match first {
         First::Gone => return,
+        First::Silence if shared.clock.now().since(entered) < SILENT_MS => {
+            shared.counters.rejected();
+            return turn_away(stream);
+        }
         First::Silence => REFUSAL.to_owned(),
         First::Garbage(error) => format!("ERR Protocol error: {error}"),
-        First::Request(request) => match claim(&request, &stream, &shared) {
-            Some(seat) => return connection::serve_from(stream, seat, input, request, shared).await,
+        First::Request(request) => match claim(&request, &stream, face, &shared) {
+            Some(seat) => return connection::serve_from(stream, face, seat, (input, request), shared).await,
             None => REFUSAL.to_owned(),
         },
     };
@@ -56,7 +67,7 @@ async fn first_request(stream: &TcpStream, input: &mut Input, evicted: &Cancella
         first = read_request(stream, input, shared) => first.unwrap_or(First::Gone),
         () = tokio::time::sleep(limit) => First::Silence,
         () = evicted.cancelled() => First::Silence,
-        () = stopping.cancelled() => First::Gone,
+        () = stopping.cancelled() => First::Silence,
     }
 }
 
@@ -77,22 +88,18 @@ async fn read_request(stream: &TcpStream, input: &mut Input, shared: &Shared) ->
 }
 
 /// The seat that the first request entitles to.
-fn claim(request: &Request, stream: &TcpStream, shared: &Shared) -> Option<Seat> {
+fn claim(request: &Request, stream: &TcpStream, face: Face, shared: &Shared) -> Option<Seat> {
     let name = request.name();
-    let claim = if shared.peers.is_peer_request(name) {
+    let claim = if face == Face::Proxy {
+        Claim::Client
+    } else if shared.peers.is_peer_request(name) {
         Claim::Peer
-    } else if is_operator(name) && is_local(stream) {
+    } else if is_operator(request) && is_local(stream) {
         Claim::Operator
     } else {
         Claim::Client
     };
     shared.registry.claim(claim)
-}
-
-/// What somebody sends who wants to know what is wrong.
-fn is_operator(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 4] = [b"SENTINEL", b"CFG", b"INFO", b"PING"];
-    NAMES.iter().any(|operator| name.eq_ignore_ascii_case(operator))
 }
 
 fn is_local(stream: &TcpStream) -> bool {

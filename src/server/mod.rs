@@ -1,4 +1,4 @@
-//! The server: one port, one protocol, for clients, people and peers.
+//! The server: one port, one protocol, for clients, people and peers; and, for old proxies, a second one.
 //!
 //! ```text
 //! listener -> admission (seats, reserve, lobby) -> connection: bytes -> requests -> Effect -> bytes, one write per batch
@@ -6,16 +6,19 @@
 //!                                                    | RAFT.* -> Peers (the whole connection)
 //! ```
 //!
-//! A connection is one task. It is never closed for being idle, nor because something changed in the cluster; a
-//! refusal is always an answer to a request that was read.
+//! A connection is one task. It is never closed for being idle, nor because something changed in the cluster. A
+//! refusal is an answer to a request that was read; who is turned away before that is reset, as if nobody had been
+//! here.
 //! What does not live here: what a request means (`requests`), and which events a session wants.
 
 mod cluster;
 mod connection;
 mod counters;
+mod glance;
 mod input;
 mod listener;
 mod lobby;
+mod prefixes;
 mod registry;
 mod socket;
 mod topics;
@@ -32,11 +35,12 @@ use crate::board::Board;
 use crate::clock::Clock;
 use crate::net::{TcpListener, TcpStream};
 use crate::pubsub::Hub;
-use crate::requests::{Write, WriteError, WriteReply};
+use crate::requests::{Face, Write, WriteError, WriteReply};
 use crate::resp::{Limits, Request};
 use crate::task::Tasks;
 
 use counters::Counters;
+use prefixes::Prefixes;
 use registry::Registry;
 
 /// How long connections have at shutdown to get what they were promised.
@@ -72,8 +76,8 @@ impl Peers for NoPeers {
 
 /// What a server is made of.
 pub struct ServerParts {
-    /// Where it accepts.
-    pub listener: TcpListener,
+    /// Where it accepts, and how whoever connects there is treated. All of them share every bound.
+    pub listeners: Vec<(TcpListener, Face)>,
     /// What it answers from.
     pub board: Arc<Board>,
     /// Where its events come from.
@@ -137,18 +141,20 @@ struct Shared {
     options: ServerOptions,
     counters: Counters,
     registry: Arc<Registry>,
+    prefixes: Prefixes,
 }
 
 /// A running server.
 pub struct Server {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Server {
     /// Starts to accept.
     pub fn start(parts: ServerParts) -> io::Result<Self> {
-        let address = parts.listener.local_addr()?;
+        let addresses = parts.listeners.iter().map(|(listener, _)| listener.local_addr());
+        let addresses = addresses.collect::<io::Result<_>>()?;
         let shared = Arc::new(Shared {
             board: parts.board,
             hub: parts.hub,
@@ -160,16 +166,19 @@ impl Server {
             options: parts.options,
             counters: Counters::default(),
             registry: Arc::new(Registry::new(parts.clock, parts.options)),
+            prefixes: Prefixes::default(),
         });
         let tasks = shared.tasks.clone();
-        tasks.spawn("listener", listener::accept(parts.listener, shared.clone()));
+        for (listener, face) in parts.listeners {
+            tasks.spawn("listener", listener::accept(listener, face, shared.clone()));
+        }
         tasks.spawn("counters", counters::sample(shared.clone()));
-        Ok(Self { shared, address })
+        Ok(Self { shared, addresses })
     }
 
-    /// Where it accepts.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it accepts, in the order of its listeners.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Stops to accept, answers the requests that were read, closes the connections of clients. Takes a second

@@ -31,6 +31,14 @@ pub(super) async fn close_with(stream: &TcpStream, error: &str, shared: &Shared)
     }
 }
 
+/// Turns away somebody of whom nothing was read yet. An old proxy ends itself when a connection is ended just after
+/// it was accepted; a reset it takes for a server that is not there.
+pub(super) fn turn_away(stream: TcpStream) {
+    // Where that cannot be set the connection is gone already.
+    let _ = net::reset(&stream);
+    drop(stream);
+}
+
 /// Sends what the socket takes.
 pub(super) fn write(stream: &TcpStream, output: &mut BytesMut, shared: &Shared) -> io::Result<()> {
     while !output.is_empty() {

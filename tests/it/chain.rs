@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cfgserver::machine::{Command, Entry, Outcome, State, SwitchProof, apply, differences};
 use cfgserver::model::{Address, GroupId, GroupName, Instant, Member, RunId, Sighting, Timestamp};
-use cfgserver::requests::{Clients, Effect, NodeStatus, Session, Sightings, Stats, View, dispatch};
+use cfgserver::requests::{Clients, Effect, Face, NodeStatus, Session, Sightings, Stats, View, dispatch};
 use cfgserver::resp::{Reply, Request};
 use cfgserver::sentinel::{Published, publish};
 use proptest::prelude::*;
@@ -28,8 +28,22 @@ enum Step {
     Switch(usize, u16),
     /// So many switches come as one snapshot.
     Snapshot(Vec<(usize, u16)>),
+    /// The name is given to a new group, at another address.
+    Again(usize, u16),
     /// So many events are handed over.
     Deliver(usize),
+}
+
+/// Of a client that asks by name only. Lists cost one revision, which says nothing of a group that is gone.
+fn step_by_name() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..GROUPS).prop_map(Step::Lookup),
+        3 => prop_oneof![Just("+switch-master"), Just("+sdown")].prop_map(Step::Subscribe),
+        1 => Just(Step::Unsubscribe),
+        4 => (0..GROUPS, 0..=3u16).prop_map(|(group, to)| Step::Switch(group, to)),
+        2 => (0..GROUPS, 0..=3u16).prop_map(|(group, at)| Step::Again(group, at)),
+        4 => (1..4usize).prop_map(Step::Deliver),
+    ]
 }
 
 /// With switches among `members` addresses, or always onward.
@@ -90,7 +104,7 @@ struct World {
 
 impl World {
     fn new(onward: bool) -> Self {
-        let session = Session::new(1, String::new(), String::new(), Instant(0));
+        let session = Session::new(Face::Open, 1, String::new(), String::new(), Instant(0));
         let mut world = Self {
             state: State::default(),
             session,
@@ -99,30 +113,33 @@ impl World {
             onward,
         };
         for group in 0..GROUPS {
-            let name = GroupName::new(name(group)).unwrap();
-            let primary = address(group, 0);
-            world.apply(Command::Monitor {
-                name,
-                primary,
-                quorum: 1,
-            });
-            let known = world.state.group_at(primary).unwrap().clone();
-            let facts = |number| Member {
-                run_id: Some(RunId::new(format!("{group}{number}"))),
-                synced: true,
-                ..Member::default()
-            };
-            world.apply(Command::Learn {
-                group: known.id,
-                on: known.version,
-                members: (0..MEMBERS)
-                    .map(|number| (address(group, number), facts(number)))
-                    .collect(),
-            });
+            world.monitor(group, 0);
         }
         world.queue.clear();
         world.request(&["HELLO", "3"]);
         world
+    }
+
+    fn monitor(&mut self, group: usize, at: u16) {
+        let primary = address(group, at);
+        self.apply(Command::Monitor {
+            name: GroupName::new(name(group)).unwrap(),
+            primary,
+            quorum: 1,
+        });
+        let known = self.state.group_at(primary).unwrap().clone();
+        let facts = |number| Member {
+            run_id: Some(RunId::new(format!("{group}{number}"))),
+            synced: true,
+            ..Member::default()
+        };
+        self.apply(Command::Learn {
+            group: known.id,
+            on: known.version,
+            members: (0..MEMBERS)
+                .map(|number| (address(group, number), facts(number)))
+                .collect(),
+        });
     }
 
     fn apply(&mut self, command: Command) {
@@ -244,6 +261,11 @@ impl World {
                 self.queue.truncate(queued);
                 self.queue.extend(differences(&before, &self.state).iter().map(publish));
             }
+            Step::Again(group, at) => {
+                let name = GroupName::new(name(*group)).unwrap();
+                self.apply(Command::Remove { name });
+                self.monitor(*group, *at);
+            }
             Step::Deliver(count) => self.deliver(*count),
         }
     }
@@ -279,6 +301,13 @@ proptest! {
     #[test]
     fn a_connection_hears_one_chain_per_group_and_ends_at_the_truth(
         steps in prop::collection::vec(step(0..=2), 1..40)
+    ) {
+        run(World::new(false), &steps);
+    }
+
+    #[test]
+    fn a_name_that_moves_to_another_group_goes_on_in_its_chain(
+        steps in prop::collection::vec(step_by_name(), 1..40)
     ) {
         run(World::new(false), &steps);
     }

@@ -477,6 +477,31 @@ fn a_name_that_was_monitored_again_elsewhere_meanwhile_is_a_difference() {
 }
 
 #[test]
+fn the_groups_that_moved_since_a_revision_are_found_in_the_order_of_the_log() {
+    let mut world = World::with_group();
+    let moved = |world: &World, since| -> Vec<String> {
+        let groups = world.state.moved_since(since);
+        groups.map(|group| group.name.to_string()).collect()
+    };
+    assert_eq!(moved(&world, 0), ["g"]);
+    let before = world.state.revision();
+    assert_eq!(moved(&world, before), [""; 0]);
+    world.done(monitor("later", 7000, 1));
+    world.done(Command::Set {
+        name: name("g"),
+        settings: vec![Setting::Quorum(3)],
+    });
+    assert_eq!(moved(&world, before), ["later"], "a setting is no move");
+    world.done(world.open(2));
+    world.done(world.complete(2));
+    assert_eq!(moved(&world, before), ["later", "g"]);
+    assert_eq!(moved(&world, world.state.revision() - 1), ["g"]);
+    assert_eq!(moved(&world, world.state.revision()), [""; 0]);
+    world.done(Command::Remove { name: name("later") });
+    assert_eq!(moved(&world, 0), ["g"]);
+}
+
+#[test]
 fn records_that_are_not_ours_are_refused() {
     assert!(State::from_records([(b"x".to_vec(), Vec::new())]).is_err());
     assert!(State::from_records([(b"h".to_vec(), vec![0xc1])]).is_err());

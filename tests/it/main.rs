@@ -15,6 +15,7 @@ mod machine_random;
 mod operations;
 mod probe;
 mod proxies;
+mod proxy_listen;
 mod raft;
 mod real_sentinel;
 mod redis_link;

@@ -26,14 +26,14 @@ fn epoch_event(revision: Option<Revision>, epoch: u64) -> Event {
 }
 
 /// A group whose primary's port follows the revision: one switch per revision.
-struct Switching {
+pub(super) struct Switching {
     group: Group,
 }
 
 impl Switching {
     const NAME: &str = "shard-1";
 
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut state = State::default();
         let monitor = Command::Monitor {
             name: GroupName::new(Self::NAME).unwrap(),
@@ -58,7 +58,7 @@ impl Switching {
     }
 
     /// The state at `revision`, and the event of the switch that led to it.
-    fn switch(&mut self, revision: Revision) -> (Arc<State>, Vec<Event>) {
+    pub(super) fn switch(&mut self, revision: Revision) -> (Arc<State>, Vec<Event>) {
         let (from, to) = (self.group.primary, Self::address(revision));
         let member = self.group.members.remove(&from).unwrap_or_default();
         self.group.members.insert(to, member);

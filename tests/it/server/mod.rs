@@ -2,6 +2,7 @@
 
 mod admission;
 mod events;
+mod faces;
 mod hostile;
 mod pump;
 
@@ -13,7 +14,7 @@ use cfgserver::board::Board;
 use cfgserver::clock::Clock;
 use cfgserver::net::{self, TcpStream};
 use cfgserver::pubsub::Hub;
-use cfgserver::requests::{NodeStatus, Write, WriteError, WriteReply};
+use cfgserver::requests::{Face, NodeStatus, Write, WriteError, WriteReply};
 use cfgserver::resp::Request;
 use cfgserver::server::{Peers, Server, ServerOptions, ServerParts, Writes};
 use cfgserver::task::Tasks;
@@ -67,9 +68,20 @@ impl World {
     }
 
     fn with_queue(options: ServerOptions, queue_bytes_max: usize) -> Self {
+        Self::with_faces(options, queue_bytes_max, &[Face::Open])
+    }
+
+    fn with_faces(options: ServerOptions, queue_bytes_max: usize, faces: &[Face]) -> Self {
+        Self::at("127.0.0.1:0", options, queue_bytes_max, faces)
+    }
+
+    /// Listens at `address` for each face.
+    fn at(address: &str, options: ServerOptions, queue_bytes_max: usize, faces: &[Face]) -> Self {
+        let listener = || net::listen(address.parse().unwrap()).unwrap();
         let status = NodeStatus {
             id: 1,
             ready: true,
+            listen: "127.0.0.1:26379".to_owned(),
             ..NodeStatus::default()
         };
         let board = Arc::new(Board::new(status));
@@ -77,7 +89,7 @@ impl World {
         let (write_sender, writes) = mpsc::unbounded_channel();
         let (peer_sender, peers) = mpsc::unbounded_channel();
         let server = Server::start(ServerParts {
-            listener: net::listen("127.0.0.1:0".parse().unwrap()).unwrap(),
+            listeners: faces.iter().map(|face| (listener(), *face)).collect(),
             board,
             hub: hub.clone(),
             writes: Arc::new(FakeWrites(write_sender)),
@@ -95,7 +107,12 @@ impl World {
     }
 
     async fn connect(&self) -> Client {
-        let address = self.server.address().to_string();
+        self.connect_to(0).await
+    }
+
+    /// A connection to one of the listeners.
+    async fn connect_to(&self, listener: usize) -> Client {
+        let address = self.server.addresses()[listener].to_string();
         Client(net::connect(&address, LIMIT).await.unwrap())
     }
 

@@ -163,7 +163,7 @@ async fn a_drain_answers_what_was_read_and_closes() {
     };
     let (drained, ()) = tokio::join!(drained, served);
     assert!(drained.is_ok(), "the drain takes too long");
-    let late = cfgserver::net::connect(&world.server.address().to_string(), LIMIT).await;
+    let late = cfgserver::net::connect(&world.server.addresses()[0].to_string(), LIMIT).await;
     assert!(late.is_err(), "somebody was accepted after the drain");
 }
 

@@ -10,8 +10,8 @@ use cfgserver::model::{
     LinkState, Member, MyId, Node, NodeId, NodeRole, ReconfStep, Role, RunId, Sighting, Timestamp, Verdict,
 };
 use cfgserver::requests::{
-    Clients, Effect, NodeStatus, PeerStatus, RaftRole, Session, Sightings, Stats, View, Write, WriteError, WriteReply,
-    dispatch,
+    Clients, Effect, Face, NodeStatus, PeerStatus, RaftRole, Session, Sightings, Stats, View, Write, WriteError,
+    WriteReply, dispatch,
 };
 use cfgserver::resp::{Reply, Request, encode};
 use cfgserver::sentinel::{Published, publish};
@@ -47,6 +47,7 @@ pub(super) struct World {
     /// The state that the connection sees; behind `state` while events are held.
     sightings: Seen,
     node: NodeStatus,
+    face: Face,
     session: Session,
     queue: VecDeque<Published>,
     held: bool,
@@ -80,7 +81,8 @@ impl World {
             state: State::default(),
             sightings: Seen::default(),
             node,
-            session: Session::new(7, "127.0.0.1:50000".into(), "127.0.0.1:26379".into(), now),
+            face: Face::Open,
+            session: Session::new(Face::Open, 7, "127.0.0.1:50000".into(), "127.0.0.1:26379".into(), now),
             queue: VecDeque::new(),
             held: false,
             next_write: None,
@@ -183,8 +185,8 @@ impl World {
     /// outage NAME VOTES               no-good-replica NAME IP:PORT REASON     abort NAME
     /// up NAME IP:PORT                 down NAME IP:PORT   unannounced NAME IP:PORT
     /// nodes COUNT                     peer-down ID        follower LEADER     candidate
-    /// advance MS                      reconnect
-    /// ready|not-ready|stalled|strict
+    /// advance MS                      reconnect           face open|strict|proxy: reconnect there
+    /// ready|not-ready|stalled
     /// hold                            keep events in the queue; release: hand them over
     /// write no-leader|unknown|in-progress|no-good-replica   how the next write ends
     /// ```
@@ -251,13 +253,19 @@ impl World {
                 self.now = self.now.plus(ms);
                 self.wall.0 += ms;
             }
-            ["reconnect"] => {
-                self.session = Session::new(8, "127.0.0.1:50001".into(), "127.0.0.1:26379".into(), self.now)
+            ["reconnect"] => self.reconnect(),
+            ["face", face] => {
+                self.face = match *face {
+                    "open" => Face::Open,
+                    "strict" => Face::Strict,
+                    "proxy" => Face::Proxy,
+                    other => panic!("no such face: {other}"),
+                };
+                self.reconnect();
             }
             ["ready"] => self.node.ready = true,
             ["not-ready"] => self.node.ready = false,
             ["stalled"] => self.node.stalled_since = Some(self.now),
-            ["strict"] => self.node.strict_sentinel = true,
             ["hold"] => self.held = true,
             ["release"] => {
                 self.held = false;
@@ -275,6 +283,11 @@ impl World {
             }
             _ => panic!("no such change of the world: {line}"),
         }
+    }
+
+    fn reconnect(&mut self) {
+        let (peer, local) = ("127.0.0.1:50001".into(), "127.0.0.1:26379".into());
+        self.session = Session::new(self.face, 8, peer, local, self.now);
     }
 
     fn planned(&self, name: &str) -> (GroupId, u64, u64) {
