@@ -12,7 +12,7 @@
 //! `CFGSERVER_TRANSCRIPTS=rewrite` writes what comes back into the files; the difference is then for a person to
 //! read. Files that begin with `shared` hold for a real Sentinel too: `real_sentinel` replays them against one.
 
-mod world;
+pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

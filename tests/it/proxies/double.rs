@@ -32,8 +32,12 @@ pub(crate) trait Double: Send {
     fn connected(&mut self) -> Vec<Action>;
     /// Bytes from the sentinel, cut anywhere.
     fn received(&mut self, bytes: &[u8]) -> Vec<Action>;
-    /// The sentinel closed the connection, or it could not be opened.
+    /// The sentinel closed the connection, or it could not be opened. Not called after [`Action::Close`].
     fn disconnected(&mut self) -> Vec<Action>;
+    /// The sentinel accepted the connection and closed it before the proxy had seen that it is open.
+    fn closed_at_once(&mut self) -> Vec<Action> {
+        self.disconnected()
+    }
     /// The heartbeat's or the initialisation's timer ran out.
     fn timer(&mut self) -> Vec<Action>;
     /// The answer to [`Action::AskRoles`]: for each group, whether its instance said `master`.
@@ -48,4 +52,17 @@ pub(crate) trait Double: Send {
     fn ready(&self) -> bool;
     /// Where each server is, as `ip:port`.
     fn addresses(&self) -> BTreeMap<String, String>;
+}
+
+/// Actions in a short form, without warnings: `send`, `close`, `abort`, `roles`, `group:from>to`.
+pub(super) fn outcome(actions: &[Action]) -> String {
+    let word = |action: &Action| match action {
+        Action::Send(_) => Some("send".to_owned()),
+        Action::Close(_) => Some("close".to_owned()),
+        Action::Abort(_) => Some("abort".to_owned()),
+        Action::AskRoles => Some("roles".to_owned()),
+        Action::Moved { group, from, to } => Some(format!("{group}:{from}>{to}")),
+        Action::Warn(_) => None,
+    };
+    actions.iter().filter_map(word).collect::<Vec<_>>().join(" ")
 }

@@ -42,7 +42,7 @@ impl Clients for OneClient {
 }
 
 /// The world of one transcript.
-pub(super) struct World {
+pub(crate) struct World {
     state: State,
     /// The state that the connection sees; behind `state` while events are held.
     sightings: Seen,
@@ -58,7 +58,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = Instant(3_600_000);
         let node = NodeStatus {
             id: 1,
@@ -92,12 +92,12 @@ impl World {
         }
     }
 
-    pub(super) fn take_output(&mut self) -> BytesMut {
+    pub(crate) fn take_output(&mut self) -> BytesMut {
         self.output.split()
     }
 
     /// Events first, then the request, then the events that it led to.
-    pub(super) fn request(&mut self, request: &Request) {
+    pub(crate) fn request(&mut self, request: &Request) {
         self.deliver();
         match self.with_view(|session, view| dispatch(session, view, request)) {
             Effect::Reply(reply) => self.put(&reply),
@@ -190,7 +190,7 @@ impl World {
     /// hold                            keep events in the queue; release: hand them over
     /// write no-leader|unknown|in-progress|no-good-replica   how the next write ends
     /// ```
-    pub(super) fn change(&mut self, line: &str) {
+    pub(crate) fn change(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         match words.as_slice() {
             ["monitor", name, ip, port, quorum] => {
