@@ -34,7 +34,10 @@ def arguments():
     for kind in KINDS:
         parser.add_argument(f"--{kind.name}", metavar="FILE", help=f"binary of the proxy {kind.name}")
     parser.add_argument("--binary", default=None, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.proxies and not any(getattr(given, kind.name) for kind in KINDS):
+        parser.error("--proxies needs the binary of one: " + " or ".join(f"--{kind.name} FILE" for kind in KINDS))
+    return given
 
 
 def give_up(*_):
