@@ -2,7 +2,17 @@
 
 mod bdrp;
 mod captures;
+mod crowd;
 mod double;
+mod driver;
+mod history;
 mod host;
 mod netease;
 mod reply;
+mod roles;
+mod scenarios_face;
+mod scenarios_foreign;
+mod scenarios_nodes;
+mod scenarios_start;
+mod scenarios_switch;
+mod stage;
