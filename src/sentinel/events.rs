@@ -50,6 +50,11 @@ impl Published {
         }
     }
 
+    /// Whether somebody may learn from it that a name has another address.
+    pub fn says_where(&self) -> bool {
+        self.switch.is_some() || self.monitored.is_some()
+    }
+
     /// The name of the group in a `+switch-master`; empty for other events.
     pub fn switched_name(&self) -> &str {
         if self.switch.is_none() {
