@@ -3,27 +3,30 @@
 use crate::machine::State;
 use crate::model::{Event, EventKind, Group};
 
-/// One `+switch-master` per group that has another address in `after` than in `before`. Groups that are new or
-/// gone are not told: nobody was told an address of them.
+/// One `+switch-master` per name that has another address in `after` than in `before`: a group that was removed and
+/// monitored again counts, because names are what clients know. Names that are new or gone are not told: nobody was
+/// told an address of them.
 pub fn differences(before: &State, after: &State) -> Vec<Event> {
-    let moved = |group: &&std::sync::Arc<Group>| before.group(group.id).is_some_and(|old| old.primary != group.primary);
     after
         .groups()
-        .filter(moved)
         .filter_map(|group| switch_between(before, group))
         .collect()
 }
 
 fn switch_between(before: &State, group: &Group) -> Option<Event> {
-    let from = before.group(group.id)?.primary;
-    let revision = group.switches.last().map(|switch| switch.revision);
+    let old = before.group_named(group.name.as_str())?;
+    if old.primary == group.primary {
+        return None;
+    }
+    let switched = group.switches.last().map(|switch| switch.revision);
+    let monitored = (old.id != group.id).then_some(group.created);
     let kind = EventKind::Switch {
         group: group.name.clone(),
-        from,
+        from: old.primary,
         to: group.primary,
     };
     Some(Event {
-        revision,
+        revision: switched.or(monitored),
         group: Some(group.id),
         kind,
     })

@@ -37,7 +37,7 @@ pub enum Wanted {
     /// All.
     #[default]
     Everything,
-    /// Changed addresses. Most events are others, and most subscribers are proxies.
+    /// Changed addresses, also those of names that are monitored again. Most events are others, and most subscribers are proxies.
     Switches,
 }
 
@@ -60,7 +60,7 @@ impl Queue {
     pub(super) fn push(&self, events: &[Arc<Published>]) -> Pushed {
         let mut content = self.lock();
         let everything = content.wanted == Wanted::Everything;
-        let wanted = events.iter().filter(|event| everything || event.switch.is_some());
+        let wanted = events.iter().filter(|event| everything || event.says_where());
         let bytes: usize = wanted.clone().map(|event| weight(event)).sum();
         if bytes == 0 {
             return Pushed::Held;

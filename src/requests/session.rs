@@ -113,6 +113,14 @@ impl Session {
     /// Events must come in the order of their revisions, and before a request is dispatched with a view of the
     /// revision that they caused.
     pub fn deliver(&mut self, event: &Published, view: &View<'_>) -> Option<Reply> {
+        let heard = self.hear(event, view);
+        match (heard, self.hear_of_name(event, view)) {
+            (Some(event), Some(switch)) => Some(Reply::Many(vec![event, switch])),
+            (event, switch) => event.or(switch),
+        }
+    }
+
+    fn hear(&mut self, event: &Published, view: &View<'_>) -> Option<Reply> {
         if !self.hears(event.channel) {
             return None;
         }
@@ -123,6 +131,19 @@ impl Session {
         }
         let event = self.told.admit(&view.state, event)?;
         self.frames(&event)
+    }
+
+    /// A switch when a name is monitored again elsewhere than this connection believes. Nobody else would tell it
+    /// that the address which it was told is no longer the last one.
+    fn hear_of_name(&mut self, event: &Published, view: &View<'_>) -> Option<Reply> {
+        let (name, to) = event.monitored.as_ref()?;
+        if !self.hears(SWITCH_CHANNEL) || !self.told.hears_of_monitored(self.filter(), name, *to) {
+            return None;
+        }
+        // Where it was before is known only to `told`; the proxies that keep a list do not look at it.
+        let switch = Published::switch(event.group?, name, event.revision, *to, *to);
+        let switch = self.told.admit(&view.state, &switch)?;
+        self.frames(&switch)
     }
 
     /// The frames of a switch for each group that this connection was told of and that has moved since. Requests

@@ -120,6 +120,18 @@ impl Told {
         self.settled = self.sure;
     }
 
+    /// Whether the client hears as of a switch that a group is monitored under this name: one that was told of the
+    /// name, and the old proxy that reads lists, because the addresses in its own file outlive our groups.
+    pub(super) fn hears_of_monitored(&self, filter: Filter, name: &GroupName, to: Address) -> bool {
+        let told = self.names.get(name).is_some_and(|known| known.answer.is_some());
+        let reads_lists = match filter {
+            Filter::Nothing => false,
+            Filter::BySignature => self.asked_info && !self.asked_maps,
+            Filter::Always => self.asked_info && !self.asked_names,
+        };
+        (told || reads_lists) && self.concerns(filter, name.as_str(), to)
+    }
+
     /// Whether a switch of this group is for this client.
     pub(super) fn concerns(&self, filter: Filter, name: &str, to: Address) -> bool {
         let asked = || self.names.get(name).is_some_and(|known| known.asked);

@@ -21,6 +21,8 @@ pub struct Published {
     pub group: Option<GroupId>,
     /// Of `+switch-master`: the address before and after.
     pub switch: Option<(Address, Address)>,
+    /// Of `+monitor`: the group's name and its primary.
+    pub monitored: Option<(GroupName, Address)>,
     /// Where it is published.
     pub channel: &'static str,
     /// What is published.
@@ -34,6 +36,7 @@ impl Published {
             revision,
             group: Some(group),
             switch: Some((from, to)),
+            monitored: None,
             channel: SWITCH_CHANNEL,
             payload: Bytes::from(switch_payload(name, from, to)),
         }
@@ -45,6 +48,11 @@ impl Published {
             self.switch = Some((from, to));
             self.payload = Bytes::from(switch_payload(name, from, to));
         }
+    }
+
+    /// Whether somebody may learn from it that a name has another address.
+    pub fn says_where(&self) -> bool {
+        self.switch.is_some() || self.monitored.is_some()
     }
 
     /// The name of the group in a `+switch-master`; empty for other events.
@@ -67,10 +75,18 @@ pub fn publish(event: &Event) -> Published {
         EventKind::Switch { from, to, .. } => Some((from, to)),
         _ => None,
     };
+    let monitored = match &event.kind {
+        EventKind::Monitor {
+            primary: InstanceRef::Primary { group, address },
+            ..
+        } => Some((group.clone(), *address)),
+        _ => None,
+    };
     Published {
         revision: event.revision,
         group: event.group,
         switch,
+        monitored,
         channel,
         payload: Bytes::from(payload),
     }

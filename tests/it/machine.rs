@@ -1,13 +1,13 @@
 //! The replicated state machine, entry by entry.
 
+mod differences;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfgserver::machine::{
-    Applied, Command, Entry, Outcome, Rejection, ResetGroup, State, SwitchProof, apply, differences,
-};
+use cfgserver::machine::{Applied, Command, Entry, Outcome, Rejection, ResetGroup, State, SwitchProof, apply};
 use cfgserver::model::{
-    Address, Event, EventKind, FailoverKind, Fault, Group, GroupName, Lineage, Member, ReconfStep, RunId, Setting,
-    Stage, Timestamp,
+    Address, Event, FailoverKind, Fault, Group, GroupName, Lineage, Member, ReconfStep, RunId, Setting, Stage,
+    Timestamp,
 };
 
 fn at(port: u16) -> Address {
@@ -422,38 +422,6 @@ fn changed_records_are_exactly_those_that_were_touched() {
         }
     }
     assert_eq!(State::from_records(stored).unwrap(), world.state);
-}
-
-#[test]
-fn a_state_that_was_behind_tells_one_difference_per_moved_group() {
-    let mut world = World::with_group();
-    let before = world.state.clone();
-    for promoted in [2, 3] {
-        world.done(world.open(promoted));
-        world.done(world.complete(promoted));
-        let Group {
-            id: group,
-            version: on,
-            epoch,
-            ..
-        } = world.group("g");
-        world.done(Command::EndFailover {
-            group,
-            on,
-            epoch,
-            timed_out: false,
-        });
-    }
-    world.done(monitor("h", 7, 1));
-    let events = differences(&before, &world.state);
-    let expected = EventKind::Switch {
-        group: name("g"),
-        from: at(1),
-        to: at(3),
-    };
-    assert_eq!(events.iter().map(|event| &event.kind).collect::<Vec<_>>(), [&expected]);
-    assert_eq!(world.group("g").primary_at(before.revision()), Some(at(1)));
-    assert_eq!(world.group("g").primary_at(events[0].revision.unwrap()), Some(at(3)));
 }
 
 #[test]

@@ -9,9 +9,12 @@ import sys
 import time
 
 import measures
+import proxied
 import table
 from measures import say
 from planes import Cfgserver, Sentinel
+from proxies import KINDS
+from resp import Closed
 
 PAIRED = {"killed": measures.killed, "hung": measures.hung, "planned": measures.planned, "many": measures.many}
 OWN = {"leader_killed": measures.leader_killed, "leader_and_primary": measures.leader_and_primary}
@@ -19,14 +22,22 @@ OWN = {"leader_killed": measures.leader_killed, "leader_and_primary": measures.l
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/compare", description=__doc__)
-    parser.add_argument("--runs", type=int, default=10, help="how often each thing is measured (default 10)")
+    parser.add_argument("--runs", type=int, default=None,
+                        help="how often each thing is measured (default 10, through proxies 5)")
     parser.add_argument("--many-runs", type=int, default=None, help="how often 50 groups at once (default: runs / 3)")
     parser.add_argument("--only", choices=["redis-sentinel", "cfgserver"], help="measure one of the two")
-    parser.add_argument("--measure", action="append", choices=[*PAIRED, *OWN], help="measure only this (repeatable)")
+    parser.add_argument("--measure", action="append", choices=[*PAIRED, *OWN, *proxied.MEASURES],
+                        help="measure only this (repeatable)")
     parser.add_argument("--minutes", type=float, default=45, help="give up after this long (default 45)")
     parser.add_argument("--raw", default=None, help="file for the raw numbers (default: target/compare/<time>.json)")
+    parser.add_argument("--proxies", action="store_true", help="measure what clients of a proxy see instead")
+    for kind in KINDS:
+        parser.add_argument(f"--{kind.name}", metavar="FILE", help=f"binary of the proxy {kind.name}")
     parser.add_argument("--binary", default=None, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.proxies and not any(getattr(given, kind.name) for kind in KINDS):
+        parser.error("--proxies needs the binary of one: " + " or ".join(f"--{kind.name} FILE" for kind in KINDS))
+    return given
 
 
 def give_up(*_):
@@ -40,55 +51,87 @@ def interrupted(*_):
 def main():
     given = arguments()
     Cfgserver.binary = given.binary
-    planes = [Sentinel, Cfgserver]
-    if given.only:
-        planes = [plane for plane in planes if plane.name == given.only]
-    wanted = given.measure or [*PAIRED, *OWN]
-    many_runs = given.many_runs or max(1, given.runs // 3)
+    planes = [plane for plane in [Sentinel, Cfgserver] if given.only in (None, plane.name)]
     raw = given.raw or time.strftime("target/compare/%Y%m%d-%H%M%S.json")
     os.makedirs(os.path.dirname(raw) or ".", exist_ok=True)
 
     signal.signal(signal.SIGALRM, give_up)
     signal.signal(signal.SIGTERM, interrupted)
     signal.alarm(int(given.minutes * 60))
-    results = {plane.name: {} for plane in planes}
-    failed = []
-
-    def measure(plane, name, run):
-        say(f"measuring {name} with {plane.name}")
-        started = time.monotonic()
-        try:
-            results[plane.name][name] = run()
-        except (RuntimeError, OSError) as error:  # a TimeoutError is an OSError
-            failed.append(f"{name} with {plane.name}: {error}")
-            say(f"    failed: {error}")
-            if "time for the comparison" in str(error):
-                raise
-            return
-        say(f"    {time.monotonic() - started:.0f} s: {json.dumps(results[plane.name][name])}")
-
+    results, failed = {}, []
     try:
-        for name, run in PAIRED.items():
-            for plane in planes:
-                if name in wanted:
-                    runs = many_runs if name == "many" else given.runs
-                    measure(plane, name, lambda: run(plane, runs))
-        for name, run in OWN.items():
-            if name in wanted and Cfgserver in planes:
-                measure(Cfgserver, name, lambda: run(given.runs))
-    except TimeoutError:
-        pass
+        if given.proxies:
+            through_proxies(given, planes, results, failed)
+        else:
+            directly(given, planes, results, failed)
+    except TimeoutError as error:
+        failed.append(str(error))
     finally:
         with open(raw, "w", encoding="utf-8") as file:
             facts = {"machine": platform.platform(), "cpus": os.cpu_count(), "runs": given.runs, "results": results}
             json.dump(facts, file, indent=1)
-    text, reached = table.lines(results)
+    text, reached = (proxied if given.proxies else table).lines(results)
     print()
     print("\n".join(text))
     print(f"raw numbers: {raw}")
     for failure in failed:
         print(f"failed: {failure}")
     return 0 if reached and not failed else 1
+
+
+def directly(given, planes, results, failed):
+    """Measures the planes themselves."""
+    wanted = given.measure or [*PAIRED, *OWN]
+    runs = given.runs or 10
+    many_runs = given.many_runs or max(1, runs // 3)
+    results.update((plane.name, {}) for plane in planes)
+
+    def measure(plane, name, run):
+        found = once(f"{name} with {plane.name}", run, failed)
+        if found is not None:
+            results[plane.name][name] = found
+
+    for name, run in PAIRED.items():
+        for plane in planes:
+            if name in wanted:
+                measure(plane, name, lambda: run(plane, many_runs if name == "many" else runs))
+    for name, run in OWN.items():
+        if name in wanted and Cfgserver in planes:
+            measure(Cfgserver, name, lambda: run(runs))
+
+
+def through_proxies(given, planes, results, failed):
+    """Measures what clients of the proxies see that were given."""
+    for kind in KINDS:
+        binary = getattr(given, kind.name)
+        kind.binary = binary and os.path.abspath(binary)
+        if not kind.binary:
+            continue
+        for name, run in proxied.MEASURES.items():
+            for plane in planes:
+                if plane not in kind.planes or name not in (given.measure or proxied.MEASURES):
+                    continue
+                found = results.setdefault(kind.name, {}).setdefault(plane.name, {}).setdefault(name, {})
+                for _ in range(given.runs or 5):
+                    numbers = once(f"{name} through {kind.name} with {plane.name}", lambda: run(plane, kind), failed)
+                    for key, number in (numbers or {}).items():
+                        found.setdefault(key, []).append(number)
+
+
+def once(what, run, failed):
+    """The numbers of one measurement; `None`, and a line in `failed`, when it could not be made."""
+    say(f"measuring {what}")
+    started = time.monotonic()
+    try:
+        numbers = run()
+    except (RuntimeError, OSError, Closed) as error:  # a TimeoutError is an OSError
+        if "time for the comparison" in str(error):
+            raise
+        failed.append(f"{what}: {error}")
+        say(f"    failed: {error}")
+        return None
+    say(f"    {time.monotonic() - started:.0f} s: {json.dumps(numbers)}")
+    return numbers
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ def say(text):
 class Scene:
     """A fresh plane with fresh groups; all of it ends with the block."""
 
-    def __init__(self, plane_type, count, replicas):
-        self.plane_type, self.count, self.replicas = plane_type, count, replicas
+    def __init__(self, plane_type, count, replicas, label="group"):
+        self.plane_type, self.count, self.replicas, self.label = plane_type, count, replicas, label
 
     def __enter__(self):
         self.world = World()
         try:
-            self.groups = [Group(self.world, f"group{number}", self.replicas) for number in range(self.count)]
+            self.groups = [Group(self.world, f"{self.label}{number}", self.replicas) for number in range(self.count)]
             for group in self.groups:
                 group.wait_in_sync()
             self.plane = self.plane_type(self.world)

@@ -66,8 +66,10 @@ class Sentinel(Plane):
         folder = os.path.join(self.world.folder, f"sentinel-{self.ports[node]}")
         os.makedirs(folder, exist_ok=True)
         file = os.path.join(folder, "sentinel.conf")
-        with open(file, "w", encoding="ascii") as conf:
-            conf.write(f"port {self.ports[node]}\nbind 127.0.0.1\ndir {folder}\n")
+        # A node that starts again finds what it has written there itself.
+        if not os.path.exists(file):
+            with open(file, "w", encoding="ascii") as conf:
+                conf.write(f"port {self.ports[node]}\nbind 127.0.0.1\ndir {folder}\n")
         words = ["redis-server", file, "--sentinel"]
         self.processes[node] = self.world.start(f"sentinel-{self.ports[node]}", words)
 

@@ -213,6 +213,49 @@ async fn no_switch_is_lost_between_lookup_and_subscription() {
     publisher.join().unwrap();
 }
 
+/// Also to who hears of nothing but switches.
+#[tokio::test]
+async fn a_name_that_is_monitored_again_elsewhere_is_told_to_both_proxies() {
+    let world = World::start();
+    let mut state = State::default();
+    let mut publish = |command| {
+        let applied = apply(
+            &mut state,
+            &Entry {
+                command,
+                at: Timestamp(1),
+            },
+        );
+        world.hub.publish(Arc::new(state.clone()), applied.events);
+    };
+    let name = GroupName::new(Switching::NAME).unwrap();
+    let monitor = |port| Command::Monitor {
+        name: name.clone(),
+        primary: Switching::address(port),
+        quorum: 1,
+    };
+    publish(monitor(1));
+    let lookup = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {}\r\n", Switching::NAME);
+    let mut clients = Vec::new();
+    for question in ["INFO sentinel\r\n", &lookup] {
+        let mut client = world.connect().await;
+        client.send(format!("{question}PSUBSCRIBE +switch-master\r\n")).await;
+        client.reply().await;
+        assert_eq!(client.reply().await, "psubscribe +switch-master :1");
+        clients.push(client);
+    }
+    publish(Command::Remove { name: name.clone() });
+    publish(monitor(2));
+    for client in &mut clients {
+        let event = client.reply().await;
+        assert!(
+            event.starts_with("pmessage +switch-master +switch-master shard-1 "),
+            "{event}"
+        );
+        assert!(event.ends_with(" 10.0.0.1 10002"), "{event}");
+    }
+}
+
 #[tokio::test]
 async fn a_slow_subscriber_is_disconnected_and_counted() {
     let options = ServerOptions {
