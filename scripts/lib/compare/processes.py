@@ -56,10 +56,11 @@ class World:
             return port
         raise RuntimeError("no free port on 127.0.0.1")
 
-    def start(self, name, words):
+    def start(self, name, words, last_signal=signal.SIGKILL):
+        """`last_signal` ends it; another one than SIGKILL for a process that has to end others."""
         with open(os.path.join(self.folder, name + ".log"), "ab") as log:
             process = Process(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                               start_new_session=True, cwd=self.folder))
+                                               start_new_session=True, cwd=self.folder), last_signal)
         self.processes.append(process)
         return process
 
@@ -78,8 +79,9 @@ class World:
 class Process:
     """A child, signalled by its id."""
 
-    def __init__(self, child):
+    def __init__(self, child, last_signal):
         self.child = child
+        self.last_signal = last_signal
 
     def running(self):
         return self.child.poll() is None
@@ -89,7 +91,7 @@ class Process:
             os.kill(self.child.pid, number)
 
     def kill(self):
-        self.signal(signal.SIGKILL)
+        self.signal(self.last_signal)
         self.child.wait()
 
 

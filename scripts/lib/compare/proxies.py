@@ -1,6 +1,8 @@
 """The sharding proxies that follow a control plane by themselves; each is run from a binary that is already there."""
 
+import json
 import os
+import signal
 
 from planes import Cfgserver, Sentinel
 from processes import wait_until
@@ -25,6 +27,8 @@ class Proxy:
     planes = [Sentinel, Cfgserver]
     # The file to run; `None`: not measured.
     binary = None
+    # What ends it.
+    last_signal = signal.SIGKILL
 
     def __init__(self, scene):
         self.scene = scene
@@ -34,9 +38,8 @@ class Proxy:
         self.process = None
 
     def start(self):
-        with open(self.file, "w", encoding="ascii") as file:
-            file.write("\n".join(self.settings()) + "\n")
-        self.process = self.scene.world.start(f"{self.name}-{self.port}", self.command())
+        write_lines(self.file, self.settings())
+        self.process = self.scene.world.start(f"{self.name}-{self.port}", self.command(), self.last_signal)
         wait_until(f"{self.name} serves", START_SECONDS, self.serves)
 
     def serves(self):
@@ -96,7 +99,35 @@ class Netease(Proxy):
         return self.common_words()
 
 
-KINDS = [Bdrp, Netease]
+class Stock(Proxy):
+    """Stock twemproxy, run by cfgserver's agent, which knows all nodes."""
+
+    name = "nutcracker"
+    planes = [Cfgserver]
+    # The agent ends the proxy before itself.
+    last_signal = signal.SIGTERM
+
+    def settings(self):
+        lines = ["  redis: true", "  distribution: ketama", "  servers:"]
+        servers = [f"   - 127.0.0.1:{group.primary.port}:1 {group.name}" for group in self.scene.groups]
+        return self.pool(*lines, *servers)
+
+    def command(self):
+        nodes = [f"127.0.0.1:{port}" for port in self.scene.plane.ports]
+        agent = f"{self.file}.agent.toml"
+        # A list of plain strings is the same in JSON and in TOML.
+        write_lines(agent, [f"nodes = {json.dumps(nodes)}", "[proxy]", 'kind = "nutcracker"',
+                            f"template = {json.dumps(self.file)}", f"check = {json.dumps([self.binary, '-t', '-c', '{file}'])}",
+                            f"run = {json.dumps(self.common_words())}"])
+        return [Cfgserver.binary, "agent", "--config", agent]
+
+
+KINDS = [Bdrp, Netease, Stock]
+
+
+def write_lines(path, lines):
+    with open(path, "w", encoding="ascii") as file:
+        file.write("\n".join(lines) + "\n")
 
 
 def peers(pid):

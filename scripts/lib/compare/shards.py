@@ -74,6 +74,10 @@ class Outage:
         if failed:
             good = [attempt.ended for attempt in after if attempt.good and attempt.started >= failed[-1].ended]
             self.seconds = good[0] - since if good else None
+        good = [attempt.ended for attempt in attempts if attempt.good]
+        pauses = [late - early for early, late in zip(good, good[1:]) if late >= since]
+        # Between two good writes, the first of them perhaps before that moment.
+        self.longest = max(pauses, default=0.0)
 
 
 def keys_of_shards(proxy_port, groups):
