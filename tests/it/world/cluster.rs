@@ -96,7 +96,11 @@ impl Cluster {
                 let primary = node.try_call(&["SENTINEL", "MASTER", &group.name]);
                 let listed = node.try_call(&["SENTINEL", "REPLICAS", &group.name]);
                 let listed = listed.unwrap_or(Value::Null);
-                let healthy = |one: &&Value| flags(one) == "slave" && one.field("master-link-status") == Some("ok");
+                // On record as in sync: what was only seen is lost with the nodes.
+                let healthy = |one: &&Value| {
+                    let fact = |name: &str, value: &str| one.field(name) == Some(value);
+                    flags(one) == "slave" && fact("master-link-status", "ok") && fact("synced", "1")
+                };
                 primary.is_some_and(|answer| flags(&answer) == "master")
                     && listed.items().len() == replicas
                     && listed.items().iter().filter(healthy).count() == replicas
