@@ -46,6 +46,8 @@ pub(super) struct ProxyFile {
     borrowed: bool,
     /// Why what is in the template's file now cannot be followed.
     template_fault: Option<String>,
+    /// A change was found while the file was written, and nobody was told of it yet.
+    untold_change: bool,
     following: Following,
     note: Note,
     running: Option<Running>,
@@ -91,6 +93,7 @@ impl ProxyFile {
             seen,
             borrowed: template_fault.is_some(),
             template_fault,
+            untold_change: false,
             running: note.load(),
             note,
             keeper,
@@ -187,7 +190,7 @@ impl ProxyFile {
     async fn write(&mut self, table: &Table) -> Result<Plan, String> {
         if self.in_place() {
             // To write over an edit that cannot be read would lose it.
-            self.template_changed().await;
+            self.untold_change |= self.read_again().await;
             if let Some(fault) = &self.template_fault {
                 return Err(fault.clone());
             }
@@ -359,6 +362,12 @@ impl ProxyFile {
     }
 
     pub(super) async fn template_changed(&mut self) -> bool {
+        let found_before = std::mem::take(&mut self.untold_change);
+        self.read_again().await || found_before
+    }
+
+    /// Reads the template where it is another one than before. Answers whether anything is different now.
+    async fn read_again(&mut self) -> bool {
         let mut now = disk::signature(&self.proxy.template);
         if now == self.seen {
             return false;

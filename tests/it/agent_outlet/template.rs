@@ -40,6 +40,18 @@ async fn an_edit_in_place_is_checked_and_restarts_the_proxy_once() {
 }
 
 #[tokio::test]
+async fn an_edit_that_is_found_while_the_file_is_written_is_told_as_well() {
+    let place = Place::new();
+    let mut outlet = open(&place.restarted("")).await;
+    outlet.begin(&home()).await;
+    place.write("proxy.yml", &format!("{TEMPLATE}   - 10.0.0.3:6379:1 three\n"));
+    moved(&outlet.apply(&one_at("10.0.0.9:7000", 2)).await);
+    assert!(outlet.template_changed().await, "it has a group that nobody asks for");
+    assert!(!outlet.template_changed().await);
+    assert!(outlet.groups().contains("three"));
+}
+
+#[tokio::test]
 async fn a_broken_edit_in_place_is_told_with_its_line_and_not_written_over() {
     let place = Place::new();
     let mut outlet = open(&place.restarted("")).await;
