@@ -27,7 +27,7 @@ const BEGIN_LIMIT: Duration = Duration::from_millis(1_000);
 pub struct Delivering {
     /// The outlet has begun.
     pub begun: bool,
-    /// Something waits since then.
+    /// Something waits since then: to be carried out, or to have been the same for long enough.
     pub pending_since: Option<Timestamp>,
     /// Why it was refused the last time.
     pub refused: Option<String>,
@@ -96,7 +96,7 @@ impl Delivery {
         let now = self.parts.clock.now();
         // At the start nothing was passed on before, so nothing needs to settle.
         self.settling.learned(&table, now);
-        self.changed();
+        self.pacer.changed(now);
         let outcome = outlet.begin(&table).await;
         self.shown.begun = true;
         self.note(outcome);
@@ -118,19 +118,19 @@ impl Delivery {
                 }
                 let table = self.parts.table.borrow_and_update().clone();
                 if self.settling.learned(&table, clock.now()) {
-                    self.changed();
+                    self.pacer.changed(clock.now());
                 }
             }
             () = clock.sleep_until(next) => {}
         }
         if self.settling.pass(clock.now()) {
-            self.changed();
+            self.pacer.changed(clock.now());
         }
         if clock.now() >= self.look {
             self.look = clock.now().plus(LOOK_MS);
             if outlet.template_changed().await {
                 info!(target: "cfgserver::agent", "the template was changed");
-                self.changed();
+                self.pacer.changed(clock.now());
                 let groups = outlet.groups();
                 self.parts.groups.send_if_modified(|known| {
                     let differs = *known != groups;
@@ -147,11 +147,6 @@ impl Delivery {
         }
         self.tell(outlet);
         true
-    }
-
-    fn changed(&mut self) {
-        self.pacer.changed(self.parts.clock.now());
-        self.shown.pending_since.get_or_insert(self.parts.clock.wall());
     }
 
     fn note(&mut self, outcome: Outcome) {
@@ -172,18 +167,21 @@ impl Delivery {
                 Some(reason)
             }
         };
-        if refused.is_none() {
-            self.shown.pending_since = None;
-            if self.shown.refused.is_some() {
-                info!(target: "cfgserver::agent", "no longer refused");
-            }
-        } else if self.shown.refused != refused {
+        if refused.is_none() && self.shown.refused.is_some() {
+            info!(target: "cfgserver::agent", "no longer refused");
+        }
+        if refused.is_some() && self.shown.refused != refused {
             warn!(target: "cfgserver::agent", reason = refused, "not carried out: tried again later");
         }
         self.shown.refused = refused;
     }
 
     fn tell(&mut self, outlet: &Outlet) {
+        if self.pacer.waits() || self.settling.holds() {
+            self.shown.pending_since.get_or_insert(self.parts.clock.wall());
+        } else {
+            self.shown.pending_since = None;
+        }
         self.shown.outlet = outlet.status();
         self.parts.delivering.send_if_modified(|shown| {
             let differs = *shown != self.shown;

@@ -96,6 +96,11 @@ impl Settling {
         changed
     }
 
+    /// Whether anything is held back.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// When the next held facts have settled.
     pub fn next(&self) -> Option<Instant> {
         self.held.values().map(|held| held.since.plus(self.settle_ms)).min()
@@ -154,6 +159,11 @@ impl Pacer {
     pub fn refused(&mut self, now: Instant) {
         self.tried = Some(now);
         self.refusals = self.refusals.saturating_add(1);
+    }
+
+    /// Whether something is yet to be carried out.
+    pub fn waits(&self) -> bool {
+        self.changes.is_some()
     }
 
     /// When to carry it out; `None`: there is nothing.
@@ -286,10 +296,10 @@ mod tests {
         let mut settling = Settling::new(Settle::Replicas, &PACE, Table::default());
         assert!(settling.learned(&table(&[("g", 1, 1, &[2])]), Instant(0)), "new");
         assert!(!settling.learned(&table(&[("g", 1, 1, &[])]), Instant(10)), "replicas");
-        assert_eq!(settling.next(), Some(Instant(5_010)));
+        assert_eq!((settling.holds(), settling.next()), (true, Some(Instant(5_010))));
         assert!(settling.learned(&table(&[("g", 2, 2, &[])]), Instant(20)), "primary");
         assert_eq!(settling.passed(), &table(&[("g", 2, 2, &[])]));
-        assert_eq!(settling.next(), None);
+        assert_eq!((settling.holds(), settling.next()), (false, None));
     }
 
     #[test]
