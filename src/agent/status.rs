@@ -102,6 +102,11 @@ impl Status {
                 (false, Some(_)) if following.behind.contains(name) => {
                     faults.push(format!("the node knows less about group {name} than the agent"));
                 }
+                (false, Some(_)) if following.contradicting.contains(name) => {
+                    faults.push(format!(
+                        "the node has another address for group {name} under the same version"
+                    ));
+                }
                 (false, Some(_)) => {}
             }
         }
@@ -373,6 +378,10 @@ mod tests {
         told(
             |status| _ = status.following.behind.insert("alpha".to_owned()),
             "knows less about group alpha",
+        );
+        told(
+            |status| _ = status.following.contradicting.insert("alpha".to_owned()),
+            "another address for group alpha",
         );
         told(
             |status| status.groups.get_mut("alpha").unwrap().missing = true,

@@ -43,7 +43,14 @@ fn one_version_has_one_address() {
     wait_until("it is told", SOON, || {
         agent.logged(&["another address under the version"]) == 1
     });
+    let fault = "the node has another address for group alpha under the same version";
+    wait_until("the status tells it", SOON, || {
+        agent.status().0["faults"] == serde_json::json!([fault])
+    });
     agent.wait_primary("alpha", 12);
+    node.change(|script| _ = script.groups.insert("alpha".to_owned(), (11, 21)));
+    agent.wait_primary("alpha", 11);
+    agent.wait_up_to_date();
     world.expect_error("another address under the version");
 }
 
