@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -72,13 +72,17 @@ impl Teller {
         };
         self.newest.send_if_modified(|newest| {
             let differs = *newest != news;
+            if differs {
+                // Not only when the task comes to it: nobody may believe meanwhile that the hook knows.
+                lock(&self.shown).pending = true;
+            }
             *newest = news;
             differs
         });
     }
 
     pub(super) fn status(&self) -> HookStatus {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.shown).clone()
     }
 }
 
@@ -100,7 +104,14 @@ impl Telling {
         loop {
             let newest = news.borrow_and_update().clone();
             let Some(document) = document(&self.told, &newest) else {
-                self.show(|shown| shown.pending = false);
+                if !news.has_changed().unwrap_or(false) {
+                    pause_ms = 0;
+                    self.show(|shown| {
+                        shown.pending = false;
+                        // What it could not be told has been taken back.
+                        shown.fault = None;
+                    });
+                }
                 if news.changed().await.is_err() {
                     return;
                 }
@@ -168,8 +179,13 @@ impl Telling {
     }
 
     fn show(&self, change: impl FnOnce(&mut HookStatus)) {
-        change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut lock(&self.shown));
     }
+}
+
+fn lock(shown: &Mutex<HookStatus>) -> MutexGuard<'_, HookStatus> {
+    // No code panics while it holds this lock, so a poisoned one is as good as any.
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the hook reads.

@@ -17,12 +17,14 @@ async fn it_reads_one_document_for_each_change_and_nothing_twice() {
     let mut outlet = open(&config).await;
     assert_eq!(outlet.groups(), ["g", "h"].map(str::to_owned).into());
     outlet.begin(&table(&[])).await;
+    eventually("nothing to tell", || !outlet.status().hook.unwrap().pending).await;
     outlet
         .apply(&table(&[
             ("g", "10.0.0.1:1", 5, &["10.0.0.2:2"]),
             ("x", "10.0.0.1:1", 5, &[]),
         ]))
         .await;
+    assert!(outlet.status().hook.unwrap().pending, "at once");
     eventually("told", || lines(&place).len() == 1).await;
     let expected = r#"{"changes":[{"from":null,"group":"g","server":null,"to":"10.0.0.1:1","version":5}],"cluster":"c","groups":{"g":{"primary":"10.0.0.1:1","replicas":["10.0.0.2:2"],"version":5}}}"#;
     assert_eq!(
@@ -74,6 +76,24 @@ async fn what_changes_while_it_fails_is_one_document_in_the_end() {
     assert!(place.count("calls") < 5);
     let status = outlet.status().hook.unwrap();
     assert!(status.fault.is_none() && status.told.is_some());
+}
+
+#[tokio::test]
+async fn what_is_taken_back_before_it_could_be_told_is_no_fault() {
+    let place = Place::new();
+    place.script("told", "test -f good && cat >> documents");
+    place.write("good", "");
+    let first = table(&[("g", "10.0.0.1:1", 1, &["10.0.0.2:2"])]);
+    let mut outlet = open(&place.config(HOOK)).await;
+    outlet.begin(&first).await;
+    eventually("told", || !outlet.status().hook.unwrap().pending).await;
+    std::fs::remove_file(place.path("good")).unwrap();
+    outlet.apply(&table(&[("g", "10.0.0.1:1", 2, &[])])).await;
+    eventually("failed", || outlet.status().hook.unwrap().fault.is_some()).await;
+    outlet.apply(&table(&[("g", "10.0.0.1:1", 3, &["10.0.0.2:2"])])).await;
+    eventually("nothing to tell", || !outlet.status().hook.unwrap().pending).await;
+    assert_eq!(outlet.status().hook.unwrap().fault, None);
+    assert_eq!(lines(&place).len(), 1);
 }
 
 #[tokio::test]
