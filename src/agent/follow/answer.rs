@@ -3,6 +3,7 @@
 //! What does not live here: connections, and what is made of it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -129,8 +130,11 @@ fn is_healthy(primary: Address, fields: &Fields<'_>) -> bool {
     const BAD: [&str; 3] = ["s_down", "o_down", "disconnected"];
     let flags = fields.get("flags").unwrap_or("disconnected");
     let port = primary.port.to_string();
+    // A host name may mean any address.
+    let host: Option<IpAddr> = fields.get("master-host").and_then(|host| host.parse().ok());
     flags.split(',').all(|flag| !BAD.contains(&flag))
         && fields.get("master-link-status") == Some("ok")
+        && host.is_none_or(|host| host.to_canonical() == primary.ip)
         && fields.get("master-port") == Some(port.as_str())
         && fields.get("quarantine").is_none_or(str::is_empty)
 }
@@ -354,7 +358,9 @@ mod tests {
     #[test]
     fn only_replicas_that_serve_this_primary_are_healthy() {
         let replica = |port: &'static str, flags: &'static str, link: &'static str, of: &'static str| {
+            let (host, of) = of.split_once(' ').unwrap_or(("10.0.0.1", of));
             map(&[
+                ("master-host", host),
                 ("ip", "10.0.0.1"),
                 ("port", port),
                 ("flags", flags),
@@ -377,9 +383,12 @@ mod tests {
             replica("5", "slave", "err", "1"),
             replica("6", "slave", "ok", "9"),
             replica("7", "slave,reconf_done", "ok", "1"),
+            replica("9", "slave", "ok", "10.0.0.2 1"),
+            replica("10", "slave", "ok", "::ffff:10.0.0.1 1"),
+            replica("11", "slave", "ok", "redis.example.com 1"),
             set_aside,
         ]);
-        assert_eq!(healthy_replicas(at(1), &answer), Ok(BTreeSet::from([at(2), at(7)])));
+        assert_eq!(healthy_replicas(at(1), &answer), Ok([2, 7, 10, 11].map(at).into()));
     }
 
     #[test]
