@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -24,6 +25,10 @@ const LOCK: &str = "lock";
 const FORMAT: u32 = 1;
 /// A state of ten thousand groups is a tenth of this.
 const BYTES_MAX: u64 = 64 << 20;
+
+/// How often it is tried to lock the folder, and the pause after each time.
+const TAKE_TURNS: u32 = 100;
+const TAKE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The folder of a running agent; no other agent can have it meanwhile.
 #[derive(Debug)]
@@ -91,7 +96,7 @@ impl StateDir {
         fs::create_dir_all(folder).map_err(fail("make", folder))?;
         let path = folder.join(LOCK);
         let lock = lock_file(&path).map_err(fail("open", &path))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match take(&lock) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(StateError::Taken(folder.to_owned())),
             Err(error) => return Err(fail("lock", &path)(error.into())),
@@ -182,6 +187,17 @@ pub fn is_running(folder: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whoever asks [`is_running`] holds the lock for a moment, and is no agent.
+fn take(lock: &File) -> Result<(), Errno> {
+    for _ in 0..TAKE_TURNS {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(TAKE_PAUSE),
+            taken => return taken,
+        }
+    }
+    Err(Errno::WOULDBLOCK)
+}
+
 fn lock_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).open(path)
 }
@@ -246,6 +262,20 @@ mod tests {
         drop(first);
         assert!(!is_running(folder.path()).unwrap());
         StateDir::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn who_asks_whether_an_agent_runs_keeps_none_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(StateDir::open(folder.path()).unwrap());
+        let asking = File::open(folder.path().join(LOCK)).unwrap();
+        flock(&asking, FlockOperation::NonBlockingLockShared).unwrap();
+        std::thread::scope(|threads| {
+            let opening = threads.spawn(|| StateDir::open(folder.path()).map(drop));
+            std::thread::sleep(TAKE_PAUSE);
+            drop(asking);
+            opening.join().unwrap().unwrap();
+        });
     }
 
     #[test]
