@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// A link to a link to a link.
 const LINKS_MAX: usize = 16;
+/// Reads everything.
+const ROOT: u32 = 0;
 /// More than the template may have: then it is the template that says so.
 const BYTES_MAX: u64 = (1 << 20) + 1;
 
@@ -102,14 +104,35 @@ impl Drop for Beside {
     }
 }
 
-/// Owner and mode; the owner where that is allowed.
+/// Owner and mode. The owner where that is allowed, or where it makes no difference to who may read the file.
 fn take_after(new: &File, like: &Metadata) -> io::Result<()> {
     let own = new.metadata()?;
     if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
         // Only root may give files away. The group alone may be allowed.
         let _ = fchown(new, Some(like.uid()), Some(like.gid())).or_else(|_| fchown(new, None, Some(like.gid())));
+        let own = new.metadata()?;
+        let kept = (own.uid() == like.uid(), own.gid() == like.gid());
+        if shuts_out(like.uid(), like.mode(), kept) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "its owner {}:{} cannot be kept and could not read it any more: run the agent as root or as that \
+                     user, or let everyone read it",
+                    like.uid(),
+                    like.gid()
+                ),
+            ));
+        }
     }
     new.set_permissions(fs::Permissions::from_mode(like.mode() & 0o7777))
+}
+
+/// Whether somebody who could read a file of `owner` and `mode` cannot read the new one; `kept` says whether the owner
+/// and the group are the same. An owner is taken to be of the file's group.
+fn shuts_out(owner: u32, mode: u32, (owner_kept, group_kept): (bool, bool)) -> bool {
+    let (group_reads, all_read) = (mode & 0o040 != 0, mode & 0o004 != 0);
+    let owner_is_out = owner != ROOT && !owner_kept && !(group_kept && group_reads);
+    !all_read && (owner_is_out || (group_reads && !group_kept))
 }
 
 /// Follows links, also one whose target does not exist yet.
@@ -122,4 +145,20 @@ fn resolve(file: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::Error::other("too many links"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_could_read_the_old_file_can_read_the_new_one() {
+        const KEPT: [(bool, bool); 3] = [(true, true), (false, true), (false, false)];
+        let outs = |owner, mode| KEPT.map(|kept| shuts_out(owner, mode, kept));
+        assert_eq!(outs(1000, 0o644), [false, false, false]);
+        assert_eq!(outs(1000, 0o600), [false, true, true]);
+        assert_eq!(outs(1000, 0o640), [false, false, true]);
+        assert_eq!(outs(ROOT, 0o640), [false, false, true]);
+        assert_eq!(outs(ROOT, 0o600), [false, false, false]);
+    }
 }
