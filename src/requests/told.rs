@@ -124,12 +124,15 @@ impl Told {
     /// name, and the old proxy that reads lists, because the addresses in its own file outlive our groups.
     pub(super) fn hears_of_monitored(&self, filter: Filter, name: &GroupName, to: Address) -> bool {
         let told = self.names.get(name).is_some_and(|known| known.answer.is_some());
-        let reads_lists = match filter {
+        (told || self.reads_lists(filter)) && self.concerns(filter, name.as_str(), to)
+    }
+
+    fn reads_lists(&self, filter: Filter) -> bool {
+        match filter {
             Filter::Nothing => false,
             Filter::BySignature => self.asked_info && !self.asked_maps,
             Filter::Always => self.asked_info && !self.asked_names,
-        };
-        (told || reads_lists) && self.concerns(filter, name.as_str(), to)
+        }
     }
 
     /// Whether a switch of this group is for this client.
@@ -196,7 +199,7 @@ impl Told {
     }
 
     /// A switch for each told group that has another primary now and that `filter` lets through, in the order in
-    /// which they moved.
+    /// which they moved; and for each group that is new to an old proxy which reads lists, as when it is monitored.
     pub(super) fn moved(&mut self, state: &State, filter: Filter) -> Vec<Published> {
         let revision = state.revision();
         let Some(settled) = self.settled.filter(|settled| *settled < revision) else {
@@ -206,16 +209,19 @@ impl Told {
         let mut spared = false;
         let mut switches = Vec::new();
         for group in state.moved_since(settled) {
-            let Some(known) = self.known(state, &group.name) else {
+            let (known, to) = (self.known(state, &group.name), group.primary);
+            if known.is_none() && !self.reads_lists(filter) {
                 continue;
-            };
-            let (from, to) = (known.address, group.primary);
+            }
+            let is_news = known.is_none_or(|known| known.address != to);
             if !self.concerns(filter, group.name.as_str(), to) {
-                spared |= from != to;
+                spared |= is_news;
                 continue;
             }
             self.put(state, group.name.clone(), Answer { revision, address: to });
-            if from != to {
+            if is_news {
+                // Unknown, it was monitored since: told as if that had been heard.
+                let from = known.map_or(to, |known| known.address);
                 switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
             }
         }

@@ -150,6 +150,26 @@ fn a_name_that_came_back_elsewhere_is_told_from_what_is_known() {
 }
 
 #[test]
+fn a_name_that_came_back_between_list_and_subscription_is_told_to_an_old_proxy() {
+    let mut state = fleet(&["a-1", "plain"]);
+    let mut told = Told::default();
+    told.asked_for_list(ListKind::Info);
+    told.listed(&state);
+    for (name, port) in [("a-1", 7001), ("plain", 7002)] {
+        remove(&mut state, name);
+        monitor(&mut state, name, at(port));
+    }
+    let mut other = Told::default();
+    other.listed(&state);
+    assert_eq!(
+        moved(&mut told, &state, Filter::BySignature),
+        ["a-1 10.0.0.1 7001 10.0.0.1 7001"]
+    );
+    assert!(moved(&mut told, &state, Filter::BySignature).is_empty());
+    assert!(moved(&mut other, &state, Filter::Nothing).is_empty(), "no proxy");
+}
+
+#[test]
 fn a_name_that_was_looked_up_in_vain_is_the_only_one_that_concerns_its_proxy() {
     let mut state = fleet(&["a-1"]);
     let mut told = Told::default();
