@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value as Json;
 
 use crate::world::{Process, SOON, World, cfgserver, wait_for};
@@ -92,6 +93,13 @@ impl Agent {
         command.output().unwrap()
     }
 
+    /// The proxy that it runs, while it does.
+    fn proxy(&self) -> Option<Pid> {
+        let note = std::fs::read(self.file("cfgserver-agent/child.json")).ok()?;
+        let note: Json = serde_json::from_slice(&note).ok()?;
+        Pid::from_raw(note["pid"].as_i64()?.try_into().ok()?)
+    }
+
     /// What `agent status` says, and whether that is "up to date".
     pub(crate) fn status(&self) -> (Json, bool) {
         let output = self.run(&["status", "--json"]);
@@ -116,5 +124,15 @@ impl Agent {
             let status = self.status().0;
             (status["groups"][group]["primary"] == expected.as_str()).then_some(status)
         })
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // With `kill -9`: its proxy stays, and would for ever.
+        drop(self.process.take());
+        if let Some(proxy) = self.proxy() {
+            let _ = kill_process_group(proxy, Signal::KILL);
+        }
     }
 }

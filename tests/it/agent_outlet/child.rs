@@ -7,8 +7,8 @@ use cfgserver::agent::{Config, Outcome, Table};
 
 use super::place::{Place, TEMPLATE, eventually, home, moved, one_at, open, refused};
 
-/// Writes down its process id and its file, and stays.
-const STAYS: &str = "echo $$ >> started; cp $1 ran_with; exec sleep 600";
+/// Writes down its file and its process id, and stays.
+const STAYS: &str = "cp $1 ran_with; echo $$ >> started; exec sleep 600";
 
 fn place(body: &str) -> (Place, Config) {
     let place = Place::new();
@@ -17,8 +17,9 @@ fn place(body: &str) -> (Place, Config) {
     (place, config)
 }
 
-/// The last process that wrote its id down.
-fn last(place: &Place) -> u32 {
+/// The process that was the last of so many to write its id down.
+async fn started(place: &Place, count: usize) -> u32 {
+    eventually("it has started", || place.count("started") == count).await;
     place.read("started").lines().last().unwrap().parse().unwrap()
 }
 
@@ -32,7 +33,7 @@ async fn it_is_started_when_nothing_is_known_and_ends_with_the_agent() {
     let (place, config) = place(STAYS);
     let mut outlet = open(&config).await;
     moved(&outlet.begin(&Table::default()).await);
-    let child = last(&place);
+    let child = started(&place, 1).await;
     assert!(lives(child));
     assert_eq!(outlet.status().child.unwrap().pid, Some(child));
     assert_eq!(place.read("ran_with"), TEMPLATE);
@@ -47,10 +48,10 @@ async fn a_change_replaces_it_and_there_are_never_two() {
     let (place, config) = place(STAYS);
     let mut outlet = open(&config).await;
     outlet.begin(&home()).await;
-    let first = last(&place);
+    let first = started(&place, 1).await;
     moved(&outlet.apply(&one_at("10.0.0.9:7000", 2)).await);
     assert!(!lives(first));
-    assert!(lives(last(&place)) && last(&place) != first);
+    assert!(lives(started(&place, 2).await));
     assert!(place.read("ran_with").contains("10.0.0.9:7000"));
     outlet.stop().await;
 }
@@ -61,10 +62,11 @@ async fn it_starts_with_its_last_file_when_a_better_one_is_refused() {
     place.script("check", "exit 1");
     let mut outlet = open(&config).await;
     refused(&outlet.begin(&one_at("10.0.0.9:7000", 2)).await);
-    assert!(lives(last(&place)));
+    assert!(lives(started(&place, 1).await));
     assert_eq!(place.read("ran_with"), TEMPLATE);
     place.script("check", "true");
     moved(&outlet.apply(&one_at("10.0.0.9:7000", 2)).await);
+    started(&place, 2).await;
     assert!(place.read("ran_with").contains("10.0.0.9:7000"));
     outlet.stop().await;
 }
@@ -74,16 +76,11 @@ async fn one_that_ends_by_itself_is_started_again() {
     let (place, config) = place(STAYS);
     let mut outlet = open(&config).await;
     outlet.begin(&home()).await;
-    let first = last(&place);
+    let first = started(&place, 1).await;
     Command::new("kill").args(["-9", &first.to_string()]).status().unwrap();
-    eventually("another one runs", || {
-        place.count("started") == 2 && lives(last(&place))
-    })
-    .await;
-    eventually("it is shown", || {
-        outlet.status().child.unwrap().pid == Some(last(&place))
-    })
-    .await;
+    let second = started(&place, 2).await;
+    assert!(lives(second));
+    assert_eq!(outlet.status().child.unwrap().pid, Some(second));
     let child = outlet.status().child.unwrap();
     assert_eq!(child.revived, 1);
     assert!(child.last_end.unwrap().contains("was ended by signal 9"));
@@ -95,18 +92,19 @@ async fn one_that_ends_right_after_a_change_is_told_and_kept_trying_less_and_les
     let (place, config) = place("echo $$ >> started; grep -q 10.0.0.9 $1 && exit 7; exec sleep 600");
     let mut outlet = open(&config).await;
     outlet.begin(&home()).await;
-    let before = place.count("started");
+    started(&place, 1).await;
     let reason = refused(&outlet.apply(&one_at("10.0.0.9:7000", 2)).await);
     assert!(
         reason.contains("the file is in place") && reason.contains("ended with code 7"),
         "{reason}"
     );
-    eventually("tried again", || place.count("started") >= before + 3).await;
-    assert!(place.count("started") <= before + 5, "with growing pauses");
+    eventually("tried again", || place.count("started") >= 4).await;
+    assert!(place.count("started") <= 6, "with growing pauses");
     // The keeper tries; to apply the same again must not add to it.
     assert_eq!(outlet.apply(&one_at("10.0.0.9:7000", 2)).await, Outcome::Unchanged);
     moved(&outlet.apply(&one_at("10.0.0.8:7000", 3)).await);
-    assert!(lives(last(&place)));
+    let child = outlet.status().child.unwrap().pid;
+    assert!(child.is_some_and(lives));
     outlet.stop().await;
 }
 
@@ -115,8 +113,10 @@ async fn one_that_does_not_end_when_asked_is_killed_with_its_own_children() {
     let (place, config) = place("trap '' TERM; sleep 600 & echo $! > grandchild; echo $$ >> started; wait; sleep 600");
     let mut outlet = open(&config).await;
     outlet.begin(&home()).await;
-    eventually("it runs", || place.count("started") == 1).await;
-    let (child, grandchild) = (last(&place), place.read("grandchild").trim().parse().unwrap());
+    let (child, grandchild) = (
+        started(&place, 1).await,
+        place.read("grandchild").trim().parse().unwrap(),
+    );
     outlet.stop().await;
     assert!(!lives(child));
     eventually("nothing is left", || !lives(grandchild)).await;
@@ -133,13 +133,13 @@ async fn what_a_killed_agent_left_running_is_ended_first_and_nobody_else() {
         format!(r#"{{"pid":{pid},"start":{},"boot":"{}"}}"#, start + off, boot.trim())
     };
     std::fs::create_dir(place.path("state")).unwrap();
-    for (off, survives) in [(0, false), (1, true)] {
+    for (count, off, survives) in [(1, 0, false), (2, 1, true)] {
         let mut left = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
         place.write("state/child.json", &identity(left.id(), off));
         let mut outlet = open(&config).await;
         moved(&outlet.begin(&home()).await);
         assert_eq!(lives(left.id()), survives, "started {off} ticks off");
-        assert!(lives(last(&place)));
+        assert!(lives(started(&place, count).await));
         outlet.stop().await;
         assert!(!place.path("state/child.json").exists());
         left.kill().unwrap();
