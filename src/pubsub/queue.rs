@@ -37,7 +37,8 @@ pub enum Wanted {
     /// All.
     #[default]
     Everything,
-    /// Changed addresses, also those of names that are monitored again. Most events are others, and most subscribers are proxies.
+    /// Changed addresses, also those of names that are monitored again. Most events are others, and most subscribers
+    /// are proxies.
     Switches,
 }
 

@@ -1,9 +1,12 @@
 //! Following the nodes of a cluster: through restarts of the nodes, of the agent, and of everything.
 //! Ports 11 to 19 of loopback stand for instances that do not exist: nobody listens there.
 
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
 use super::Agent;
 use crate::world::{Cluster, FAILOVER, Node, SOON, World, holds_for, wait_until};
-use std::time::Duration;
 
 const HOOK: &str = "[hook]\ncommand = [\"true\"]\ngroups = [\"alpha\", \"beta\"]\n[pace]\nrefresh-ms = 60000\n";
 
@@ -16,6 +19,23 @@ fn monitor(node: &Node, name: &str, port: u16) {
 fn replace(node: &Node, name: &str, port: u16) {
     assert!(node.call(&["SENTINEL", "REMOVE", name]).is_ok());
     monitor(node, name, port);
+}
+
+/// Three nodes, an agent that knows them all, and which of them it follows.
+fn following(world: &World) -> (Cluster, Agent, usize) {
+    let cluster = Cluster::start(world, 3);
+    monitor(&cluster.nodes[0], "alpha", 11);
+    monitor(&cluster.nodes[0], "beta", 12);
+    let ports: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
+    let mut agent = Agent::new(world, &ports, HOOK);
+    agent.start();
+    let status = agent.wait_up_to_date();
+    let at = ports.iter().position(|port| is_followed(&status, *port));
+    (cluster, agent, at.unwrap())
+}
+
+fn is_followed(status: &Json, port: u16) -> bool {
+    status["following"]["node"] == format!("127.0.0.1:{port}").as_str()
 }
 
 #[test]
@@ -64,22 +84,11 @@ fn a_change_is_heard_at_once_on_any_node() {
 #[test]
 fn it_goes_on_through_restarts_of_its_node_and_of_all_nodes() {
     let world = World::bare();
-    let mut cluster = Cluster::start(&world, 3);
-    monitor(&cluster.nodes[0], "alpha", 11);
-    monitor(&cluster.nodes[0], "beta", 12);
-    let ports: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
-    let mut agent = Agent::new(&world, &ports, HOOK);
-    agent.start();
-    let status = agent.wait_up_to_date();
-    let followed = status["following"]["node"].as_str().unwrap().to_owned();
-    let at = ports
-        .iter()
-        .position(|port| followed.ends_with(&port.to_string()))
-        .unwrap();
+    let (mut cluster, agent, at) = following(&world);
     cluster.nodes[at].kill();
     wait_until("it follows another node", SOON, || {
         let (status, good) = agent.status();
-        good && status["following"]["node"] != followed.as_str()
+        good && !is_followed(&status, cluster.nodes[at].port)
     });
     cluster.leader();
     let other = (at + 1) % 3;
@@ -101,22 +110,11 @@ fn it_goes_on_through_restarts_of_its_node_and_of_all_nodes() {
 #[test]
 fn a_node_that_hangs_is_left_for_another() {
     let world = World::bare();
-    let mut cluster = Cluster::start(&world, 3);
-    monitor(&cluster.nodes[0], "alpha", 11);
-    monitor(&cluster.nodes[0], "beta", 12);
-    let ports: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
-    let mut agent = Agent::new(&world, &ports, HOOK);
-    agent.start();
-    let status = agent.wait_up_to_date();
-    let followed = status["following"]["node"].as_str().unwrap().to_owned();
-    let at = ports
-        .iter()
-        .position(|port| followed.ends_with(&port.to_string()))
-        .unwrap();
+    let (mut cluster, agent, at) = following(&world);
     cluster.nodes[at].freeze();
     wait_until("it follows another node", SOON, || {
         let (status, good) = agent.status();
-        good && status["following"]["node"] != followed.as_str()
+        good && !is_followed(&status, cluster.nodes[at].port)
     });
     let other = (at + 1) % 3;
     wait_until("the others have a leader", FAILOVER, || {

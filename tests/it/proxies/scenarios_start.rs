@@ -50,15 +50,14 @@ fn proxies_that_meet_an_empty_cluster_serve_when_their_groups_are_monitored() {
     for group in &stage.groups {
         stage.cluster.monitor(group, CALM_MS);
     }
-    // BDRP's file names the replicas, and nothing but an INFO or a switch tells it better.
+    // BDRP's file names the replicas: it is told on the connection that it has.
+    let settled = stage.wait_settled();
     for proxy in stage.proxies.iter().step_by(2) {
         assert_eq!(
             proxy.history().interruption_since(started).map(|entry| &entry.what),
             None
         );
-        proxy.cut();
     }
-    let settled = stage.wait_settled();
     stage.judge(started, &[Cause::Unknown, Cause::Late]);
     for name in NAMES {
         let switched = stage.switch(name);
