@@ -175,7 +175,7 @@ impl<'f> Session<'f> {
     }
 
     async fn look_up(&mut self) -> Result<(), String> {
-        if self.due.is_empty() {
+        if self.due.is_empty() && !self.groups.is_empty() {
             return Ok(());
         }
         let whole = self.due.len() >= self.groups.len();

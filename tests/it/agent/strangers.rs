@@ -55,6 +55,20 @@ fn one_version_has_one_address() {
 }
 
 #[test]
+fn who_needs_no_group_is_up_to_date_and_says_which_servers_are_not_followed() {
+    let world = World::bare();
+    let node = FakeNode::start(&world, "one", &[]);
+    let rest = "[proxy]\nkind = \"nutcracker\"\ntemplate = \"n.yml\"\ncheck = []\nrestart = [\"true\"]\n";
+    let mut agent = Agent::new(&world, &[node.port], rest);
+    let template = "p:\n  listen: 127.0.0.1:1\n  servers:\n   - 127.0.0.1:2:1\n";
+    std::fs::write(agent.file("n.yml"), template).unwrap();
+    agent.start();
+    let status = agent.wait_up_to_date();
+    let server = &status["delivering"]["outlet"]["unfollowed"][0]["server"];
+    assert_eq!(server, "p/127.0.0.1:2");
+}
+
+#[test]
 fn another_cluster_is_refused_until_the_operator_names_it() {
     let world = World::bare();
     let own = FakeNode::start(&world, "one", &[("alpha", 11, 50)]);
