@@ -142,7 +142,7 @@ impl Delivery {
         if self.pacer.due().is_some_and(|due| due <= clock.now()) {
             // It may take its time.
             self.tell(outlet);
-            let outcome = outlet.apply(self.settling.passed()).await;
+            let outcome = outlet.apply(self.settling.take()).await;
             self.note(outcome);
         }
         self.tell(outlet);
