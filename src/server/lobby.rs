@@ -45,7 +45,7 @@ pub(super) async fn wait(stream: TcpStream, face: Face, shared: Arc<Shared>) {
     drop(place);
     let refusal = match first {
         First::Gone => return,
-        First::Silence if shared.clock.now().since(entered) < SILENT_MS => {
+        First::Silence if input.is_unheard() && shared.clock.now().since(entered) < SILENT_MS => {
             shared.counters.rejected();
             return turn_away(stream);
         }
@@ -64,6 +64,8 @@ async fn first_request(stream: &TcpStream, input: &mut Input, evicted: &Cancella
     let limit = Duration::from_millis(shared.options.lobby_ms);
     let stopping = shared.tasks.stopping();
     tokio::select! {
+        // Who has asked is answered, whatever ends the wait at the same time.
+        biased;
         first = read_request(stream, input, shared) => first.unwrap_or(First::Gone),
         () = tokio::time::sleep(limit) => First::Silence,
         () = evicted.cancelled() => First::Silence,
