@@ -1,10 +1,10 @@
 //! Debian's nutcracker behind the agent, in front of real groups.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Agent;
-use crate::world::{Client, Cluster, FAILOVER, Group, SOON, World, has_program, holds_for, wait_for, wait_until};
-use std::time::Duration;
+use crate::world::{Client, Cluster, FAILOVER, Group, SOON, World, has_program, holds_for, now, wait_for, wait_until};
 
 const KEYS: usize = 40;
 
@@ -228,7 +228,7 @@ fn a_burst_of_planned_switches_is_few_restarts_and_ends_right() {
             .lines()
             .count()
     };
-    let before = restarts();
+    let (before, begun) = (restarts(), now());
     // All there, all back, and one there again: the end differs from the beginning.
     for switched in [&names[..], &names, &names[..1]] {
         let old: Vec<u16> = switched.iter().map(|name| cluster.nodes[0].primary_of(name)).collect();
@@ -258,7 +258,9 @@ fn a_burst_of_planned_switches_is_few_restarts_and_ends_right() {
     };
     wait_until("the file is right", SOON, right);
     let count = restarts() - before;
-    assert!((1..=8).contains(&count), "21 switches, {count} restarts");
+    // A second apart; on a machine where the switches take long, there may be more of them.
+    let most = begun.elapsed().as_secs().max(8) as usize;
+    assert!((1..=most).contains(&count), "21 switches, {count} restarts");
     holds_for("nothing goes on afterwards", Duration::from_millis(2_500), || {
         restarts() - before == count && right()
     });
