@@ -31,6 +31,8 @@ pub struct Following {
     pub missing: BTreeSet<String>,
     /// Groups about which the node knows less than the agent.
     pub behind: BTreeSet<String>,
+    /// Groups of which the node tells another address under the version that is known.
+    pub contradicting: BTreeSet<String>,
     /// When the agent learned that a group had moved.
     pub moved: BTreeMap<String, Timestamp>,
     /// Why the state could not be kept.
@@ -53,8 +55,6 @@ pub(super) struct Book {
     /// Something that must be kept has changed.
     changed: bool,
     seen: Following,
-    /// Groups whose contradicting answers were logged.
-    contradicting: BTreeSet<String>,
     silent: bool,
     table: watch::Sender<Arc<Table>>,
     following: watch::Sender<Following>,
@@ -78,7 +78,6 @@ impl Book {
             kept,
             changed: false,
             seen,
-            contradicting: BTreeSet::new(),
             silent: false,
             table,
             following,
@@ -101,6 +100,7 @@ impl Book {
         self.seen.node = Some(node.to_owned());
         self.seen.since = Some(self.clock.wall());
         self.seen.behind.clear();
+        self.seen.contradicting.clear();
         self.seen.in_contact = in_contact;
         info!(target: "cfgserver::agent", node, cluster, in_contact, "connected");
         self.heard(in_contact);
@@ -177,7 +177,7 @@ impl Book {
             info!(target: "cfgserver::agent", group, version, "the node has caught up");
         }
         if !matches!(learned, Learned::Contradicts { .. }) {
-            self.contradicting.remove(group);
+            self.seen.contradicting.remove(group);
         }
         match learned {
             Learned::New => {
@@ -202,7 +202,7 @@ impl Book {
                 }
             }
             Learned::Contradicts { known } => {
-                if self.contradicting.insert(group.to_owned()) {
+                if self.seen.contradicting.insert(group.to_owned()) {
                     error!(
                         target: "cfgserver::agent", group, at = %to, version, %known,
                         "ignored: another address under the version that is known"
@@ -224,12 +224,17 @@ impl Book {
     pub(super) fn concern(&mut self, groups: &BTreeSet<String>) {
         self.seen.missing.retain(|group| groups.contains(group));
         self.seen.behind.retain(|group| groups.contains(group));
-        self.contradicting.retain(|group| groups.contains(group));
+        self.seen.contradicting.retain(|group| groups.contains(group));
     }
 
     /// Groups to look up again soon.
     pub(super) fn behind(&self) -> Vec<String> {
-        self.seen.behind.iter().chain(&self.contradicting).cloned().collect()
+        self.seen
+            .behind
+            .iter()
+            .chain(&self.seen.contradicting)
+            .cloned()
+            .collect()
     }
 
     /// Keeps what was learned, and only then lets others act on it. When it cannot be kept, it is acted on all the

@@ -176,6 +176,9 @@ impl<'f> Session<'f> {
 
     async fn look_up(&mut self) -> Result<(), String> {
         if self.due.is_empty() {
+            if self.groups.is_empty() {
+                self.follower.book.complete();
+            }
             return Ok(());
         }
         let whole = self.due.len() >= self.groups.len();

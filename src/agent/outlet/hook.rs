@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::command::{self, Job};
@@ -37,7 +37,7 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn start(config: &Config, hook: &Hook, clock: Clock, tasks: &Tasks) -> Self {
+    pub(super) fn start(config: &Config, hook: &Hook, clock: Clock, tasks: &Tasks, stir: &Arc<Notify>) -> Self {
         let (newest, news) = watch::channel(News::default());
         let shown = Arc::new(Mutex::new(HookStatus::default()));
         let note = Note::new(&config.state_dir, "hook.json");
@@ -49,6 +49,7 @@ impl Teller {
             clock,
             tasks: tasks.clone(),
             shown: shown.clone(),
+            stir: stir.clone(),
         };
         let stopping = tasks.stopping();
         tasks.spawn("hook", async move {
@@ -72,6 +73,10 @@ impl Teller {
         };
         self.newest.send_if_modified(|newest| {
             let differs = *newest != news;
+            if differs {
+                // Before anybody looks; who tells the hook takes it back when there is nothing to say.
+                self.shown.lock().unwrap_or_else(PoisonError::into_inner).pending = true;
+            }
             *newest = news;
             differs
         });
@@ -91,6 +96,8 @@ struct Telling {
     clock: Clock,
     tasks: Tasks,
     shown: Arc<Mutex<HookStatus>>,
+    /// Told when that changes.
+    stir: Arc<Notify>,
 }
 
 impl Telling {
@@ -168,7 +175,12 @@ impl Telling {
     }
 
     fn show(&self, change: impl FnOnce(&mut HookStatus)) {
-        change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = shown.clone();
+        change(&mut shown);
+        if *shown != before {
+            self.stir.notify_one();
+        }
     }
 }
 
