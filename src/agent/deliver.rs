@@ -208,6 +208,12 @@ impl Delivery {
     }
 
     fn tell(&mut self, outlet: &Outlet) {
+        // What has yet to settle is not in the proxy's file either.
+        if self.pacer.due().is_some() || self.settling.next().is_some() {
+            self.shown.pending_since.get_or_insert(self.parts.clock.wall());
+        } else {
+            self.shown.pending_since = None;
+        }
         self.shown.outlet = outlet.status();
         self.parts.delivering.send_if_modified(|shown| {
             let differs = *shown != self.shown;

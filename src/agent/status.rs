@@ -15,8 +15,8 @@ use crate::model::{Revision, Timestamp};
 pub const FRESH_MS: u64 = 1_000;
 /// A status that is older than this was written by an agent that hangs, or that ended.
 const STALE_MS: u64 = 5 * FRESH_MS;
-/// A node is asked for a sign of life every second: when it is silent for this long, what it told may be old.
-const SILENT_MS: u64 = 2_500;
+/// A node is asked for a sign of life twice a second: when it is silent for this long, what it told may be old.
+const SILENT_MS: u64 = 1_200;
 
 /// An agent at a moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -393,8 +393,8 @@ mod tests {
             "node n:1 is not in contact",
         );
         told(
-            |status| status.following.heard = Some(Timestamp(NOW.0 - 2_600)),
-            "node n:1 is silent for 2 s",
+            |status| status.following.heard = Some(Timestamp(NOW.0 - 1_300)),
+            "node n:1 is silent for 1 s",
         );
         told(|status| status.reconfigured = true, "a.toml has changed");
         told(|status| status.groups.clear(), "nothing is followed");
