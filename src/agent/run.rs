@@ -18,7 +18,9 @@ use crate::clock::Clock;
 use crate::task::Tasks;
 
 /// Shortest pause between two writes of the status.
-const SHOW_PAUSE: Duration = Duration::from_millis(100);
+const SHOW_PAUSE: Duration = Duration::from_millis(25);
+/// The rest has this long to end.
+const REST_LIMIT: Duration = Duration::from_millis(1_000);
 /// The proxy that the agent runs has this long to end.
 const STOP_LIMIT: Duration = Duration::from_millis(15_000);
 
@@ -106,7 +108,7 @@ impl Agent {
     /// Ends what the outlet runs, then the rest: the status tells the end.
     pub async fn stop(self) {
         self.delivering.shut_down(STOP_LIMIT).await;
-        self.tasks.shut_down(SHOW_PAUSE * 10).await;
+        self.tasks.shut_down(REST_LIMIT).await;
         info!(target: "cfgserver::agent", "stopped");
     }
 }
