@@ -149,11 +149,14 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        let unreadable = |error| ConfigError::Unreadable {
             path: path.to_owned(),
             error,
-        })?;
-        Self::parse(&text, path)
+        };
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        // Whoever reads the status may be in another folder than the agent.
+        let path = std::path::absolute(path).map_err(unreadable)?;
+        Self::parse(&text, &path)
     }
 
     /// Checks the text of a file. Relative paths are relative to the folder of `path`, so that the agent and

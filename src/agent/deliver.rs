@@ -33,6 +33,26 @@ pub struct Delivering {
     pub refused: Option<String>,
     /// What the outlet shows of itself.
     pub outlet: OutletStatus,
+    /// What was learned after it waits too.
+    #[serde(skip)]
+    pub taken: Taken,
+}
+
+/// The table that was taken up last. Equal means: the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Taken(Option<Arc<Table>>);
+
+impl Taken {
+    /// Whether it is this one.
+    pub fn is(&self, table: &Arc<Table>) -> bool {
+        self.0.as_ref().is_some_and(|taken| Arc::ptr_eq(taken, table))
+    }
+}
+
+impl PartialEq for Taken {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_ref().map(Arc::as_ptr) == other.0.as_ref().map(Arc::as_ptr)
+    }
 }
 
 /// What is needed to deliver.
@@ -93,13 +113,14 @@ impl Delivery {
 
     async fn begin(&mut self, outlet: &mut Outlet) {
         let table = self.parts.table.borrow_and_update().clone();
+        self.shown.taken = Taken(Some(table.clone()));
         let now = self.parts.clock.now();
         // At the start nothing was passed on before, so nothing needs to settle.
         self.settling.learned(&table, now);
         self.pacer.changed(now);
         let outcome = outlet.begin(&table).await;
         self.shown.begun = true;
-        self.note(outcome);
+        self.note(outcome, outlet);
         self.tell(outlet);
     }
 
@@ -117,11 +138,13 @@ impl Delivery {
                     return false;
                 }
                 let table = self.parts.table.borrow_and_update().clone();
+                self.shown.taken = Taken(Some(table.clone()));
                 if self.settling.learned(&table, clock.now()) {
                     self.pacer.changed(clock.now());
                 }
             }
             () = clock.sleep_until(next) => {}
+            () = outlet.stirred() => {}
         }
         if self.settling.pass(clock.now()) {
             self.pacer.changed(clock.now());
@@ -143,13 +166,13 @@ impl Delivery {
             // It may take its time.
             self.tell(outlet);
             let outcome = outlet.apply(self.settling.take()).await;
-            self.note(outcome);
+            self.note(outcome, outlet);
         }
         self.tell(outlet);
         true
     }
 
-    fn note(&mut self, outcome: Outcome) {
+    fn note(&mut self, outcome: Outcome, outlet: &Outlet) {
         let now = self.parts.clock.now();
         let refused = match outcome {
             Outcome::Unchanged => {
@@ -167,7 +190,8 @@ impl Delivery {
                 Some(reason)
             }
         };
-        if refused.is_none() && self.shown.refused.is_some() {
+        // A proxy that ends again and again is tried by who keeps it.
+        if refused.is_none() && self.shown.refused.is_some() && outlet.status().fault.is_none() {
             info!(target: "cfgserver::agent", "no longer refused");
         }
         if refused.is_some() && self.shown.refused != refused {

@@ -11,14 +11,16 @@ use tracing::{error, info};
 use crate::agent::deliver::{DeliverParts, Delivering, deliver};
 use crate::agent::follow::{FollowParts, follow};
 use crate::agent::pace::Settle;
+use crate::agent::state::read_status;
 use crate::agent::status::{FRESH_MS, Status, groups};
 use crate::agent::{Config, Following, Kept, Kind, Outlet, OutletError, StateDir, StateError, Table};
 use crate::clock::Clock;
-use crate::model::Timestamp;
 use crate::task::Tasks;
 
 /// Shortest pause between two writes of the status.
-const SHOW_PAUSE: Duration = Duration::from_millis(100);
+const SHOW_PAUSE: Duration = Duration::from_millis(25);
+/// The rest has this long to end.
+const REST_LIMIT: Duration = Duration::from_millis(1_000);
 /// The proxy that the agent runs has this long to end.
 const STOP_LIMIT: Duration = Duration::from_millis(15_000);
 
@@ -49,6 +51,10 @@ pub fn open_state(config: &Config) -> Result<(StateDir, Kept), StateError> {
 impl Agent {
     /// Starts following and delivering.
     pub async fn start(config: &Config, (dir, kept): (StateDir, Kept), clock: Clock) -> Result<Self, OutletError> {
+        // What an earlier agent has told holds no more. A status that cannot be written is told of later.
+        if matches!(read_status(&config.state_dir), Ok(Some(_))) {
+            let _ = dir.show(&base(config, clock));
+        }
         let tasks = Tasks::default();
         let outlet = Outlet::open(config, clock, tasks.clone()).await?;
         let delivering = tasks.child();
@@ -102,18 +108,20 @@ impl Agent {
     /// Ends what the outlet runs, then the rest: the status tells the end.
     pub async fn stop(self) {
         self.delivering.shut_down(STOP_LIMIT).await;
-        self.tasks.shut_down(SHOW_PAUSE * 10).await;
+        self.tasks.shut_down(REST_LIMIT).await;
         info!(target: "cfgserver::agent", "stopped");
     }
 }
 
 fn base(config: &Config, clock: Clock) -> Status {
     Status {
-        written: Timestamp(0),
+        written: clock.wall(),
         started: clock.wall(),
         process_id: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config: config.file.display().to_string(),
+        config_digest: config.digest(),
+        reconfigured: false,
         cluster: None,
         following: Following::default(),
         groups: BTreeMap::new(),
@@ -163,12 +171,16 @@ impl Show {
         let table = self.table.borrow_and_update().clone();
         let following = self.following.borrow_and_update().clone();
         let names = self.groups.borrow_and_update().clone();
+        let mut delivering = self.delivering.borrow_and_update().clone();
+        if !delivering.taken.is(&table) {
+            delivering.pending_since.get_or_insert(self.clock.wall());
+        }
         let status = Status {
             written: self.clock.wall(),
             cluster: table.cluster.clone(),
             groups: groups(names.iter(), &table, &following),
             following,
-            delivering: self.delivering.borrow_and_update().clone(),
+            delivering,
             ..self.base.clone()
         };
         self.dir.show(&status)

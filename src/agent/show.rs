@@ -3,11 +3,23 @@
 use std::path::Path;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::agent::{Config, Pace, Process};
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, LogLevel};
 
 impl Config {
+    /// Tells one configuration from another, whatever they log.
+    pub fn digest(&self) -> String {
+        let quiet = Self {
+            log_level: LogLevel::default(),
+            log_format: LogFormat::default(),
+            ..self.clone()
+        };
+        let hash = Sha256::digest(quiet.to_toml().as_bytes());
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The configuration as TOML. Its paths hold from the folder that the original was meant from.
     pub fn to_toml(&self) -> String {
         let mut lines = Lines::default();

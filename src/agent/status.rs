@@ -12,9 +12,11 @@ use crate::agent::{Following, Table};
 use crate::model::{Revision, Timestamp};
 
 /// A running agent writes its status at least this often.
-pub const FRESH_MS: u64 = 5_000;
+pub const FRESH_MS: u64 = 1_000;
 /// A status that is older than this was written by an agent that hangs, or that ended.
-const STALE_MS: u64 = 3 * FRESH_MS;
+const STALE_MS: u64 = 5 * FRESH_MS;
+/// A node is asked for a sign of life twice a second: when it is silent for this long, what it told may be old.
+const SILENT_MS: u64 = 1_200;
 
 /// An agent at a moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,11 @@ pub struct Status {
     pub version: String,
     /// Its configuration.
     pub config: String,
+    /// Digest of that configuration, as it was when the agent started.
+    pub config_digest: String,
+    /// The configuration is another one now. Only who looks can tell.
+    #[serde(skip)]
+    pub reconfigured: bool,
     /// The cluster that it follows.
     pub cluster: Option<String>,
     /// Whom it follows.
@@ -86,14 +93,24 @@ impl Status {
         } else if age_ms > STALE_MS {
             faults.push(format!("the agent has written no status for {}", length(age_ms)));
         }
+        if running && self.reconfigured {
+            faults.push(format!("{} has changed: restart the agent", self.config));
+        }
         let following = &self.following;
+        let silent_ms = following.heard.map_or(0, |heard| now.0.saturating_sub(heard.0));
         match &following.node {
             None => faults.push("no node is followed: the addresses are the last known ones".to_owned()),
             Some(node) if !following.in_contact => {
                 faults.push(format!("node {node} is not in contact with a leader"));
             }
+            Some(node) if silent_ms > SILENT_MS => {
+                faults.push(format!("node {node} is silent for {}", length(silent_ms)));
+            }
             Some(_) if !following.complete => faults.push("the groups were not all looked up yet".to_owned()),
             Some(_) => {}
+        }
+        if self.groups.is_empty() {
+            faults.push("nothing is followed: no server of the proxy's file can be".to_owned());
         }
         for (name, group) in &self.groups {
             match (group.missing, &group.primary) {
@@ -126,6 +143,9 @@ impl Status {
             faults.push("nothing was carried out yet".to_owned());
         } else if let Some(since) = delivering.pending_since {
             faults.push(format!("a change waits for {}", length(now.0.saturating_sub(since.0))));
+        }
+        for server in &outlet.stuck {
+            faults.push(format!("{} keeps its address: {}", server.server, server.reason));
         }
         if outlet.child.as_ref().is_some_and(|child| child.pid.is_none()) {
             faults.push("the proxy does not run".to_owned());
@@ -297,7 +317,7 @@ mod tests {
     use super::*;
     use crate::agent::OutletStatus;
     use crate::agent::follow::Fault;
-    use crate::agent::outlet::{ChildStatus, HookStatus};
+    use crate::agent::outlet::{ChildStatus, HookStatus, Unfollowed};
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -315,6 +335,8 @@ mod tests {
             process_id: 7,
             version: "1".to_owned(),
             config: "a.toml".to_owned(),
+            config_digest: "d".to_owned(),
+            reconfigured: false,
             cluster: Some("c".to_owned()),
             following: Following {
                 node: Some("n:1".to_owned()),
@@ -369,6 +391,20 @@ mod tests {
         told(
             |status| status.following.in_contact = false,
             "node n:1 is not in contact",
+        );
+        told(
+            |status| status.following.heard = Some(Timestamp(NOW.0 - 1_300)),
+            "node n:1 is silent for 1 s",
+        );
+        told(|status| status.reconfigured = true, "a.toml has changed");
+        told(|status| status.groups.clear(), "nothing is followed");
+        let stuck = Unfollowed {
+            server: "p/s".to_owned(),
+            reason: "why".to_owned(),
+        };
+        told(
+            |status| status.delivering.outlet.stuck.push(stuck),
+            "p/s keeps its address: why",
         );
         told(|status| status.following.complete = false, "not all looked up yet");
         told(

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::cannot_start;
-use crate::agent::outlet::listing;
+use crate::agent::outlet::{absent, listing};
 use crate::agent::state::{is_running, read_status};
 use crate::agent::status::Status;
 use crate::agent::{Agent, Config, open_state};
@@ -65,6 +65,9 @@ async fn follow_until_stopped(config: &Config) -> anyhow::Result<()> {
         target: "cfgserver::app", config = %config.file.display(), state_dir = %config.state_dir.display(),
         nodes = config.nodes.len(), version = env!("CARGO_PKG_VERSION"), "agent"
     );
+    for fault in absent(config) {
+        warn!(target: "cfgserver::app", fault, "it will fail when it is needed");
+    }
     let agent = Agent::start(config, state, clock).await?;
     let signal = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
@@ -82,6 +85,8 @@ fn check(config: &Config) -> anyhow::Result<(String, u8)> {
     for line in listed {
         text.push_str(&format!("# {line}\n"));
     }
+    let absent = absent(config);
+    anyhow::ensure!(absent.is_empty(), "{}: {}", config.file.display(), absent.join("; "));
     Ok((text, EXIT_OK))
 }
 
@@ -91,8 +96,9 @@ fn status(config: &Config, json: bool) -> anyhow::Result<(String, u8)> {
         let folder = config.state_dir.display();
         anyhow::bail!("no agent has run yet with state-dir {folder}");
     };
-    let status: Status =
+    let mut status: Status =
         serde_json::from_str(&text).context("the status was written by another version of the agent")?;
+    status.reconfigured = status.config_digest != config.digest();
     let now = Clock::start().wall();
     let code = match status.faults(running, now).is_empty() {
         true => EXIT_OK,

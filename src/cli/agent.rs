@@ -22,7 +22,7 @@ pub(super) const HELP: &str = r#"A configuration:
   kind = "nutcracker"                      # or "bdrp"
   template = "/etc/nutcracker/nutcracker.yml"
   restart = ["systemctl", "restart", "nutcracker"]
-  # run = ["nutcracker", "-c", "{file}"]   # instead of restart: the agent starts and supervises the proxy
+  # run = ["nutcracker", "-c", "{file}", "-o", "/tmp/nc.log"]   # instead of restart: the agent runs the proxy
   # output = "/run/nutcracker.yml"         # the file to write [default: the template itself]
   # check = ["nutcracker", "-t", "-c", "{file}"]   # [] checks nothing
 

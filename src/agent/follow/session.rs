@@ -13,14 +13,15 @@ use crate::agent::follow::{Follower, Left, MEET_LIMIT, Met, Wire, in_contact, re
 use crate::model::{Address, Instant};
 
 /// Signs of life are asked for this often.
-const TICK_MS: u64 = 1_000;
-/// A node that is silent for this long is left.
-const SILENCE_MS: u64 = 3_000;
+const TICK_MS: u64 = 500;
+/// A node that is silent for this long is left. It may have gone together with the primary that is being replaced:
+/// another node costs little, and a switch takes hardly longer than this.
+const SILENCE_MS: u64 = 1_500;
 const SILENCE: Duration = Duration::from_millis(SILENCE_MS);
 /// Groups that are asked about in one write: bounds what is in memory.
 const GROUPS_AT_ONCE: usize = 64;
 /// How often a node without contact is compared with the others, in ticks.
-const COMPARE_TICKS: u64 = 2;
+const COMPARE_TICKS: u64 = 4;
 
 /// What goes on with one node.
 pub(super) struct Session<'f> {

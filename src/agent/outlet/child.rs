@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::command::{describe, prepare, signal};
@@ -50,6 +50,10 @@ pub(super) struct ChildParts {
     pub(super) folder: PathBuf,
     /// Remembers which process it is.
     pub(super) note: Note,
+    /// What it carries in its environment: the agent's state folder.
+    pub(super) mark: PathBuf,
+    /// Told when its status changes.
+    pub(super) stir: Arc<Notify>,
     pub(super) clock: Clock,
 }
 
@@ -58,6 +62,7 @@ pub(super) struct Keeper {
     orders: mpsc::Sender<Order>,
     shown: Arc<Mutex<ChildStatus>>,
     note: Note,
+    mark: PathBuf,
 }
 
 enum Order {
@@ -70,7 +75,7 @@ impl Keeper {
     pub(super) fn start(parts: ChildParts, tasks: &Tasks) -> Self {
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let shown = Arc::new(Mutex::new(ChildStatus::default()));
-        let note = parts.note.clone();
+        let (note, mark) = (parts.note.clone(), parts.mark.clone());
         let care = Care {
             parts,
             shown: shown.clone(),
@@ -87,15 +92,21 @@ impl Keeper {
             }
             care.end().await;
         });
-        Self { orders, shown, note }
+        Self {
+            orders,
+            shown,
+            note,
+            mark,
+        }
     }
 
     /// Ends the child of an agent that could not do it itself.
     pub(super) async fn end_leftover(&self) {
-        if let Some(left) = self.note.load::<Identity>() {
+        let noted = self.note.load::<Identity>();
+        for left in noted.into_iter().chain(leftover::marked(&self.mark)) {
             leftover::end(&left, STOP_LIMIT).await;
-            self.note.forget();
         }
+        self.note.forget();
     }
 
     /// Whether there ever was a start.
@@ -200,7 +211,11 @@ impl Care {
 
     fn start(&mut self) -> Result<(), String> {
         let mut command: Command = prepare(&self.parts.words, &self.parts.folder);
-        let spawned = command.stdin(Stdio::null()).kill_on_drop(true).spawn();
+        let spawned = command
+            .env(leftover::MARK, &self.parts.mark)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
         let child = spawned.map_err(|error| format!("cannot run '{}': {error}", self.parts.words.join(" ")))?;
         let pid = child.id().unwrap_or_default();
         if let Some(identity) = Identity::of(pid) {
@@ -248,6 +263,8 @@ impl Care {
         let lived_ms = self.parts.clock.now().since(living.since);
         let reason = format!("the proxy {how} after {lived_ms} ms{hint}");
         self.gone(living.pid);
+        // What went into the background would keep the ports.
+        leftover::kill_marked(&self.parts.mark);
         if lived_ms >= STEADY_MS {
             self.pause_ms = 0;
             self.again = Some(self.parts.clock.now());
@@ -273,6 +290,7 @@ impl Care {
 
     fn show(&self, change: impl FnOnce(&mut ChildStatus)) {
         change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        self.parts.stir.notify_one();
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 pub(super) struct Beside {
     path: PathBuf,
     target: PathBuf,
+    /// Device and number of the file that was written.
+    identity: (u64, u64),
     installed: bool,
 }
 
@@ -52,9 +54,10 @@ impl Beside {
         let target = resolve(file)?;
         let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))?;
-        let beside = Self {
+        let mut beside = Self {
             path: target.with_file_name(format!(".{name}.cfgserver-new")),
             target,
+            identity: (0, 0),
             installed: false,
         };
         // Left by an agent that was killed in between. Whatever it is, it is not followed.
@@ -67,6 +70,8 @@ impl Beside {
             .create_new(true)
             .mode(0o600)
             .open(&beside.path)?;
+        let data = new.metadata()?;
+        beside.identity = (data.dev(), data.ino());
         new.write_all(text.as_bytes())?;
         if let Ok(like) = fs::metadata(&beside.target).or_else(|_| fs::metadata(model)) {
             take_after(&new, &like)?;
@@ -82,6 +87,11 @@ impl Beside {
 
     /// Puts it in place of the file.
     pub(super) fn install(mut self) -> io::Result<()> {
+        let data = fs::symlink_metadata(&self.path)?;
+        if (data.dev(), data.ino()) != self.identity {
+            self.installed = true; // it is somebody else's: not to be removed
+            return Err(io::Error::other("someone else writes it too: a second agent?"));
+        }
         fs::rename(&self.path, &self.target).map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => io::Error::other(format!(
                 "{error}: a file that is mounted alone cannot be replaced, mount its folder"

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::command::{self, Job};
@@ -37,7 +37,7 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn start(config: &Config, hook: &Hook, clock: Clock, tasks: &Tasks) -> Self {
+    pub(super) fn start(config: &Config, hook: &Hook, clock: Clock, tasks: &Tasks, stir: &Arc<Notify>) -> Self {
         let (newest, news) = watch::channel(News::default());
         let shown = Arc::new(Mutex::new(HookStatus::default()));
         let note = Note::new(&config.state_dir, "hook.json");
@@ -49,6 +49,7 @@ impl Teller {
             clock,
             tasks: tasks.clone(),
             shown: shown.clone(),
+            stir: stir.clone(),
         };
         let stopping = tasks.stopping();
         tasks.spawn("hook", async move {
@@ -95,6 +96,8 @@ struct Telling {
     clock: Clock,
     tasks: Tasks,
     shown: Arc<Mutex<HookStatus>>,
+    /// Told when that changes.
+    stir: Arc<Notify>,
 }
 
 impl Telling {
@@ -179,7 +182,12 @@ impl Telling {
     }
 
     fn show(&self, change: impl FnOnce(&mut HookStatus)) {
-        change(&mut lock(&self.shown));
+        let mut shown = lock(&self.shown);
+        let before = shown.clone();
+        change(&mut shown);
+        if *shown != before {
+            self.stir.notify_one();
+        }
     }
 }
 

@@ -1,6 +1,11 @@
 //! A child that outlived its agent (`kill -9`): found again by process id and start time, and ended.
+//!
+//! An agent that is killed between the start of a child and the note of it, or whose disk is full, leaves no note: so
+//! each child also carries a mark in its environment, which what it starts inherits.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -49,6 +54,33 @@ impl Identity {
     }
 }
 
+/// Name of the mark; its value is the agent's state folder.
+pub(super) const MARK: &str = "CFGSERVER_AGENT_CHILD";
+
+/// Who carries the mark of this folder. Whose environment may not be read is not ours.
+pub(super) fn marked(folder: &Path) -> Vec<Identity> {
+    let mut mark = format!("{MARK}=").into_bytes();
+    mark.extend_from_slice(folder.as_os_str().as_bytes());
+    let own = std::process::id();
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let carries = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|words| words.split(|byte| *byte == 0).any(|word| word == mark))
+    };
+    pids.filter(|pid| *pid != own)
+        .filter(carries)
+        .filter_map(Identity::of)
+        .collect()
+}
+
+/// Kills those that carry the mark, wherever they have gone.
+pub(super) fn kill_marked(folder: &Path) {
+    for left in marked(folder) {
+        signal(left.pid, Signal::KILL, false);
+    }
+}
+
 /// Field 22 of `/proc/<pid>/stat`, counted behind the name, which may hold anything. A zombie has ended.
 fn start_of(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
@@ -65,8 +97,10 @@ pub(super) async fn end(left: &Identity, limit: Duration) {
     }
     warn!(target: "cfgserver::agent", pid = left.pid, "ending the proxy that an earlier agent left behind");
     signal(left.pid, Signal::TERM, true);
+    signal(left.pid, Signal::TERM, false);
     if !left.ends_within(limit).await {
         signal(left.pid, Signal::KILL, true);
+        signal(left.pid, Signal::KILL, false);
         left.ends_within(limit).await;
     }
 }

@@ -1,11 +1,43 @@
 //! What a configuration follows, for people, before anything is started.
 
-use crate::agent::Config;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::agent::{Config, Process};
 use crate::template::Template;
 
 use super::disk;
 use super::plan::{Following, dialect, full_name};
 use super::status::OutletError;
+
+/// Commands of the configuration whose program is not there: better known now than at the first failover.
+pub fn absent(config: &Config) -> Vec<String> {
+    let proxy = config.proxy.iter().flat_map(|proxy| {
+        let process = match &proxy.process {
+            Process::Restart(words) => ("restart", words),
+            Process::Run(words) => ("run", words),
+        };
+        [("check", &proxy.check), process]
+    });
+    let hook = config.hook.iter().map(|hook| ("command", &hook.command));
+    let programs = proxy.chain(hook).filter_map(|(key, words)| Some((key, words.first()?)));
+    let missing = programs.filter(|(_, program)| !is_program(program, config.folder()));
+    missing
+        .map(|(key, program)| format!("{key}: there is no program '{program}'"))
+        .collect()
+}
+
+fn is_program(program: &str, folder: &Path) -> bool {
+    let runs = |path: &Path| {
+        path.metadata()
+            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return runs(&folder.join(program));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| runs(&folder.join(program)))
+}
 
 /// One line for each server of the proxy's file: where it stands there, and which group it follows or why none. Then
 /// one for each group of the hook.

@@ -22,9 +22,12 @@ mod status;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use listing::listing;
+use tokio::sync::Notify;
+
+pub use listing::{absent, listing};
 pub use status::{ChildStatus, HookStatus, Move, Outcome, OutletError, OutletStatus, Unfollowed};
 
 use crate::agent::{Config, Table};
@@ -40,6 +43,8 @@ pub struct Outlet {
     hook: Option<hook::Teller>,
     /// Groups of the hook; `None`: those of the proxy's file.
     hook_groups: Option<BTreeSet<String>>,
+    /// Told when the status changes by itself.
+    stir: Arc<Notify>,
     tasks: Tasks,
 }
 
@@ -47,22 +52,24 @@ impl Outlet {
     /// Reads the template, and says which of its servers are not followed and why. Nothing is written or started.
     pub async fn open(config: &Config, clock: Clock, tasks: Tasks) -> Result<Self, OutletError> {
         let tasks = tasks.child();
+        let stir = Arc::new(Notify::new());
         std::fs::create_dir_all(&config.state_dir).map_err(|error| OutletError::StateDir {
             path: config.state_dir.clone(),
             error,
         })?;
         let proxy = match &config.proxy {
-            Some(proxy) => Some(proxy::ProxyFile::open(config, proxy, clock, &tasks)?),
+            Some(proxy) => Some(proxy::ProxyFile::open(config, proxy, clock, &tasks, &stir)?),
             None => None,
         };
         let hook = config
             .hook
             .as_ref()
-            .map(|hook| hook::Teller::start(config, hook, clock, &tasks));
+            .map(|hook| hook::Teller::start(config, hook, clock, &tasks, &stir));
         Ok(Self {
             proxy,
             hook,
             hook_groups: config.hook.as_ref().and_then(|hook| hook.groups.clone()),
+            stir,
             tasks,
         })
     }
@@ -100,6 +107,11 @@ impl Outlet {
             Some(proxy) => proxy.template_changed().await,
             None => false,
         }
+    }
+
+    /// Until the status has changed without a call.
+    pub async fn stirred(&self) {
+        self.stir.notified().await;
     }
 
     /// How it stands.

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use super::child::{ChildParts, Keeper};
@@ -58,7 +59,13 @@ pub(super) struct ProxyFile {
 }
 
 impl ProxyFile {
-    pub(super) fn open(config: &Config, proxy: &Proxy, clock: Clock, tasks: &Tasks) -> Result<Self, OutletError> {
+    pub(super) fn open(
+        config: &Config,
+        proxy: &Proxy,
+        clock: Clock,
+        tasks: &Tasks,
+        stir: &Arc<Notify>,
+    ) -> Result<Self, OutletError> {
         let seen = disk::signature(&proxy.template);
         let (template, template_fault) = match read_template(proxy, &proxy.template) {
             Ok(template) => (template, None),
@@ -79,6 +86,11 @@ impl ProxyFile {
                     words: command::words(words, Some(&proxy.output)),
                     folder: config.folder().to_owned(),
                     note: Note::new(&config.state_dir, "child.json"),
+                    mark: config
+                        .state_dir
+                        .canonicalize()
+                        .unwrap_or_else(|_| config.state_dir.clone()),
+                    stir: stir.clone(),
                     clock,
                 },
                 tasks,
@@ -412,12 +424,11 @@ impl ProxyFile {
     }
 
     fn tell_of_stuck(&mut self, plan: &Plan) {
-        let known = &self.status.unfollowed;
+        let known = &self.status.stuck;
         for server in plan.stuck.iter().filter(|server| !known.contains(server)) {
             warn!(target: "cfgserver::agent", server = server.server, reason = server.reason, "keeps its address");
         }
-        let all = self.following.unfollowed.iter().chain(&plan.stuck);
-        self.status.unfollowed = all.cloned().collect();
+        self.status.stuck.clone_from(&plan.stuck);
     }
 }
 

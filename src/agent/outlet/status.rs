@@ -90,6 +90,8 @@ pub struct OutletStatus {
     pub fault: Option<String>,
     /// Servers that keep their address for a reason.
     pub unfollowed: Vec<Unfollowed>,
+    /// Servers that follow a group, and cannot be put where it is.
+    pub stuck: Vec<Unfollowed>,
     /// The hook.
     pub hook: Option<HookStatus>,
 }

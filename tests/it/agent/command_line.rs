@@ -67,6 +67,32 @@ fn what_cannot_be_run_with_ends_with_1_and_one_line() {
 }
 
 #[test]
+fn a_command_whose_program_is_not_there_is_found_before_it_is_needed() {
+    let world = World::bare();
+    let absent = PROXY.replace(
+        "[\"true\"]",
+        "[\"/no/such/program\"]\ncheck = [\"no-such-check\", \"{file}\"]",
+    );
+    let agent = Agent::new(&world, &[11], &absent);
+    std::fs::write(
+        agent.file("n.yml"),
+        "p:\n  listen: 127.0.0.1:1\n  servers:\n   - 127.0.0.1:1:1 alpha\n",
+    )
+    .unwrap();
+    let checked = agent.run(&["check"]);
+    let said = text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("restart: there is no program '/no/such/program'") && said.contains("'no-such-check'"),
+        "{said}"
+    );
+    std::fs::write(agent.file("own"), "#!/bin/sh\n").unwrap();
+    let not_executable = PROXY.replace("[\"true\"]", "[\"./own\"]\ncheck = []");
+    agent.configure(&[11], &not_executable);
+    assert_eq!(agent.run(&["check"]).status.code(), Some(1));
+}
+
+#[test]
 fn a_command_line_that_cannot_be_understood_ends_with_64() {
     for words in [&["agent"][..], &["agent", "dance"], &["agent", "--config"]] {
         let refused = cfgserver().args(words).output().unwrap();

@@ -135,6 +135,48 @@ fn a_killed_primary_is_replaced_in_the_file_and_behind_the_proxy_and_keys_stay_i
     );
 }
 
+/// Runs until it is ended, and says which process it is.
+fn keeper(before: &str, pids: &str) -> String {
+    let script = format!("{before} echo $$ >> {pids}; exec sleep 1000");
+    format!(
+        "[proxy]\nkind = \"nutcracker\"\ntemplate = \"n.yml\"\ncheck = []\nrun = [\"sh\", \"-c\", {}]\n",
+        serde_json::to_string(&script).unwrap()
+    )
+}
+
+#[test]
+fn a_proxy_whose_agent_was_killed_before_it_could_note_it_is_ended_by_the_next_agent() {
+    let world = World::bare();
+    let mut agent = Agent::new(&world, &[11], &keeper("kill -9 $PPID;", "first"));
+    std::fs::write(
+        agent.file("n.yml"),
+        "p:\n  listen: 127.0.0.1:1\n  servers:\n   - 127.0.0.1:1:1 alpha\n",
+    )
+    .unwrap();
+    agent.start();
+    agent.wait_ended();
+    let pid = |name: &str| {
+        std::fs::read_to_string(agent.file(name))
+            .ok()?
+            .trim()
+            .parse::<u32>()
+            .ok()
+    };
+    let first = wait_for("the proxy lives on", SOON, || pid("first"));
+    // As after a start of the proxy on a full disk.
+    let _ = std::fs::remove_file(agent.file("cfgserver-agent/child.json"));
+    let lives = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    assert!(lives(first));
+    agent.configure(&[11], &keeper("", "second"));
+    agent.start();
+    wait_until("there is another proxy", SOON, || agent.file("second").exists());
+    assert!(!lives(first));
+    agent.terminate();
+}
+
 #[test]
 fn the_proxy_serves_while_all_nodes_are_down_and_follows_when_they_are_back() {
     let Some(world) = World::open() else { return };
@@ -257,6 +299,8 @@ fn a_burst_of_planned_switches_is_few_restarts_and_ends_right() {
             .all(|name| text.contains(&format!(":{}:1 {name}\n", cluster.nodes[0].primary_of(name))))
     };
     wait_until("the file is right", SOON, right);
+    // The file is there before the restart is done.
+    agent.wait_up_to_date();
     let count = restarts() - before;
     // A second apart; on a machine where the switches take long, there may be more of them.
     let most = begun.elapsed().as_secs().max(8) as usize;

@@ -126,7 +126,7 @@ async fn a_primary_with_an_ipv6_address_stays_out_and_holds_up_nobody() {
         place.read("out.yml"),
         TEMPLATE.replace("10.0.0.4:6379:1", "10.0.0.5:6379:1\n     10.0.0.4:6379:1")
     );
-    let told = outlet.status().unfollowed;
+    let told = outlet.status().stuck;
     assert_eq!(told.len(), 1);
     assert!(
         told[0].server == "sigma/server1" && told[0].reason.contains("IPv6"),
