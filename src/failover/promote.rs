@@ -12,6 +12,7 @@ use crate::failover::selection::{Purpose, select};
 use crate::failover::{Action, Order, OrderFault, reach};
 use crate::machine::{Command, SwitchProof};
 use crate::model::{Address, Age, Facts, Failover, FailoverKind, Fault, Instant, Role, RunId, Verdict};
+use crate::mutation::{self, Mutation};
 
 /// How long writes may be held back: longer than the fence and both effects after it take, short enough that a
 /// leader that dies leaves no lasting harm.
@@ -95,7 +96,7 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
 /// What the answer to Promote means; `None`: give the order again.
 fn answer_of_candidate(draft: &mut Draft<'_>, failover: &Failover, memory: &OrderMemory) -> Option<Candidate> {
     match memory.answer.as_ref()? {
-        Ok(Some(facts)) if facts.run_id != failover.candidate_run_id => Some(Candidate::Lost("restarted".into())),
+        Ok(Some(facts)) if is_other_process(failover, facts) => Some(Candidate::Lost("restarted".into())),
         Ok(Some(facts)) if facts.role == Role::Primary => Some(Candidate::Promoted(facts.clone())),
         Ok(Some(_)) => Some(Candidate::Lost("stayed a replica".into())),
         Err(OrderFault::OtherProcess) => Some(Candidate::Lost("restarted".into())),
@@ -123,7 +124,7 @@ fn restarted(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool 
 
 fn complete(draft: &mut Draft<'_>, failover: &Failover, facts: &Facts) {
     assert!(
-        facts.run_id == failover.candidate_run_id,
+        !is_other_process(failover, facts),
         "only the committed process completes a promotion"
     );
     let (group, on) = draft.target();
@@ -136,6 +137,10 @@ fn complete(draft: &mut Draft<'_>, failover: &Failover, facts: &Facts) {
             lineage: facts.lineage.clone(),
         },
     });
+}
+
+fn is_other_process(failover: &Failover, facts: &Facts) -> bool {
+    facts.run_id != failover.candidate_run_id && !mutation::is_on(Mutation::AnyProcessCompletes)
 }
 
 fn abort(draft: &mut Draft<'_>, failover: &Failover, fault: Fault) {

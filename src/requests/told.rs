@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::machine::State;
 use crate::model::{Address, Group, GroupName, Revision};
+use crate::mutation::{self, Mutation};
 use crate::sentinel::{Published, is_safe_for_old_proxies};
 
 /// Names of removed groups that are remembered before they are forgotten.
@@ -145,7 +146,9 @@ impl Told {
             if !concerns(self, group.name.as_str(), to) {
                 continue;
             }
-            self.put(state, group.name.clone(), Answer { revision, address: to });
+            if !mutation::is_on(Mutation::RepeatedSwitch) {
+                self.put(state, group.name.clone(), Answer { revision, address: to });
+            }
             if from != to {
                 switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
             }

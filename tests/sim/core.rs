@@ -156,12 +156,12 @@ impl Core {
 
     /// Bytes from a node get to an instance.
     pub(crate) fn goes_to(&self, node: NodeId, server: Index) -> bool {
-        self.net.to_server(node, server) && self.fleet.servers[server].host_up
+        self.net.reaches_server(node, server) && self.fleet.servers[server].host_up
     }
 
     /// Bytes from an instance get to a node.
     pub(crate) fn comes_from(&self, node: NodeId, server: Index) -> bool {
-        self.net.from_server(node, server) && self.fleet.servers[server].host_up
+        self.net.server_reaches(node, server) && self.fleet.servers[server].host_up
     }
 
     /// Bytes of a connection got lost: what comes after them is not read any more.

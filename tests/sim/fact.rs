@@ -19,6 +19,14 @@ pub(crate) enum Fact {
         after: Arc<State>,
         events: Arc<Vec<Event>>,
     },
+    /// A leader proposes to open a failover because of votes.
+    Opening {
+        node: NodeId,
+        group: GroupId,
+        votes: u32,
+        /// The state that the leader had applied.
+        applied: Arc<State>,
+    },
     /// A leader wrote an order to a socket.
     OrderSent {
         node: NodeId,

@@ -208,7 +208,8 @@ impl World {
     }
 
     fn heal_later(&mut self) {
-        let ms = self.core.chance.within(300, 9_000);
+        let longest_ms = *self.core.chance.pick(&[2_000, 9_000, 9_000, 20_000]);
+        let ms = self.core.chance.within(300, longest_ms);
         self.core.after(ms, Event::Fault(Fault::Heal));
     }
 

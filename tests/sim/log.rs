@@ -167,6 +167,7 @@ impl Core {
             self.log.led = true;
         }
         if let (Some(entry), Some(outcome)) = (&pending.entry, &outcome) {
+            crate::reached::mark(&mut self.coverage, &entry.command, outcome);
             self.tell_commit(index, entry, outcome, &events);
             self.fact(Fact::Committed {
                 command: Arc::new(entry.command.clone()),

@@ -12,8 +12,11 @@ mod fact;
 mod faults;
 mod invariants;
 mod log;
+#[cfg(feature = "mutations")]
+mod mutations;
 mod net;
 mod node;
+mod reached;
 mod record;
 mod redis;
 mod runner;

@@ -44,11 +44,11 @@ impl Net {
         runs(one) && runs(other) && self.goes(one, other) && self.goes(other, one)
     }
 
-    pub(crate) fn to_server(&self, node: NodeId, server: Index) -> bool {
+    pub(crate) fn reaches_server(&self, node: NodeId, server: Index) -> bool {
         self.cut_to.is_empty() || !self.cut_to.contains(&(node, server))
     }
 
-    pub(crate) fn from_server(&self, node: NodeId, server: Index) -> bool {
+    pub(crate) fn server_reaches(&self, node: NodeId, server: Index) -> bool {
         self.cut_from.is_empty() || !self.cut_from.contains(&(node, server))
     }
 

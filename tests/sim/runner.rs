@@ -13,6 +13,9 @@ use crate::world::World;
 /// What a run must not exceed: a world that spins.
 const EVENTS_MAX: u64 = 3_000_000;
 
+/// What a filter of cargo test is compared with.
+const NAME: &str = "sim::sweep";
+
 /// How a run ended.
 struct Run {
     /// Why it failed, if it did.
@@ -54,6 +57,17 @@ struct Options {
     one: Option<u64>,
     limit_s: u64,
     keep_going: bool,
+    mutations: bool,
+    /// Names of tests, as cargo passes them on: this one may not be meant.
+    filters: Vec<String>,
+    /// Somebody asked for this sweep: everything is printed.
+    asked: bool,
+}
+
+impl Options {
+    fn is_filtered_out(&self) -> bool {
+        !self.filters.is_empty() && !self.filters.iter().any(|filter| NAME.contains(filter.as_str()))
+    }
 }
 
 fn parse(words: &[String]) -> Result<Options, String> {
@@ -62,6 +76,9 @@ fn parse(words: &[String]) -> Result<Options, String> {
         one: None,
         limit_s: 60,
         keep_going: false,
+        mutations: false,
+        filters: Vec::new(),
+        asked: false,
     };
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
@@ -74,11 +91,14 @@ fn parse(words: &[String]) -> Result<Options, String> {
                 let (low, high) = text.split_once("..").ok_or("--seeds A..B".to_owned())?;
                 options.seeds = number(low)?..=number(high)?;
                 options.limit_s = u64::MAX;
+                options.asked = true;
             }
             "--seconds" => options.limit_s = number(value()?)?,
             "--keep-going" => options.keep_going = true,
-            // What cargo test passes on to every test binary means nothing here.
-            _ => {}
+            "--mutations" => options.mutations = true,
+            // What cargo test passes on to every test binary means nothing here, but for names.
+            flag if flag.starts_with('-') => {}
+            name => options.filters.push(name.to_owned()),
         }
     }
     Ok(options)
@@ -87,14 +107,47 @@ fn parse(words: &[String]) -> Result<Options, String> {
 pub(crate) fn main(words: Vec<String>) -> ExitCode {
     match parse(&words) {
         Err(why) => {
-            eprintln!("{why}\nusage: scripts/sim --seed N | --seeds A..B [--seconds S] [--keep-going]");
+            eprintln!("{why}\nusage: scripts/sim --seed N | --seeds A..B [--seconds S] [--keep-going] | --mutations");
             ExitCode::from(64)
         }
+        Ok(options) if options.is_filtered_out() => {
+            println!(
+                "\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.00s\n"
+            );
+            ExitCode::SUCCESS
+        }
+        Ok(options) if options.mutations => mutations(),
         Ok(options) => match options.one {
             Some(seed) => replay(seed),
-            None => sweep(&options),
+            None => {
+                let sum = sweep(&options);
+                report(&sum, options.asked)
+            }
         },
     }
+}
+
+#[cfg(feature = "mutations")]
+fn mutations() -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    crate::mutations::run(|seeds| {
+        let options = Options {
+            seeds: 1..=seeds,
+            one: None,
+            limit_s: u64::MAX,
+            keep_going: false,
+            mutations: true,
+            filters: Vec::new(),
+            asked: false,
+        };
+        sweep(&options).failures.into_iter().min()
+    })
+}
+
+#[cfg(not(feature = "mutations"))]
+fn mutations() -> ExitCode {
+    eprintln!("this build has no mutations: scripts/sim --mutations makes one that has");
+    ExitCode::from(64)
 }
 
 fn replay(seed: u64) -> ExitCode {
@@ -126,10 +179,11 @@ struct Sum {
     simulated_ms: u64,
     coverage: Coverage,
     failures: Vec<(u64, String)>,
+    seconds: f64,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the sweep is measured in real time")]
-fn sweep(options: &Options) -> ExitCode {
+fn sweep(options: &Options) -> Sum {
     std::panic::set_hook(Box::new(|_| {}));
     let began = std::time::Instant::now();
     let next = AtomicU64::new(*options.seeds.start());
@@ -165,12 +219,15 @@ fn sweep(options: &Options) -> ExitCode {
             });
         }
     });
-    let sum = sum.into_inner().unwrap();
-    report(&sum, began.elapsed().as_secs_f64())
+    let mut sum = sum.into_inner().unwrap();
+    sum.failures.sort();
+    sum.seconds = began.elapsed().as_secs_f64();
+    sum
 }
 
-fn report(sum: &Sum, seconds: f64) -> ExitCode {
-    for (what, count) in &sum.coverage.0 {
+fn report(sum: &Sum, in_full: bool) -> ExitCode {
+    let seconds = sum.seconds;
+    for (what, count) in sum.coverage.0.iter().filter(|_| in_full) {
         println!("{count:>12} {what}");
     }
     let per_second = |count: f64| count / seconds;
@@ -182,8 +239,10 @@ fn report(sum: &Sum, seconds: f64) -> ExitCode {
         per_second(sum.simulated_ms as f64 / 3_600_000.0),
         per_second(sum.events as f64),
     );
-    let mut failures = sum.failures.clone();
-    failures.sort();
+    for what in crate::reached::never(&sum.coverage) {
+        println!("never reached: {what}");
+    }
+    let failures = &sum.failures;
     for (seed, why) in failures.iter().take(20) {
         println!("FAILED: scripts/sim --seed {seed}: {why}");
     }

@@ -50,7 +50,7 @@ impl Invariant for Brake {
             .iter()
             .filter(|switch| switch.automatic && now.0 - switch.at.0 < WINDOW_MS);
         let count = recent.clone().count() as u32;
-        let Some(last) = recent.last().filter(|_| count >= 2) else {
+        let Some(last) = recent.clone().next_back().filter(|_| count >= 2) else {
             return Ok(());
         };
         let waited_ms = now.0 - last.at.0;

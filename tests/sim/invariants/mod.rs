@@ -6,11 +6,13 @@ mod chain;
 mod foreign;
 mod last_copy;
 mod lease;
+mod moved;
 mod one_candidate;
 mod parallel;
 mod promotion;
 mod quorum;
 mod same_state;
+mod synced;
 mod well;
 mod window;
 
@@ -55,6 +57,8 @@ impl Invariants {
                 Box::<brake::Brake>::default(),
                 Box::<parallel::Parallel>::default(),
                 Box::<same_state::SameState>::default(),
+                Box::<synced::Synced>::default(),
+                Box::<moved::Moved>::default(),
             ],
         }
     }

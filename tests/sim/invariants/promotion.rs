@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use cfgserver::failover::Order;
 use cfgserver::machine::Command;
-use cfgserver::model::{Address, FailoverKind, GroupId, RunId, Stage};
+use cfgserver::model::{Address, GroupId, RunId, Stage};
 
 use super::Invariant;
 use crate::core::Core;
@@ -92,9 +92,9 @@ impl Promotion {
         let state = core.log.state();
         let on_record = state.group(group).and_then(|group| group.primary_member());
         let others_have = others_have && on_record.is_none_or(|primary| primary.non_empty);
-        // From an emptied primary it is a race: the candidate had data when it was chosen.
-        let failover = state.group(group).and_then(|group| group.failover.as_ref());
-        let race = failover.is_some_and(|failover| failover.kind == FailoverKind::Emptied);
+        // While the primary has just come back without its data it is a race: the candidate had data when it was read.
+        let primary = state.group(group).and_then(|group| core.server_at(group.primary));
+        let race = primary.is_some_and(|primary| core.fleet.servers[primary].restarted_lately(core.now));
         let others_have = others_have && !race;
         let promoted = instance.is_primary() && !was_primary;
         if keys == 0 && others_have && promoted {

@@ -4,16 +4,15 @@
 //! Two ways in have rules of their own: a primary that says that it is a replica (one node's word is enough), and one
 //! that came back empty.
 
-use cfgserver::machine::{Command, Outcome};
-use cfgserver::model::{FailoverKind, Sighting, Verdict};
+use cfgserver::model::{Sighting, Verdict};
 
 use super::Invariant;
 use crate::core::Core;
 use crate::fact::Fact;
 use crate::node::Node;
 
-/// A vote counts for this long after it was refreshed. It travels before, and the proposal after: each may be late.
-const LATELY_MS: u64 = 1_500 + 600 + 5_000;
+/// A vote counts for this long after it was refreshed, and before that it travelled.
+const LATELY_MS: u64 = 1_500 + 800;
 
 #[derive(Default)]
 pub(super) struct Quorum;
@@ -24,28 +23,16 @@ impl Invariant for Quorum {
     }
 
     fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
-        let Fact::Committed {
-            command,
-            outcome,
-            before,
-            ..
+        let Fact::Opening {
+            node: leader,
+            group,
+            votes,
+            applied,
         } = fact
         else {
             return Ok(());
         };
-        let (
-            Command::OpenFailover {
-                group,
-                kind: FailoverKind::Automatic,
-                votes,
-                ..
-            },
-            Outcome::Done { .. },
-        ) = (command.as_ref(), outcome)
-        else {
-            return Ok(());
-        };
-        let Some(group) = before.group(*group) else {
+        let Some(group) = applied.group(*group) else {
             return Ok(());
         };
         let primary = core.server_at(group.primary).map(|server| &core.fleet.servers[server]);
@@ -55,9 +42,11 @@ impl Invariant for Quorum {
         if *votes < group.config.quorum {
             return Err(format!("{}: {votes} votes of {}", group.name, group.config.quorum));
         }
+        // What arrived while the leader stood still is read when it goes on.
+        let leader_paused_ms = nodes[*leader as usize - 1].paused_ms(core.now);
         let lately = |node: &&Node| {
             let at = node.judged_down.get(&(group.id, group.primary));
-            let judged = at.is_some_and(|at| core.now - at < LATELY_MS + node.paused_ms(core.now));
+            let judged = at.is_some_and(|at| core.now - at < LATELY_MS + node.paused_ms(core.now) + leader_paused_ms);
             // Another life of it may have thought so.
             judged || !node.running || core.now - node.started_at < LATELY_MS
         };
@@ -69,7 +58,7 @@ impl Invariant for Quorum {
             ));
         }
         let switched_at = group.switches.last().map_or(0, |last| last.at.0);
-        let switched_ms = before.header().now.0.saturating_sub(switched_at);
+        let switched_ms = applied.header().now.0.saturating_sub(switched_at);
         let up = |node: &&Node| {
             let seen = node.seen.0.get(&group.id).and_then(|seen| seen.get(&group.primary));
             let settled = node.paused_ms(core.now) == 0 && core.settled_ms() > LATELY_MS;
@@ -84,7 +73,7 @@ impl Invariant for Quorum {
             same && settled && heard && !lately(node) && seen.is_some_and(fresh)
         };
         let up = nodes.iter().filter(up).count();
-        if up * 2 > before.electorate().count() {
+        if up * 2 > applied.electorate().count() {
             return Err(format!("{}: {up} nodes see its primary up", group.name));
         }
         Ok(())

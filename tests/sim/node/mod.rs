@@ -21,6 +21,7 @@ use std::sync::Arc;
 use cfgserver::detect::Ballot;
 use cfgserver::machine::{Entry, State};
 use cfgserver::model::{self, Address, GroupId, Instant, MyId, NodeId, Sighting, Term, Timestamp};
+use cfgserver::mutation::{self, Mutation};
 use cfgserver::raft::Leadership;
 use cfgserver::requests::{NodeStatus, Sightings, WriteError, WriteReply};
 
@@ -183,6 +184,15 @@ impl Node {
             proposal,
         };
         let at = self.wall(core);
+        if mutation::is_on(Mutation::EventBeforeCommit) {
+            let mut state = self.state.as_ref().clone();
+            let entry = Entry {
+                command: command.clone(),
+                at,
+            };
+            self.published
+                .extend(cfgserver::machine::apply(&mut state, &entry).events);
+        }
         if !core.append(self.view.term, origin, Entry { command, at }) {
             core.coverage.mark("log: proposals of a stale leader");
         }
@@ -231,7 +241,8 @@ impl Node {
 
     /// The majority lease holds, right now.
     pub(crate) fn holds_lease(&self, core: &Core) -> bool {
-        self.view.me && self.gives_away != self.view.term && core.holds_lease(self.id)
+        let holds = self.gives_away != self.view.term && core.holds_lease(self.id);
+        self.view.me && (holds || mutation::is_on(Mutation::OrderAfterLease))
     }
 
     /// Somebody leads in a newer term, or in a term that it knows.

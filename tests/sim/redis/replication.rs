@@ -21,6 +21,15 @@ impl Lineages {
         self.parents.len() as u32
     }
 
+    /// The stream from which a replication id came, as INFO shows it.
+    pub(crate) fn root(&self, replid: &str) -> Option<u32> {
+        let mut id = u32::from_str_radix(replid, 16).ok()?;
+        while let Some((parent, _)) = self.parents.get(id as usize - 1).copied()? {
+            id = parent;
+        }
+        Some(id)
+    }
+
     fn branch(&mut self, of: u32, at: u64) -> u32 {
         self.parents.push(Some((of, at)));
         self.parents.len() as u32
@@ -343,7 +352,12 @@ impl Fleet {
         if self.servers[who].running {
             return;
         }
-        let fresh = self.lineages.fresh();
+        let (lineage, offset) = (self.servers[who].lineage, self.servers[who].offset);
+        let fresh = if keeps_data {
+            self.lineages.branch(lineage, offset)
+        } else {
+            self.lineages.fresh()
+        };
         let server = &mut self.servers[who];
         server.running = true;
         server.starts += 1;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use cfgserver::failover::{Action, Memory, OrderFault, Scene};
 use cfgserver::machine::{Command, Outcome, Rejection};
-use cfgserver::model::{Group, GroupId, Instant};
+use cfgserver::model::{FailoverKind, Group, GroupId, Instant};
 use cfgserver::requests::{WriteError, WriteReply};
 
 use super::{Ask, FAILED_PROPOSAL_MS, MOVED_PROPOSAL_MS, Proposal, rejection_name};
 use crate::core::Core;
+use crate::fact::Fact;
 use crate::node::{Node, Waiter};
 
 /// Planning, as `control::act` does it.
@@ -117,6 +118,20 @@ impl Node {
 
     pub(super) fn leader_proposes(&mut self, core: &mut Core, group: &Arc<Group>, command: Command, ask: Option<Ask>) {
         core.tell_node(self.id, || format!("proposes {command:?}"));
+        if let Command::OpenFailover {
+            group,
+            kind: FailoverKind::Automatic,
+            votes,
+            ..
+        } = &command
+        {
+            core.fact(Fact::Opening {
+                node: self.id,
+                group: *group,
+                votes: *votes,
+                applied: self.state.clone(),
+            });
+        }
         let Some(leader) = &mut self.leader else { return };
         let term = leader.term;
         leader.proposing.insert(
