@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView, OrderView};
+use crate::failover::identity::{group_lineage, related};
 use crate::failover::memory::{Attempt, OrderMemory};
 use crate::failover::selection::{Purpose, select};
 use crate::failover::{Action, Order, OrderFault, reach};
@@ -81,6 +82,9 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
     if matches!(last, OrderView::UnderWay) {
         return Candidate::Wait;
     }
+    if copied_other_data(draft, failover) {
+        return Candidate::Lost("copied other data".into());
+    }
     match draft.link(candidate, &failover.candidate_run_id) {
         LinkView::Ready { .. } => Candidate::Ready,
         LinkView::NotYet => {
@@ -91,6 +95,23 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
         LinkView::Refused => Candidate::Lost("connection refused".into()),
         LinkView::OtherProcess => Candidate::Lost("restarted".into()),
     }
+}
+
+/// It was chosen for the data that it had. While the order was held up, or lost, it may have copied a primary that came
+/// back without.
+fn copied_other_data(draft: &Draft<'_>, failover: &Failover) -> bool {
+    let newest = draft.facts(failover.candidate);
+    let Some((facts, _)) = newest.filter(|(facts, _)| facts.run_id == failover.candidate_run_id) else {
+        return false;
+    };
+    let member = draft.group.members.get(&failover.candidate);
+    let known = [
+        member.and_then(|member| member.lineage.as_ref()),
+        group_lineage(draft.group),
+    ];
+    let its = facts.lineage.as_ref();
+    let kept = known.into_iter().any(|known| related(its, known));
+    facts.role == Role::Replica && its.is_some() && known.iter().any(Option::is_some) && !kept
 }
 
 /// What the answer to Promote means; `None`: give the order again.
