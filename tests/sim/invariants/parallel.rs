@@ -71,7 +71,9 @@ impl Invariant for Parallel {
         let copying = |(address, at): (&Address, &u64)| {
             let server = core.server_at(*address).map(|index| &core.fleet.servers[index]);
             let busy = server.is_some_and(|server| {
-                matches!(server.replica, Replica::Transfer { .. } | Replica::Loading { .. }) && server.running
+                matches!(server.replica, Replica::Transfer { .. } | Replica::Loading { .. })
+                    && server.running
+                    && server.ordered_to_follow
             });
             busy && core.now - at < GIVEN_UP_MS && !seen_down(address)
         };

@@ -62,10 +62,7 @@ impl Invariant for Quorum {
         let up = |node: &&Node| {
             let seen = node.seen.0.get(&group.id).and_then(|seen| seen.get(&group.primary));
             let settled = node.paused_ms(core.now) == 0 && core.settled_ms() > LATELY_MS;
-            let heard = core
-                .log
-                .leader
-                .is_some_and(|leader| core.net.in_contact(leader, node.id));
+            let heard = core.net.in_contact(*leader, node.id);
             let fresh = |seen: &Sighting| seen.verdict == Verdict::Up && core.now - seen.watched_since.0 > LATELY_MS;
             // One that is behind votes about the time before the last switch.
             let key = node.state.group(group.id).map(|known| known.vote_key());

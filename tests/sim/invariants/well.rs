@@ -27,8 +27,11 @@ pub(super) fn all_is_well(core: &Core, nodes: &[Node]) -> Result<(), String> {
 /// Some replica runs, and what is on record speaks for it.
 fn eligible(core: &Core, group: &Group) -> bool {
     group.replicas().any(|(address, member)| {
-        let instance = core.server_at(*address).map(|index| &core.fleet.servers[index]);
-        let runs = instance.is_some_and(|instance| instance.running && instance.priority > 0);
+        let runs = core.server_at(*address).is_some_and(|index| {
+            let instance = &core.fleet.servers[index];
+            // Rule 10: half a copy is no copy.
+            instance.running && instance.priority > 0 && core.fleet.offset(index, core.now) > 1
+        });
         runs && member.synced && member.quarantine.is_none()
     })
 }
