@@ -10,7 +10,7 @@
 //! F3  requests                                  one request -> one Effect
 //! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
 //! F1  machine | detect | resp | template        replicated state | failure detection | the RESP codec | proxy files
-//! F0  model                                     the nouns; time as data
+//! F0  model                                     the nouns; time as data | mutation (defects for tests)
 //! ```
 
 pub mod agent;
@@ -25,6 +25,7 @@ pub mod detect;
 pub mod failover;
 pub mod machine;
 pub mod model;
+pub mod mutation;
 pub mod net;
 pub mod peer;
 pub mod probe;

@@ -126,8 +126,11 @@ impl Leader {
                     }
                 }
                 Action::OpenLink(address) => {
-                    let work = self.links.open((group.id, address), &group.config);
+                    let (orders_dropped, work) = self.links.open((group.id, address), &group.config);
                     self.link_work.push(work);
+                    if orders_dropped > 0 {
+                        self.answered_at_once(group.id, address, failover::OrderFault::Unknown);
+                    }
                 }
                 Action::ReadInfo(address) => {
                     let work = self.links.read((group.id, address));

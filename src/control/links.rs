@@ -111,8 +111,9 @@ impl Links {
         own.map(|(_, slot)| slot.used_at).min()
     }
 
-    /// Opens a link in place of the one that may be there.
-    pub(super) fn open(&mut self, place: Place, config: &GroupConfig) -> LinkWork {
+    /// Opens a link in place of the one that may be there. Also says how many orders waited on that one: they are
+    /// not given any more.
+    pub(super) fn open(&mut self, place: Place, config: &GroupConfig) -> (usize, LinkWork) {
         self.next_serial += 1;
         let serial = self.next_serial;
         let slot = Slot {
@@ -122,14 +123,16 @@ impl Links {
             used_at: self.shared.now(),
             orders: 0,
         };
-        self.slots.insert(place, slot);
+        let replaced = self.slots.insert(place, slot);
+        let waiting = replaced.iter().flat_map(|slot| &slot.queue);
+        let orders_dropped = waiting.filter(|job| matches!(job, Job::Order(..))).count();
         let target = Target {
             address: place.1,
             user: config.auth_user.clone(),
             password: config.auth_pass.clone(),
         };
         let opening = self.shared.links.open(target, self.term, OPEN_LIMIT);
-        Box::pin(async move {
+        let work: LinkWork = Box::pin(async move {
             let (connection, result) = match opening.await {
                 Ok(connection) => {
                     let facts = connection.facts().clone();
@@ -143,7 +146,8 @@ impl Links {
                 connection,
                 news: LinkNews::Opened(result),
             }
-        })
+        });
+        (orders_dropped, work)
     }
 
     /// Reads INFO on a link. `None`: when what is on its way there is done, or there is no link.
@@ -247,9 +251,10 @@ async fn give(
     let (before, after) = points(&order);
     // Counted before the fence is asked: who shuts it and then sees none on its way may rely on that.
     let _under_way = UnderWay::new(&shared.orders);
-    // Rule 4: asked right before each write.
+    // Rule 4: asked right before each write. Nothing more is written for a group that was removed meanwhile.
     let fence = || {
-        let holds = shared.proposals.holds_lease();
+        let there = shared.board.state().group(place.0).is_some();
+        let holds = there && shared.proposals.holds_lease();
         if holds {
             before.into_iter().for_each(stop::here);
         }

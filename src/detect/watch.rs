@@ -9,6 +9,7 @@
 
 use crate::detect::Stall;
 use crate::model::{Age, Facts, Instant, Role, RunId, Verdict};
+use crate::mutation::{self, Mutation};
 
 /// Slowest pace of PING.
 const PERIOD_MAX_MS: Age = 1_000;
@@ -204,7 +205,7 @@ impl Watch {
     /// This node stood still: what it did not hear in that time is not held against the instance. A verdict that
     /// was reached before stays.
     pub fn excuse(&mut self, stall: Stall) {
-        if self.verdict.is_down() {
+        if self.verdict.is_down() || mutation::is_on(Mutation::StallJudged) {
             return;
         }
         self.silent_from = stall.excuse(self.silent_from);

@@ -55,11 +55,12 @@ pub(super) fn evidence(
     if of_group_lineage(group, member, facts) {
         return None;
     }
-    let replid = facts.lineage.as_ref().map(|lineage| &lineage.replid);
-    if let Some(other) = replid.and_then(|replid| elsewhere.replid(group.id, replid)) {
+    let is_primary = address == group.primary;
+    let other = ids(facts, is_primary).find_map(|id| elsewhere.replid(group.id, id));
+    if let Some(other) = other {
         return Some(format!("replication id is known in group '{other}'").into());
     }
-    if address == group.primary {
+    if is_primary {
         // Its role, its replicas and its data are judged by other rules: it is what MONITOR named.
         return None;
     }
@@ -77,6 +78,16 @@ fn strictly_unknown(group: &Group, address: Address, member: &Member, run_id: &R
 fn of_group_lineage(group: &Group, member: &Member, facts: &Facts) -> bool {
     let own = member.lineage.as_ref().filter(|_| member.synced);
     related(facts.lineage.as_ref(), group_lineage(group)) || related(facts.lineage.as_ref(), own)
+}
+
+/// The replication ids that say whose data it has. A master that was restarted has a new one, and from Redis 7 on the
+/// second one says where it comes from. What MONITOR named may have been split off another group on purpose.
+fn ids(facts: &Facts, is_primary: bool) -> impl Iterator<Item = &str> {
+    let lineage = facts.lineage.iter();
+    lineage.flat_map(move |lineage| {
+        let second = lineage.replid2.as_deref().filter(|_| !is_primary);
+        [Some(lineage.replid.as_ref()), second].into_iter().flatten()
+    })
 }
 
 fn foreign_company(group: &Group, facts: &Facts) -> Option<Arc<str>> {
@@ -105,6 +116,11 @@ pub(super) fn was_primary(group: &Group, address: Address) -> bool {
 /// The replication ids by which the group's data is recognised.
 pub(super) fn group_lineage(group: &Group) -> Option<&Lineage> {
     group.primary_member().and_then(|member| member.lineage.as_ref())
+}
+
+/// Both are known and are on the same stream now.
+pub(super) fn same_replid(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.replid == other.replid)
 }
 
 /// Both are known and share an id.
@@ -168,6 +184,25 @@ mod tests {
         assert_eq!(
             why(ADDRESSES[1], &data).unwrap(),
             "replication id is known in group 'other'"
+        );
+    }
+
+    /// Found by the simulator, seed 164: an instance of another group that was restarted at a member's address.
+    #[test]
+    fn a_restarted_master_of_another_group_is_known_by_its_second_replication_id() {
+        let mut restarted = facts("new", Role::Primary);
+        restarted.lineage = Some(Lineage {
+            replid: "fresh".into(),
+            replid2: Some("their-data".into()),
+        });
+        assert_eq!(
+            why(ADDRESSES[1], &restarted).unwrap(),
+            "replication id is known in group 'other'"
+        );
+        assert_eq!(
+            why(ADDRESSES[0], &restarted),
+            None,
+            "a primary that was split off on purpose"
         );
     }
 

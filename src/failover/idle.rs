@@ -4,7 +4,7 @@ use crate::failover::adopt::{self, Adoption};
 use crate::failover::draft::Draft;
 use crate::failover::emptied::{self, Emptied};
 use crate::failover::selection::{Purpose, Selection, select};
-use crate::failover::{Action, Order, held_until, learn, reach, repair};
+use crate::failover::{Action, Order, brake, learn, reach, repair};
 use crate::machine::Command;
 use crate::model::{Address, Age, FailoverKind, Fault, Mode};
 
@@ -124,8 +124,8 @@ fn outage(draft: &mut Draft<'_>, votes: u32) {
 
 /// How much longer the brake holds an automatic failover.
 fn held_ms(draft: &Draft<'_>) -> Option<Age> {
-    let wall = draft.scene.wall;
-    held_until(draft.group, wall).map(|until| until.0.saturating_sub(wall.0))
+    let known_at = draft.memory.switch_known.map_or(draft.now, |(_, at)| at);
+    brake::held_ms(draft.group, draft.scene.wall, draft.now.since(known_at))
 }
 
 /// The choice waits a moment for INFO that is as fresh as the alarm, of every replica that seems well.

@@ -7,6 +7,7 @@ use crate::failover::draft::Draft;
 use crate::failover::identity::{evidence, group_lineage, related};
 use crate::machine::Command;
 use crate::model::{Address, Age, Facts, Group, Member, Role};
+use crate::mutation::{self, Mutation};
 
 /// How often INFO is read while a replica is on its way into the group.
 const JOINING_MS: Age = 1_000;
@@ -112,7 +113,7 @@ fn unbroken(group: &Group, member: &Member, facts: &Facts) -> bool {
     let lineage = facts.lineage.as_ref();
     let kept = related(lineage, member.lineage.as_ref()) || related(lineage, group_lineage(group));
     let same_process = member.run_id.as_ref() == Some(&facts.run_id);
-    kept || (lineage.is_none() && same_process)
+    kept || (lineage.is_none() && same_process) || mutation::is_on(Mutation::SyncedForEver)
 }
 
 /// Replicas that are on their way into the group are followed by the second: until they are in sync and on record

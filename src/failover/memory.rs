@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::failover::{Action, Order, Scene, emptied, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Role, RunId, Stage};
+use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Revision, Role, RunId, Stage};
 
 /// What one leader remembers about one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Memory {
     pub(super) repaired_at: BTreeMap<Address, Instant>,
     /// Candidates that failed.
     pub(super) shunned: BTreeMap<Address, Shunned>,
+    /// The last switch, and since when this leader has known of it.
+    pub(super) switch_known: Option<(Revision, Instant)>,
     /// When leadership was last offered to another node for this group.
     pub(super) handed_over_at: Option<Instant>,
     /// The members at the last look, and when one was last forgotten (RESET).
@@ -151,6 +153,10 @@ impl Memory {
         since(&mut self.alarm_at, scene.alarm(), now);
         since(&mut self.emptied_at, emptied::suspected(scene), now);
         self.observe_stage(scene, now);
+        let switched = scene.group.switches.last().map(|last| last.revision);
+        if self.switch_known.map(|(revision, _)| revision) != switched {
+            self.switch_known = switched.map(|revision| (revision, now));
+        }
         self.observe_demotion(scene, now);
         let wrong = repair::wrong_members(scene);
         self.wrong_since.retain(|address, _| wrong.contains(address));

@@ -40,13 +40,15 @@ pub use scene::Scene;
 pub use selection::{Purpose, Selection, Unfit, select};
 
 use crate::model::{Instant, Stage};
+use crate::mutation::{self, Mutation};
 
 use draft::Draft;
 
 /// What should happen next to the group of `scene`.
 pub fn plan(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Plan {
     let mut draft = Draft::new(scene, memory, now);
-    match scene.group.failover.as_ref() {
+    let forgotten = mutation::is_on(Mutation::StageForgotten) && memory.attempt.is_some_and(|attempt| !attempt.mine);
+    match scene.group.failover.as_ref().filter(|_| !forgotten) {
         None => idle::plan(&mut draft),
         Some(failover) => match &failover.stage {
             Stage::Promote => promote::plan(&mut draft, failover),

@@ -7,11 +7,13 @@
 use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView, OrderView};
+use crate::failover::identity::{group_lineage, related};
 use crate::failover::memory::{Attempt, OrderMemory};
 use crate::failover::selection::{Purpose, select};
 use crate::failover::{Action, Order, OrderFault, reach};
 use crate::machine::{Command, SwitchProof};
 use crate::model::{Address, Age, Facts, Failover, FailoverKind, Fault, Instant, Role, RunId, Verdict};
+use crate::mutation::{self, Mutation};
 
 /// How long writes may be held back: longer than the fence and both effects after it take, short enough that a
 /// leader that dies leaves no lasting harm.
@@ -80,6 +82,9 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
     if matches!(last, OrderView::UnderWay) {
         return Candidate::Wait;
     }
+    if copied_other_data(draft, failover) {
+        return Candidate::Lost("copied other data".into());
+    }
     match draft.link(candidate, &failover.candidate_run_id) {
         LinkView::Ready { .. } => Candidate::Ready,
         LinkView::NotYet => {
@@ -92,10 +97,27 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
     }
 }
 
+/// It was chosen for the data that it had. While the order was held up, or lost, it may have copied a primary that came
+/// back without.
+fn copied_other_data(draft: &Draft<'_>, failover: &Failover) -> bool {
+    let newest = draft.facts(failover.candidate);
+    let Some((facts, _)) = newest.filter(|(facts, _)| facts.run_id == failover.candidate_run_id) else {
+        return false;
+    };
+    let member = draft.group.members.get(&failover.candidate);
+    let known = [
+        member.and_then(|member| member.lineage.as_ref()),
+        group_lineage(draft.group),
+    ];
+    let its = facts.lineage.as_ref();
+    let kept = known.into_iter().any(|known| related(its, known));
+    facts.role == Role::Replica && its.is_some() && known.iter().any(Option::is_some) && !kept
+}
+
 /// What the answer to Promote means; `None`: give the order again.
 fn answer_of_candidate(draft: &mut Draft<'_>, failover: &Failover, memory: &OrderMemory) -> Option<Candidate> {
     match memory.answer.as_ref()? {
-        Ok(Some(facts)) if facts.run_id != failover.candidate_run_id => Some(Candidate::Lost("restarted".into())),
+        Ok(Some(facts)) if is_other_process(failover, facts) => Some(Candidate::Lost("restarted".into())),
         Ok(Some(facts)) if facts.role == Role::Primary => Some(Candidate::Promoted(facts.clone())),
         Ok(Some(_)) => Some(Candidate::Lost("stayed a replica".into())),
         Err(OrderFault::OtherProcess) => Some(Candidate::Lost("restarted".into())),
@@ -123,7 +145,7 @@ fn restarted(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool 
 
 fn complete(draft: &mut Draft<'_>, failover: &Failover, facts: &Facts) {
     assert!(
-        facts.run_id == failover.candidate_run_id,
+        !is_other_process(failover, facts),
         "only the committed process completes a promotion"
     );
     let (group, on) = draft.target();
@@ -136,6 +158,10 @@ fn complete(draft: &mut Draft<'_>, failover: &Failover, facts: &Facts) {
             lineage: facts.lineage.clone(),
         },
     });
+}
+
+fn is_other_process(failover: &Failover, facts: &Facts) -> bool {
+    facts.run_id != failover.candidate_run_id && !mutation::is_on(Mutation::AnyProcessCompletes)
 }
 
 fn abort(draft: &mut Draft<'_>, failover: &Failover, fault: Fault) {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView, OrderView};
-use crate::failover::identity::group_lineage;
+use crate::failover::identity::{group_lineage, same_replid};
 use crate::failover::{Order, OrderFault, learn};
 use crate::machine::Command;
-use crate::model::{Address, Age, Facts, Failover, Instant, Lineage, Mode, ReconfStep, Role, RunId, Verdict};
+use crate::model::{Address, Age, Facts, Failover, Instant, Mode, ReconfStep, Role, RunId, Verdict};
 
 /// A replica that was told and does not follow within this long is given up (Sentinel's 10 s).
 const SENT_MS_MAX: Age = 10_000;
@@ -81,9 +81,9 @@ fn next_step(draft: &Draft<'_>, address: Address, step: ReconfStep) -> ReconfSte
         Told::Refused => ReconfStep::GivenUp,
         Told::Yes { at } if draft.now.since(at) >= SENT_MS_MAX => ReconfStep::GivenUp,
         Told::Yes { .. } => step.max(ReconfStep::Sent),
-        // Told by a leader before this one.
+        // Told by a leader before this one; or it followed once and does no more (a late order, or somebody else).
         Told::No | Told::Failed { .. } | Told::UnderWay
-            if step == ReconfStep::Sent && draft.now.since(entered_at) >= SENT_MS_MAX =>
+            if step > ReconfStep::Waiting && draft.now.since(entered_at) >= SENT_MS_MAX =>
         {
             ReconfStep::GivenUp
         }
@@ -102,10 +102,6 @@ fn follows(draft: &Draft<'_>, facts: &Facts) -> bool {
         // is also that of who still follows the old primary.
         None => facts.primary_link_up && same_replid(facts.lineage.as_ref(), group_lineage(draft.group)),
     }
-}
-
-fn same_replid(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
-    one.zip(other).is_some_and(|(one, other)| one.replid == other.replid)
 }
 
 /// What became of this leader's order to follow.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView};
-use crate::failover::identity::{group_lineage, related, was_primary};
+use crate::failover::identity::{group_lineage, same_replid, was_primary};
 use crate::failover::{Order, Scene};
 use crate::machine::Command;
 use crate::model::{Address, Age, Facts, Group, Instant, Role, RunId, Verdict};
+use crate::mutation::{self, Mutation};
 
 /// How long a member that was no primary lately must have been a master before it is turned (Sentinel's four
 /// publish periods): an operator who moves the group by hand gets the time to finish.
@@ -63,7 +64,8 @@ fn what_is_wrong(group: &Group, facts: &Facts) -> Option<Wrong> {
     }
     // In sync through an address that is not a member's: the same primary under another name. A chain through a
     // replica of ours is turned, as Sentinel does.
-    let by_another_way = facts.primary_link_up && related(facts.lineage.as_ref(), group_lineage(group));
+    // Its older id is also that of who still follows a former primary that was forgotten since.
+    let by_another_way = facts.primary_link_up && same_replid(facts.lineage.as_ref(), group_lineage(group));
     let ours = group.members.contains_key(&followed);
     (ours || !by_another_way).then_some(Wrong::Follower)
 }
@@ -217,6 +219,9 @@ fn on_record(draft: &Draft<'_>, address: Address, facts: &Facts) -> Option<RunId
 /// The committed primary is freshly seen Up, as master, with its identity, and not without data that the other has.
 fn primary_beyond_doubt(draft: &Draft<'_>, other: &Arc<Facts>, since: Instant) -> bool {
     let primary = draft.group.primary;
+    if mutation::is_on(Mutation::CarelessRepair) {
+        return true;
+    }
     let Some((facts, at)) = draft.facts(primary) else {
         return false;
     };
@@ -227,4 +232,37 @@ fn primary_beyond_doubt(draft: &Draft<'_>, other: &Arc<Facts>, since: Instant) -
     let itself = facts.role == Role::Primary && member.run_id.as_ref() == Some(&facts.run_id);
     let emptied = facts.keys == 0 && (other.keys > 0 || member.non_empty);
     fresh && itself && !emptied && !facts.loading && member.quarantine.is_none()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::failover::testing::{facts, group};
+
+    fn wrong(replid: &str, replid2: Option<&str>) -> Option<Wrong> {
+        let mut group = group();
+        let lineage = group.members.values_mut().next().unwrap().lineage.as_mut().unwrap();
+        lineage.replid = "new".into();
+        lineage.replid2 = Some("old".into());
+        let mut facts = facts("b", Role::Replica);
+        facts.primary = "192.168.0.9:6379".parse().ok();
+        let lineage = facts.lineage.as_mut().unwrap();
+        lineage.replid = replid.into();
+        lineage.replid2 = replid2.map(Into::into);
+        what_is_wrong(&group, &facts)
+    }
+
+    #[test]
+    fn a_replica_in_sync_under_another_name_of_the_primary_is_left_alone() {
+        assert_eq!(wrong("new", Some("old")), None);
+        assert_eq!(wrong("new", None), None);
+    }
+
+    /// Found by the simulator, seed 18676: RESET had forgotten the former primary, which came back.
+    #[test]
+    fn a_replica_of_a_former_primary_that_was_forgotten_is_turned() {
+        assert_eq!(wrong("old", None), Some(Wrong::Follower));
+        assert_eq!(wrong("old", Some("older")), Some(Wrong::Follower));
+    }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::failover::draft::Draft;
-use crate::failover::identity::{group_lineage, related};
+use crate::failover::identity::{evidence, group_lineage, related};
 use crate::failover::{Memory, Scene};
 use crate::model::{Address, Age, Facts, Instant, LinkState, Member, Role, RunId, Verdict};
 
@@ -185,6 +185,10 @@ fn fitness(draft: &Draft<'_>, purpose: Purpose, address: Address, member: &Membe
     if member.run_id.as_ref() != Some(&facts.run_id) {
         return Err(Unfit::Restarted);
     }
+    // What it says now may be worse than what is on record.
+    if let Some(why) = evidence(draft.group, draft.scene.elsewhere, address, member, &facts) {
+        return Err(Unfit::Quarantined(why));
+    }
     let shunned = draft.memory.shunned.get(&address);
     if let Some(shunned) = shunned.filter(|shunned| shunned.run_id == facts.run_id && draft.now < shunned.until) {
         return Err(Unfit::Failed(shunned.why.clone()));
@@ -295,8 +299,12 @@ fn primary_down_ms(draft: &Draft<'_>) -> Age {
         Verdict::Down { since } => draft.now.since(since),
         _ => 0,
     };
+    // One that came back as a replica answers, and serves nobody: its replicas know since when.
+    let demoted = draft
+        .facts(draft.group.primary)
+        .is_some_and(|(facts, _)| facts.role == Role::Replica);
     let heard = sighting.ok_reply_at > sighting.watched_since;
-    if heard || !sighting.verdict.is_down() {
+    if !demoted && (heard || !sighting.verdict.is_down()) {
         return seen_ms;
     }
     let lost_ms = draft.group.replicas().filter_map(|(address, member)| {
@@ -308,174 +316,4 @@ fn primary_down_ms(draft: &Draft<'_>) -> Age {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
-mod tests {
-    use super::*;
-    use crate::detect::Tally;
-    use crate::failover::LinkFault;
-    use crate::failover::memory::LinkMemory;
-    use crate::failover::testing::{ADDRESSES, facts, group, member};
-    use crate::model::{Group, Sighting, Timestamp};
-
-    const NOW: Instant = Instant(1_000_000);
-
-    /// The reason against the only replica, if any, when its sighting is `seen`.
-    fn reason(group: &Group, seen: Sighting, purpose: Purpose) -> Option<Unfit> {
-        unfit_among(group, &BTreeMap::from([(ADDRESSES[1], seen)]), purpose)
-    }
-
-    fn unfit_among(group: &Group, sightings: &BTreeMap<Address, Sighting>, purpose: Purpose) -> Option<Unfit> {
-        unfit_with(group, sightings, &Memory::new(NOW), purpose)
-    }
-
-    fn unfit_with(
-        group: &Group,
-        sightings: &BTreeMap<Address, Sighting>,
-        memory: &Memory,
-        purpose: Purpose,
-    ) -> Option<Unfit> {
-        let scene = Scene {
-            group,
-            sightings,
-            tally: &Tally::default(),
-            elsewhere: &crate::machine::State::default(),
-            node: 1,
-            wall: Timestamp(0),
-        };
-        let selection = select(&scene, memory, purpose, NOW);
-        assert_eq!(selection.chosen.is_none(), selection.unfit.contains_key(&ADDRESSES[1]));
-        selection.unfit.get(&ADDRESSES[1]).cloned()
-    }
-
-    fn watched() -> (Group, Sighting) {
-        let mut group = group();
-        group.members.insert(ADDRESSES[1], member("b"));
-        let seen = Sighting {
-            verdict: Verdict::Up,
-            link: LinkState::Connected,
-            ok_reply_at: NOW,
-            facts: Some(Arc::new(facts("b", Role::Replica))),
-            facts_at: Some(NOW),
-            ..Sighting::default()
-        };
-        (group, seen)
-    }
-
-    fn changed(change: impl Fn(&mut Facts)) -> Option<Unfit> {
-        let (group, mut seen) = watched();
-        let mut facts = facts("b", Role::Replica);
-        change(&mut facts);
-        seen.facts = Some(Arc::new(facts));
-        reason(&group, seen, Purpose::Outage)
-    }
-
-    #[test]
-    fn a_healthy_synced_replica_is_good() {
-        let (group, seen) = watched();
-        assert_eq!(reason(&group, seen, Purpose::Outage), None);
-    }
-
-    #[test]
-    fn each_filter_gives_its_reason() {
-        let unfit = |change: fn(&mut Sighting)| {
-            let (group, mut seen) = watched();
-            change(&mut seen);
-            reason(&group, seen, Purpose::Outage)
-        };
-        assert_eq!(
-            unfit(|seen| seen.verdict = Verdict::Down { since: NOW }),
-            Some(Unfit::Down)
-        );
-        assert_eq!(unfit(|seen| seen.verdict = Verdict::Unknown), Some(Unfit::Unseen));
-        assert_eq!(
-            unfit(|seen| seen.link = LinkState::Disconnected),
-            Some(Unfit::Disconnected)
-        );
-        assert_eq!(unfit(|seen| seen.facts = None), Some(Unfit::NoInfo));
-        assert_eq!(changed(|facts| facts.priority = 0), Some(Unfit::PriorityZero));
-        assert_eq!(changed(|facts| facts.loading = true), Some(Unfit::Loading));
-        assert_eq!(changed(|facts| facts.sync_in_progress = true), Some(Unfit::Resyncing));
-        assert_eq!(
-            changed(|facts| facts.run_id = RunId::new("another")),
-            Some(Unfit::Restarted)
-        );
-        assert_eq!(changed(|facts| facts.replica_offset = 1), Some(Unfit::NothingReceived));
-        assert_eq!(changed(|facts| facts.keys = 0), Some(Unfit::Empty));
-        assert_eq!(
-            changed(|facts| facts.primary_link_down_ms = Some(300_001)),
-            Some(Unfit::CutOffTooLong),
-            "ten times the default down-after"
-        );
-        assert_eq!(changed(|facts| facts.primary_link_down_ms = Some(300_000)), None);
-    }
-
-    #[test]
-    fn a_link_that_is_only_being_opened_is_no_connection() {
-        let (group, mut seen) = watched();
-        seen.link = LinkState::Disconnected;
-        let sightings = BTreeMap::from([(ADDRESSES[1], seen)]);
-        let unfit = |link: LinkMemory| {
-            let mut memory = Memory::new(NOW);
-            memory.links.insert(ADDRESSES[1], link);
-            unfit_with(&group, &sightings, &memory, Purpose::Outage)
-        };
-        let fault = LinkFault::Failed;
-        assert_eq!(unfit(LinkMemory::Opening), Some(Unfit::Disconnected));
-        assert_eq!(unfit(LinkMemory::Failed { at: NOW, fault }), Some(Unfit::Disconnected));
-        let open = LinkMemory::Open {
-            facts: Arc::new(facts("b", Role::Replica)),
-            facts_at: NOW,
-            reading: false,
-        };
-        assert_eq!(unfit(open), None);
-    }
-
-    #[test]
-    fn a_copy_of_a_primary_that_has_written_nothing_is_complete() {
-        let (mut group, seen) = watched();
-        group.members.insert(ADDRESSES[0], member("a"));
-        let unfit = |written: u64| {
-            let mut primary = facts("a", Role::Primary);
-            primary.primary_offset = written;
-            let mut replica = facts("b", Role::Replica);
-            replica.replica_offset = 0;
-            let with = |facts: Facts| Sighting {
-                facts: Some(Arc::new(facts)),
-                ..seen.clone()
-            };
-            let sightings = BTreeMap::from([(ADDRESSES[0], with(primary)), (ADDRESSES[1], with(replica))]);
-            unfit_among(&group, &sightings, Purpose::Planned)
-        };
-        assert_eq!(unfit(0), None);
-        assert_eq!(unfit(14), Some(Unfit::NothingReceived));
-    }
-
-    #[test]
-    fn info_may_be_older_in_peace_than_in_an_outage() {
-        let (group, mut seen) = watched();
-        seen.facts_at = Some(Instant(NOW.0 - 5_001));
-        assert_eq!(reason(&group, seen.clone(), Purpose::Planned), None);
-        assert_eq!(reason(&group, seen.clone(), Purpose::Outage), Some(Unfit::InfoTooOld));
-        seen.facts_at = Some(Instant(NOW.0 - 30_001));
-        assert_eq!(reason(&group, seen, Purpose::Planned), Some(Unfit::InfoTooOld));
-    }
-
-    #[test]
-    fn silence_of_five_seconds_is_too_much() {
-        let (group, mut seen) = watched();
-        seen.ok_reply_at = Instant(NOW.0 - 5_001);
-        seen.facts_at = Some(Instant(NOW.0 - 5_001));
-        assert_eq!(reason(&group, seen, Purpose::Planned), Some(Unfit::Silent));
-    }
-
-    #[test]
-    fn what_is_on_record_counts() {
-        let (mut group, seen) = watched();
-        group.members.get_mut(&ADDRESSES[1]).unwrap().synced = false;
-        assert_eq!(reason(&group, seen.clone(), Purpose::Outage), Some(Unfit::NeverInSync));
-        group.members.get_mut(&ADDRESSES[1]).unwrap().quarantine = Some("why".into());
-        assert_eq!(
-            reason(&group, seen, Purpose::Outage),
-            Some(Unfit::Quarantined("why".into()))
-        );
-    }
-}
+mod tests;

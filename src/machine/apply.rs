@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::machine::{Applied, Command, Entry, Outcome, Rejection, State, Touched, failover, groups, invariants};
 use crate::model::{Address, Event, EventKind, Group, GroupId, InstanceRef, Revision, Timestamp};
+use crate::mutation::{self, Mutation};
 
 /// Applies one committed entry. Total: refuses by value, never panics.
 pub fn apply(state: &mut State, entry: &Entry) -> Applied {
@@ -162,7 +163,7 @@ impl<'a> Change<'a> {
     /// The group, if it has not moved on since `on`.
     pub(super) fn planned(&self, id: GroupId, on: Revision) -> Result<Group, Rejection> {
         let group = self.state.group(id).ok_or(Rejection::NoSuchGroup)?;
-        if group.version != on {
+        if group.version != on && !mutation::is_on(Mutation::MovedIsApplied) {
             return Err(Rejection::Moved);
         }
         Ok(group.as_ref().clone())

@@ -9,6 +9,7 @@ use crate::model::{
     Abort, Address, Epoch, EventKind, Failover, FailoverKind, Fault, Group, GroupId, Mode, Outage, ReconfStep,
     Revision, RunId, Stage, Switch,
 };
+use crate::mutation::{self, Mutation};
 
 pub(super) fn outage(
     change: &mut Change<'_>,
@@ -135,7 +136,8 @@ pub(super) fn complete(
     proof: &SwitchProof,
 ) -> Result<(), Rejection> {
     let (mut group, mut failover) = in_failover(change, id, on, epoch)?;
-    if failover.stage != Stage::Promote || failover.candidate_run_id != proof.run_id {
+    let other_process = failover.candidate_run_id != proof.run_id && !mutation::is_on(Mutation::AnyProcessCompletes);
+    if failover.stage != Stage::Promote || other_process {
         return Err(Rejection::NoSuchFailover);
     }
     change.tell(id, EventKind::Promoted(replica_of(&group, failover.candidate)));

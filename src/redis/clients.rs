@@ -5,7 +5,7 @@ use crate::redis::{Answer, LeaderName};
 
 /// The connection ids of the links that another leader left: one of a lower term, or another node of the same term,
 /// which belongs to another cluster. Links of a higher term are not ours to close: the fence will stop us.
-pub(super) fn older_links(list: &Answer, own: &LeaderName) -> Vec<u64> {
+pub fn older_links(list: &Answer, own: &LeaderName) -> Vec<u64> {
     let Answer::Bulk(text) = list else { return Vec::new() };
     let lines = text.split(|byte| *byte == b'\n');
     lines

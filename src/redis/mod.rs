@@ -14,7 +14,8 @@ mod order;
 mod order_link;
 
 pub use crate::failover::Order;
+pub use clients::older_links;
 pub use error::{LinkError, OrderError};
 pub use link::{Answer, Link, Target, request};
-pub use order::{LeaderName, OrderReply};
+pub use order::{LeaderName, OrderReply, Reading};
 pub use order_link::OrderLink;

@@ -42,7 +42,7 @@ impl LeaderName {
 
 /// What the answers to an order say.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub enum Reading {
     /// It was carried out.
     Done,
     /// The instance said no; its words.
@@ -53,7 +53,7 @@ pub(super) enum Reading {
 
 impl Order {
     /// The order as one transaction, INFO behind it. `None` for orders that are a single command.
-    pub(super) fn transaction(&self) -> Option<Vec<Vec<Bytes>>> {
+    pub fn transaction(&self) -> Option<Vec<Vec<Bytes>>> {
         let disconnect_clients = match self {
             Self::Promote => true,
             Self::Follow { disconnect_clients, .. } => *disconnect_clients,
@@ -70,7 +70,7 @@ impl Order {
     }
 
     /// The order alone, INFO behind it.
-    pub(super) fn bare(&self) -> Option<Vec<Vec<Bytes>>> {
+    pub fn bare(&self) -> Option<Vec<Vec<Bytes>>> {
         Some(vec![self.command(), request(["INFO"])])
     }
 
@@ -85,7 +85,7 @@ impl Order {
     }
 
     /// Whether INFO tells that the order was carried out. It tells nothing of pauses.
-    pub(super) fn shows_in(&self, facts: &Facts) -> bool {
+    pub fn shows_in(&self, facts: &Facts) -> bool {
         match self {
             Self::Promote => facts.role == Role::Primary,
             Self::Follow { primary, .. } => facts.role == Role::Replica && facts.primary == Some(*primary),
@@ -94,7 +94,7 @@ impl Order {
     }
 
     /// Reads the answers, without that of INFO.
-    pub(super) fn read(&self, answers: &[Answer]) -> Reading {
+    pub fn read(&self, answers: &[Answer]) -> Reading {
         match answers {
             [only] => verdict(only),
             [Answer::Error(_), command, ..] => verdict(command),

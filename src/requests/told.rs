@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use crate::machine::State;
 use crate::model::{Address, Group, GroupName, Revision};
+use crate::mutation::{self, Mutation};
 use crate::sentinel::{Published, is_safe_for_old_proxies};
 
 /// Names without a group that are remembered before they are forgotten.
@@ -218,7 +219,9 @@ impl Told {
                 spared |= is_news;
                 continue;
             }
-            self.put(state, group.name.clone(), Answer { revision, address: to });
+            if !mutation::is_on(Mutation::RepeatedSwitch) {
+                self.put(state, group.name.clone(), Answer { revision, address: to });
+            }
             if is_news {
                 // Unknown, it was monitored since: told as if that had been heard.
                 let from = known.map_or(to, |known| known.address);

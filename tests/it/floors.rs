@@ -33,7 +33,7 @@ const FLOORS: &[&[&str]] = &[
     &["requests"],
     &["failover", "sentinel"],
     &["machine", "detect", "resp", "template"],
-    &["model"],
+    &["model", "mutation"],
 ];
 /// Services meet through the floor below and never import each other.
 const SERVICES: usize = 2;

@@ -1,0 +1,71 @@
+//! Known defects that a test build can switch on, one at a time, to prove that the simulator finds each.
+//!
+//! In every other build a mutation is nothing: [`is_on`] is a constant `false`.
+
+/// A defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mutation {
+    /// A promotion is complete whichever process says that it is a master.
+    AnyProcessCompletes = 1,
+    /// A command is applied although its group has moved on.
+    MovedIsApplied,
+    /// A vote counts whatever primary it was cast about.
+    VotesWithoutKey,
+    /// A vote counts for ever.
+    VotesForEver,
+    /// Subscribers are told when a switch is proposed.
+    EventBeforeCommit,
+    /// A new leader does not know of the failover that is open.
+    StageForgotten,
+    /// An order goes out although the lease has ended.
+    OrderAfterLease,
+    /// A repair does not look at the primary first.
+    CarelessRepair,
+    /// A member counts as in sync although its data is of another lineage now.
+    SyncedForEver,
+    /// What is pushed at a subscription is not remembered as told.
+    RepeatedSwitch,
+    /// A node that stood still judges as if it had listened.
+    StallJudged,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::AnyProcessCompletes,
+        Self::MovedIsApplied,
+        Self::VotesWithoutKey,
+        Self::VotesForEver,
+        Self::EventBeforeCommit,
+        Self::StageForgotten,
+        Self::OrderAfterLease,
+        Self::CarelessRepair,
+        Self::SyncedForEver,
+        Self::RepeatedSwitch,
+        Self::StallJudged,
+    ];
+}
+
+#[cfg(feature = "mutations")]
+static ON: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+
+/// Switches one mutation on, for the whole process, and all others off.
+#[cfg(feature = "mutations")]
+pub fn switch(mutation: Option<Mutation>) {
+    let number = mutation.map_or(0, |mutation| mutation as u8);
+    ON.store(number, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Whether this mutation is switched on.
+#[cfg(feature = "mutations")]
+pub fn is_on(mutation: Mutation) -> bool {
+    ON.load(std::sync::atomic::Ordering::Relaxed) == mutation as u8
+}
+
+/// Whether this mutation is switched on: in this build none ever is.
+#[cfg(not(feature = "mutations"))]
+#[inline]
+pub const fn is_on(_mutation: Mutation) -> bool {
+    false
+}

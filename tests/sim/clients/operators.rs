@@ -1,0 +1,175 @@
+//! Operators, and the way of a write: `raft::write`.
+
+use cfgserver::model::NodeId;
+use cfgserver::requests::{Effect, WriteError, WriteReply, dispatch};
+
+use super::{RETRY_MS, WRITE_MS, Writing, with_view, words};
+use crate::core::Core;
+use crate::event::Event;
+use crate::world::{World, group_name};
+
+/// Operators, and the way of a write.
+impl World {
+    pub(crate) fn operator_turn(&mut self, operator: usize) {
+        let ms = self.core.settings.operator_every_ms;
+        let ms = self.core.chance.within(ms / 2, ms * 2);
+        if self.core.quiet {
+            return;
+        }
+        self.core.after(ms, Event::OperatorTurn { operator });
+        if self.clients.operators[operator].busy {
+            return;
+        }
+        let up: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|node| node.running && node.paused_until == 0)
+            .map(|node| node.id)
+            .collect();
+        if up.is_empty() {
+            return;
+        }
+        let node = *self.core.chance.pick(&up);
+        let text = self.draw_request();
+        self.clients.operators[operator].node = node;
+        let session = &mut self.clients.operators[operator].session;
+        let effect = with_view(&self.core, &self.nodes[node as usize - 1], |view| {
+            dispatch(session, view, &words(&text))
+        });
+        let Effect::Write { write, render } = effect else {
+            return;
+        };
+        self.core.coverage.mark("operator: writes");
+        self.core.tell("operator", || format!("at node {node}: {text}"));
+        let request = self.core.serial();
+        let life = self.nodes[node as usize - 1].life;
+        let until = self.core.now + WRITE_MS;
+        self.clients.operators[operator].busy = true;
+        self.clients.writes.insert(
+            request,
+            Writing {
+                operator,
+                node,
+                life,
+                write,
+                render: Some(render),
+                until,
+                sent: false,
+                text,
+            },
+        );
+        self.core.push(until, Event::WriteLimit { request });
+        self.write_attempt(request);
+    }
+
+    pub(super) fn draw_request(&mut self) -> String {
+        let group = self.core.chance.index(self.core.settings.groups.len());
+        let name = group_name(group);
+        let number = self.core.chance.within(1, self.core.settings.nodes);
+        match self.core.chance.index(12) {
+            0..=3 => format!("SENTINEL FAILOVER {name}"),
+            4 => format!("SENTINEL RESET {name}"),
+            5 => format!(
+                "SENTINEL SET {name} down-after-milliseconds {}",
+                self.core.chance.pick(&[500, 1_000, 3_000])
+            ),
+            6 => format!("SENTINEL SET {name} parallel-syncs {}", self.core.chance.pick(&[1, 2])),
+            7 => format!("SENTINEL SET {name} quorum {number}"),
+            8 => format!("CFG LEADER TRANSFER {number}"),
+            9 => format!("SENTINEL REMOVE {name}"),
+            _ => {
+                let known = self.primary_of(group).map(|who| self.core.fleet.servers[who].address);
+                let primary = known.or_else(|| {
+                    let servers = self.core.fleet.servers.iter();
+                    let mut own =
+                        servers.filter(|server| server.home == Some(group) && server.is_primary() && server.running);
+                    own.next().map(|server| server.address)
+                });
+                match primary {
+                    Some(address) => format!("SENTINEL MONITOR {name} {} {} 1", address.ip, address.port),
+                    None => format!("SENTINEL SET {name} failover-timeout 20000"),
+                }
+            }
+        }
+    }
+
+    /// `Core::try_until`: here or at the leader, again while it was not sent.
+    pub(crate) fn write_attempt(&mut self, request: u64) {
+        let Some(writing) = self.clients.writes.get_mut(&request) else {
+            return;
+        };
+        let (id, life) = (writing.node, writing.life);
+        let node = &self.nodes[id as usize - 1];
+        if !node.running || node.life != life {
+            return;
+        }
+        let again = |core: &mut Core| core.after(RETRY_MS, Event::WriteRetry { request });
+        let Some(leader) = node.view.leader else {
+            return again(&mut self.core);
+        };
+        if leader != id && !self.core.net.goes(id, leader) {
+            if self.core.chance.permille(500) {
+                // Sent on a connection that does not know yet that it is dead.
+                writing.sent = true;
+                return;
+            }
+            return again(&mut self.core);
+        }
+        writing.sent = true;
+        let write = Box::new(writing.write.clone());
+        let ms = if leader == id { 0 } else { self.core.delay() };
+        let life = self.nodes[leader as usize - 1].life;
+        self.core.after(
+            ms,
+            Event::WriteAt {
+                node: leader,
+                life,
+                request,
+                from: id,
+                write,
+            },
+        );
+    }
+
+    pub(crate) fn write_done(&mut self, request: u64, result: Result<(WriteReply, usize), WriteError>) {
+        let Some(writing) = self.clients.writes.get_mut(&request) else {
+            return;
+        };
+        match result {
+            Err(WriteError::NoLeader) if self.core.now < writing.until => {
+                writing.sent = false;
+                self.core.after(RETRY_MS, Event::WriteRetry { request });
+            }
+            Err(error) => self.write_answered(request, Err(error)),
+            Ok((reply, _)) => self.write_answered(request, Ok(reply)),
+        }
+    }
+
+    pub(crate) fn write_limit(&mut self, request: u64) {
+        let sent = self.clients.writes.get(&request).is_some_and(|writing| writing.sent);
+        let error = if sent {
+            WriteError::Unknown
+        } else {
+            WriteError::NoLeader
+        };
+        self.write_answered(request, Err(error));
+    }
+
+    pub(super) fn write_answered(&mut self, request: u64, result: Result<WriteReply, WriteError>) {
+        let Some(mut writing) = self.clients.writes.remove(&request) else {
+            return;
+        };
+        self.clients.operators[writing.operator].busy = false;
+        self.core.coverage.mark(match &result {
+            Ok(_) => "operator: answered",
+            Err(WriteError::Unknown) => "operator: outcome unknown",
+            Err(WriteError::NoLeader) => "operator: no leader",
+            Err(WriteError::NoGoodReplica(_)) => "operator: no good replica",
+            Err(_) => "operator: refused",
+        });
+        if let Some(render) = writing.render.take() {
+            let reply = render(result);
+            self.core.tell("operator", || format!("{}: {reply:?}", writing.text));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What really happened, for invariants: they see the whole world, not what a node believes.
+
+use std::sync::Arc;
+
+use cfgserver::failover::Order;
+use cfgserver::machine::{Command, Outcome, State};
+use cfgserver::model::{Address, Event, GroupId, GroupName, NodeId, RunId, Term};
+
+use crate::redis::{Index, Overwritten};
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// An entry was committed, and what it did.
+    Committed {
+        command: Arc<Command>,
+        outcome: Outcome,
+        before: Arc<State>,
+        after: Arc<State>,
+        events: Arc<Vec<Event>>,
+    },
+    /// A leader proposes to open a failover because of votes.
+    Opening {
+        node: NodeId,
+        group: GroupId,
+        votes: u32,
+        /// The state that the leader had applied.
+        applied: Arc<State>,
+    },
+    /// A leader wrote an order to a socket.
+    OrderSent {
+        node: NodeId,
+        term: Term,
+        group: GroupId,
+        address: Address,
+        run_id: RunId,
+        order: Order,
+        /// The state that the leader had applied.
+        applied: Arc<State>,
+    },
+    /// An instance carried an order out.
+    OrderDone {
+        group: GroupId,
+        server: Index,
+        order: Order,
+        /// It was a primary before.
+        was_primary: bool,
+        /// Keys that it had before.
+        keys: u64,
+    },
+    /// A connection was told an address, by an answer or by an event.
+    Told {
+        client: usize,
+        connection: u64,
+        group: GroupName,
+        from: Option<Address>,
+        to: Address,
+        /// It listens for switches already.
+        subscribed: bool,
+    },
+    /// A node judged an instance Down for its silence.
+    Silent {
+        node: NodeId,
+        address: Address,
+        /// When an acceptable answer came last, or the watch began.
+        heard_at: u64,
+        down_after_ms: u64,
+        /// For how long since then the node itself stood still.
+        stalled_ms: u64,
+    },
+    Overwritten(Overwritten),
+}

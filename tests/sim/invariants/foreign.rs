@@ -1,0 +1,77 @@
+//! Never is an instance ordered that is known to be of another group, and nothing happens to a group that was removed.
+
+use cfgserver::failover::Order;
+use cfgserver::machine::State;
+use cfgserver::model::{Address, Facts, Group, Member};
+
+use super::Invariant;
+use crate::core::Core;
+use crate::fact::Fact;
+use crate::node::Node;
+
+#[derive(Default)]
+pub(super) struct Foreign;
+
+impl Invariant for Foreign {
+    fn name(&self) -> &'static str {
+        "only the group's own instances are ordered"
+    }
+
+    fn check(&mut self, _: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Committed {
+                before, after, events, ..
+            } => {
+                for event in events.iter() {
+                    let Some(id) = event.group else { continue };
+                    if before.group(id).is_none() && after.group(id).is_none() {
+                        return Err(format!("an event of group {id}, which does not exist"));
+                    }
+                }
+                Ok(())
+            }
+            Fact::OrderSent {
+                node,
+                group,
+                address,
+                order,
+                run_id,
+                applied,
+                ..
+            } => {
+                let known = applied.group(*group);
+                let Some(known) = known else {
+                    return Err(format!(
+                        "node {node} orders {address} ({order}) for a group that it knows is removed"
+                    ));
+                };
+                let leader = nodes.iter().find(|other| other.id == *node);
+                let seen = leader.and_then(|leader| leader.seen.0.get(group)?.get(address)?.facts.clone());
+                // A process on record stays a member whatever it was made to copy: it is turned, but not promoted.
+                let on_record = known.members.get(address).and_then(|member| member.run_id.as_ref()) == Some(run_id);
+                let turned = on_record && matches!(order, Order::Follow { .. } | Order::Unpause);
+                if !turned
+                    && *address != known.primary
+                    && seen.is_some_and(|facts| belongs_elsewhere(applied, known, *address, &facts))
+                {
+                    return Err(format!("{address} is of another group and is ordered: {order}"));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What it says of itself names another group's data, and not this group's nor its own of before.
+fn belongs_elsewhere(state: &State, group: &Group, address: Address, facts: &Facts) -> bool {
+    let Some(lineage) = &facts.lineage else { return false };
+    let of = |member: Option<&Member>| member.and_then(|member| member.lineage.clone());
+    let own = group.members.get(&address).filter(|member| member.synced);
+    let ours = [of(group.primary_member()), of(own)];
+    if ours.iter().flatten().any(|ours| ours.related(lineage)) {
+        return false;
+    }
+    let mut others = state.groups().filter(|other| other.id != group.id);
+    others.any(|other| of(other.primary_member()).is_some_and(|theirs| theirs.related(lineage)))
+}

@@ -1,0 +1,63 @@
+//! The last copy of the data is never overwritten because cfgserver said so: no instance with data is sent to copy a
+//! primary that had come back without, and could be known to have.
+//!
+//! A primary that loses its data after the order was given, or so shortly before that no INFO can tell, is a race that
+//! nobody can win.
+
+use std::collections::BTreeMap;
+
+use cfgserver::failover::Order;
+use cfgserver::model::Address;
+
+use super::Invariant;
+use crate::core::Core;
+use crate::fact::Fact;
+use crate::node::Node;
+
+/// INFO of the primary may be as old as this when somebody is sent to it, its way included.
+const KNOWN_MS: u64 = 2_000 + 1_500;
+
+#[derive(Default)]
+pub(super) struct LastCopy {
+    /// Who was last sent to whom, and whether that one could be known to be empty then.
+    sent: BTreeMap<Address, (Address, bool)>,
+}
+
+impl Invariant for LastCopy {
+    fn name(&self) -> &'static str {
+        "the last copy is not overwritten"
+    }
+
+    fn check(&mut self, core: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::OrderSent {
+                address,
+                order: Order::Follow { primary, .. },
+                ..
+            } => {
+                let known_empty = core.server_at(*primary).is_some_and(|index| {
+                    let source = &core.fleet.servers[index];
+                    core.fleet.keys(index) == 0 && core.now - source.started_at > KNOWN_MS
+                });
+                self.sent.insert(*address, (*primary, known_empty));
+                Ok(())
+            }
+            Fact::Overwritten(overwritten) => {
+                let (who, source) = (
+                    &core.fleet.servers[overwritten.who],
+                    &core.fleet.servers[overwritten.source],
+                );
+                let lost = overwritten.ordered && overwritten.had_keys && !overwritten.source_has_keys;
+                let known = self.sent.get(&who.address) == Some(&(source.address, true));
+                if lost && known && who.home == source.home {
+                    return Err(format!(
+                        "{} had data and was sent to copy {}, which has none",
+                        who.name, source.name
+                    ));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

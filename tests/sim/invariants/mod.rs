@@ -1,0 +1,86 @@
+//! What must hold, one file each. They look at what really happened, not at what a node believes.
+
+mod brake;
+mod cancel;
+mod chain;
+mod foreign;
+mod last_copy;
+mod lease;
+mod moved;
+mod one_candidate;
+mod parallel;
+mod promotion;
+mod quorum;
+mod same_state;
+mod synced;
+mod well;
+mod window;
+
+use crate::clients::Clients;
+use crate::core::Core;
+use crate::fact::Fact;
+use crate::node::Node;
+
+/// A rule that every step must keep.
+trait Invariant {
+    /// What it says, in a few words.
+    fn name(&self) -> &'static str;
+    /// Looks at what happened.
+    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String>;
+    /// Whether all is well again, as far as it can tell.
+    fn well(&self, _core: &Core, _clients: &Clients) -> Result<(), String> {
+        Ok(())
+    }
+    /// Looks back, when all is well again.
+    fn at_the_end(&mut self, _core: &Core, _nodes: &[Node]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+pub(crate) struct Invariants {
+    rules: Vec<Box<dyn Invariant>>,
+}
+
+impl Invariants {
+    pub(crate) fn new() -> Self {
+        Self {
+            rules: vec![
+                Box::<one_candidate::OneCandidate>::default(),
+                Box::<promotion::Promotion>::default(),
+                Box::<quorum::Quorum>::default(),
+                Box::<chain::Chain>::default(),
+                Box::<window::Window>::default(),
+                Box::<lease::Lease>::default(),
+                Box::<foreign::Foreign>::default(),
+                Box::<last_copy::LastCopy>::default(),
+                Box::<cancel::Cancel>::default(),
+                Box::<brake::Brake>::default(),
+                Box::<parallel::Parallel>::default(),
+                Box::<same_state::SameState>::default(),
+                Box::<synced::Synced>::default(),
+                Box::<moved::Moved>::default(),
+            ],
+        }
+    }
+
+    pub(crate) fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+        for rule in &mut self.rules {
+            rule.check(core, nodes, fact)
+                .map_err(|why| format!("{}: {why}", rule.name()))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn at_the_end(&mut self, core: &Core, nodes: &[Node]) -> Result<(), String> {
+        for rule in &mut self.rules {
+            rule.at_the_end(core, nodes)
+                .map_err(|why| format!("{}: {why}", rule.name()))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn all_is_well(&self, core: &Core, nodes: &[Node], clients: &Clients) -> Result<(), String> {
+        self.rules.iter().try_for_each(|rule| rule.well(core, clients))?;
+        well::all_is_well(core, nodes)
+    }
+}

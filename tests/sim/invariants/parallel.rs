@@ -1,0 +1,89 @@
+//! After a switch at most parallel-syncs replicas copy at a time because they were ordered to. The old primary, which is
+//! turned first of all, is not counted. Only what one leader did is counted: a successor may not know of the last
+//! order of the one before it yet, and may give one more.
+
+use std::collections::BTreeMap;
+
+use cfgserver::failover::Order;
+use cfgserver::model::{Address, Epoch, GroupId, NodeId, Term};
+
+use super::Invariant;
+use crate::core::Core;
+use crate::fact::Fact;
+use crate::node::Node;
+use crate::redis::Replica;
+
+/// A replica that does not follow within this long is given up, and so is one that is out of reach.
+const GIVEN_UP_MS: u64 = 10_000;
+
+#[derive(Default)]
+pub(super) struct Parallel {
+    /// Orders of the last failover of each group: by whom, and to whom when.
+    turned: BTreeMap<GroupId, (Epoch, NodeId, Term, BTreeMap<Address, u64>)>,
+}
+
+impl Invariant for Parallel {
+    fn name(&self) -> &'static str {
+        "parallel-syncs is respected"
+    }
+
+    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+        if let Fact::OrderDone {
+            group,
+            server,
+            order: Order::Follow { primary, .. },
+            ..
+        } = fact
+        {
+            let instance = &core.fleet.servers[*server];
+            if instance.follows == Some(*primary) {
+                let (.., turned) = self.turned.entry(*group).or_default();
+                turned.insert(instance.address, core.now);
+            }
+        }
+        let Fact::OrderSent {
+            node,
+            term,
+            group: id,
+            address,
+            order: Order::Follow { .. },
+            applied,
+            ..
+        } = fact
+        else {
+            return Ok(());
+        };
+        let Some(group) = applied.group(*id) else { return Ok(()) };
+        let Some(failover) = &group.failover else { return Ok(()) };
+        if *address == failover.old_primary {
+            return Ok(());
+        }
+        let (epoch, by, in_term, turned) = self.turned.entry(*id).or_default();
+        if (*epoch, *by, *in_term) != (failover.epoch, *node, *term) {
+            (*epoch, *by, *in_term) = (failover.epoch, *node, *term);
+            turned.clear();
+        }
+        let seen_down = |address: &Address| {
+            let leader = nodes.iter().find(|other| other.id == *node);
+            let seen = leader.and_then(|leader| leader.seen.0.get(id)?.get(address));
+            seen.is_none_or(|seen| seen.verdict.is_down())
+        };
+        let copying = |(address, at): (&Address, &u64)| {
+            let server = core.server_at(*address).map(|index| &core.fleet.servers[index]);
+            let busy = server.is_some_and(|server| {
+                matches!(server.replica, Replica::Transfer { .. } | Replica::Loading { .. })
+                    && server.running
+                    && server.ordered_to_follow
+            });
+            busy && core.now - at < GIVEN_UP_MS && !seen_down(address)
+        };
+        let counts = |other: &Address| other != address && *other != failover.old_primary;
+        let others = turned.iter().filter(|(other, _)| counts(other));
+        let busy = others.filter(|other| copying(*other)).count();
+        let allowed = group.config.parallel_syncs as usize;
+        if busy + 1 > allowed {
+            return Err(format!("{}: {} copy at a time, {allowed} may", group.name, busy + 1));
+        }
+        Ok(())
+    }
+}

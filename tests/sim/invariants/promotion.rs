@@ -1,0 +1,140 @@
+//! No promotion without a committed decision for that very process; never an instance that is empty, or that is not the
+//! group's own. A switch is committed only after the candidate became a master.
+
+use std::collections::BTreeSet;
+
+use cfgserver::failover::Order;
+use cfgserver::machine::Command;
+use cfgserver::model::{Address, GroupId, RunId, Stage};
+
+use super::Invariant;
+use crate::core::Core;
+use crate::fact::Fact;
+use crate::node::Node;
+
+#[derive(Default)]
+pub(super) struct Promotion {
+    /// Decided, once: group, instance, process.
+    decided: BTreeSet<(GroupId, Address, RunId)>,
+}
+
+impl Invariant for Promotion {
+    fn name(&self) -> &'static str {
+        "only the committed candidate is promoted"
+    }
+
+    fn check(&mut self, core: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Committed {
+                command, after, before, ..
+            } => {
+                for group in after.groups() {
+                    if let Some(failover) = group
+                        .failover
+                        .as_ref()
+                        .filter(|failover| failover.stage == Stage::Promote)
+                    {
+                        self.decided
+                            .insert((group.id, failover.candidate, failover.candidate_run_id.clone()));
+                    }
+                }
+                self.completed(core, command, before, after)
+            }
+            Fact::OrderSent {
+                group,
+                address,
+                run_id,
+                order: Order::Promote,
+                ..
+            } => {
+                if self.decided.contains(&(*group, *address, run_id.clone())) {
+                    Ok(())
+                } else {
+                    Err(format!("{address} is ordered to be a primary, which nobody decided"))
+                }
+            }
+            Fact::OrderDone {
+                group,
+                server,
+                order: Order::Promote,
+                keys,
+                was_primary,
+                ..
+            } => self.carried_out(core, *group, *server, *keys, *was_primary),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Promotion {
+    fn carried_out(
+        &self,
+        core: &Core,
+        group: GroupId,
+        server: usize,
+        keys: u64,
+        was_primary: bool,
+    ) -> Result<(), String> {
+        let instance = &core.fleet.servers[server];
+        if !self.decided.contains(&(group, instance.address, instance.run_id())) {
+            return Err(format!("{} was promoted, which nobody decided", instance.name));
+        }
+        let others = core
+            .fleet
+            .servers
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| other.home == instance.home);
+        let others_have = others
+            .filter(|(who, _)| *who != server)
+            .any(|(who, _)| core.fleet.keys(who) > 0);
+        // Replicas follow a primary that came back empty by themselves, and then the group is on record as empty.
+        let state = core.log.state();
+        let on_record = state.group(group).and_then(|group| group.primary_member());
+        let others_have = others_have && on_record.is_none_or(|primary| primary.non_empty);
+        // While the primary has just come back without its data it is a race: the candidate had data when it was read.
+        let primary = state.group(group).and_then(|group| core.server_at(group.primary));
+        let race = primary.is_some_and(|primary| core.fleet.servers[primary].restarted_lately(core.now));
+        let others_have = others_have && !race;
+        let promoted = instance.is_primary() && !was_primary;
+        if keys == 0 && others_have && promoted {
+            return Err(format!("{} has no data and was promoted", instance.name));
+        }
+        Ok(())
+    }
+
+    /// The candidate is, or has been since, a master.
+    fn completed(
+        &self,
+        core: &Core,
+        command: &Command,
+        before: &cfgserver::machine::State,
+        after: &cfgserver::machine::State,
+    ) -> Result<(), String> {
+        let Command::CompletePromotion { group, .. } = command else {
+            return Ok(());
+        };
+        let primary = |state: &cfgserver::machine::State| state.group(*group).map(|group| group.primary);
+        let (Some(from), Some(to)) = (primary(before), primary(after)) else {
+            return Ok(());
+        };
+        if from == to {
+            return Ok(());
+        }
+        let instance = core.server_at(to).map(|server| &core.fleet.servers[server]);
+        let Some(instance) = instance else {
+            return Err(format!("{to} is nobody"));
+        };
+        let recorded = after
+            .group(*group)
+            .and_then(|group| group.primary_member()?.run_id.clone());
+        let same = recorded.as_ref() == Some(&instance.run_id());
+        if same && instance.running && !instance.is_primary() && instance.ordered_to_follow {
+            return Ok(());
+        }
+        if same && instance.running && !instance.is_primary() {
+            return Err(format!("{} is announced and is no master", instance.name));
+        }
+        Ok(())
+    }
+}

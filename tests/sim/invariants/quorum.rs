@@ -1,0 +1,78 @@
+//! No failover is opened by itself with fewer than the group's quorum of nodes that, of late, judged that very primary
+//! Down; nor while a majority of them has seen it Up for longer than an old vote can count.
+//!
+//! Two ways in have rules of their own: a primary that says that it is a replica (one node's word is enough), and one
+//! that came back empty.
+
+use cfgserver::model::{Sighting, Verdict};
+
+use super::Invariant;
+use crate::core::Core;
+use crate::fact::Fact;
+use crate::node::Node;
+
+/// A vote counts for this long after it was refreshed, and before that it travelled.
+const LATELY_MS: u64 = 1_500 + 800;
+
+#[derive(Default)]
+pub(super) struct Quorum;
+
+impl Invariant for Quorum {
+    fn name(&self) -> &'static str {
+        "a failover is opened by a quorum of votes"
+    }
+
+    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+        let Fact::Opening {
+            node: leader,
+            group,
+            votes,
+            applied,
+        } = fact
+        else {
+            return Ok(());
+        };
+        let Some(group) = applied.group(*group) else {
+            return Ok(());
+        };
+        let primary = core.server_at(group.primary).map(|server| &core.fleet.servers[server]);
+        if primary.is_some_and(|server| !server.is_primary() || server.restarted_lately(core.now)) {
+            return Ok(());
+        }
+        if *votes < group.config.quorum {
+            return Err(format!("{}: {votes} votes of {}", group.name, group.config.quorum));
+        }
+        // What arrived while the leader stood still is read when it goes on.
+        let leader_paused_ms = nodes[*leader as usize - 1].paused_ms(core.now);
+        let lately = |node: &&Node| {
+            let at = node.judged_down.get(&(group.id, group.primary));
+            let judged = at.is_some_and(|at| core.now - at < LATELY_MS + node.paused_ms(core.now) + leader_paused_ms);
+            // Another life of it may have thought so.
+            judged || !node.running || core.now - node.started_at < LATELY_MS
+        };
+        let judged = nodes.iter().filter(lately).count() as u32;
+        if judged < group.config.quorum {
+            return Err(format!(
+                "{}: {judged} nodes judged so of {}",
+                group.name, group.config.quorum
+            ));
+        }
+        let switched_at = group.switches.last().map_or(0, |last| last.at.0);
+        let switched_ms = applied.header().now.0.saturating_sub(switched_at);
+        let up = |node: &&Node| {
+            let seen = node.seen.0.get(&group.id).and_then(|seen| seen.get(&group.primary));
+            let settled = node.paused_ms(core.now) == 0 && core.settled_ms() > LATELY_MS;
+            let heard = core.net.in_contact(*leader, node.id);
+            let fresh = |seen: &Sighting| seen.verdict == Verdict::Up && core.now - seen.watched_since.0 > LATELY_MS;
+            // One that is behind votes about the time before the last switch.
+            let key = node.state.group(group.id).map(|known| known.vote_key());
+            let same = key.as_ref() == Some(&group.vote_key()) && switched_ms > LATELY_MS;
+            same && settled && heard && !lately(node) && seen.is_some_and(fresh)
+        };
+        let up = nodes.iter().filter(up).count();
+        if up * 2 > applied.electorate().count() {
+            return Err(format!("{}: {up} nodes see its primary up", group.name));
+        }
+        Ok(())
+    }
+}

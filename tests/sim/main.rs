@@ -1,0 +1,28 @@
+//! The simulator: real planner, detector, state machine, requests and sessions in a world that a seed decides.
+//!
+//! `cargo test --test sim` sweeps a fixed range of seeds for at most a minute. `scripts/sim` replays one seed with its
+//! story, or sweeps any range.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod chance;
+mod clients;
+mod core;
+mod event;
+mod fact;
+mod faults;
+mod invariants;
+mod log;
+#[cfg(feature = "mutations")]
+mod mutations;
+mod net;
+mod node;
+mod reached;
+mod record;
+mod redis;
+mod runner;
+mod settings;
+mod world;
+
+fn main() -> std::process::ExitCode {
+    runner::main(std::env::args().skip(1).collect())
+}

@@ -1,0 +1,387 @@
+//! Replication: who copies what from whom, and what becomes of the data.
+
+use super::{Fleet, Index, Overwritten, Replica};
+
+/// How often a replica without a link tries again.
+const RETRY_MS: u64 = 1_000;
+/// A replica that hears nothing for this long gives its link up.
+const REPL_TIMEOUT_MS: u64 = 10_000;
+/// What is remembered of a primary's writes.
+const WRITTEN_MAX: usize = 256;
+
+/// The streams that there ever were: each began anew, or branched off another at an offset.
+#[derive(Debug, Default)]
+pub(crate) struct Lineages {
+    parents: Vec<Option<(u32, u64)>>,
+}
+
+impl Lineages {
+    pub(crate) fn fresh(&mut self) -> u32 {
+        self.parents.push(None);
+        self.parents.len() as u32
+    }
+
+    /// The stream from which a replication id came, as INFO shows it.
+    pub(crate) fn root(&self, replid: &str) -> Option<u32> {
+        let mut id = u32::from_str_radix(replid, 16).ok()?;
+        while let Some((parent, _)) = self.parents.get(id as usize - 1).copied()? {
+            id = parent;
+        }
+        Some(id)
+    }
+
+    fn branch(&mut self, of: u32, at: u64) -> u32 {
+        self.parents.push(Some((of, at)));
+        self.parents.len() as u32
+    }
+}
+
+/// Replication, one instance at a time.
+impl Fleet {
+    /// How much of its stream an instance has.
+    pub(crate) fn offset(&self, who: Index, at: u64) -> u64 {
+        let server = &self.servers[who];
+        match server.replica {
+            Replica::Up { from, stalled } => {
+                let seen = stalled.unwrap_or(at).min(at).saturating_sub(server.lag_ms);
+                server.offset.max(self.offset(from, seen))
+            }
+            _ if server.is_primary() => {
+                let later = server.written.partition_point(|(written_at, _)| *written_at <= at);
+                match later.checked_sub(1) {
+                    Some(last) => server.written[last].1,
+                    None => server.offset,
+                }
+            }
+            _ => server.offset,
+        }
+    }
+
+    pub(crate) fn keys(&self, who: Index) -> u64 {
+        match self.servers[who].replica {
+            Replica::Up { from, .. } => self.keys(from),
+            Replica::Loading { .. } => 0,
+            _ => self.servers[who].keys,
+        }
+    }
+
+    /// A client writes; false when it is told to go elsewhere, or waits.
+    pub(crate) fn write(&mut self, who: Index, bytes: u64, now: u64) -> bool {
+        let offset = self.offset(who, now);
+        let server = &mut self.servers[who];
+        let takes = server.alive() && !server.hung(now) && !server.loading(now) && server.is_primary();
+        if !takes || server.paused_until > now {
+            return false;
+        }
+        server.keys = server.keys.max(1);
+        if server.written.len() == WRITTEN_MAX {
+            server.offset = server.written[WRITTEN_MAX / 2 - 1].1;
+            server.written.drain(..WRITTEN_MAX / 2);
+        }
+        server.written.push((now, offset + bytes));
+        true
+    }
+
+    /// What it has now is what it has: a link is lost, or a role changes.
+    fn freeze(&mut self, who: Index, now: u64) {
+        let (offset, keys) = (self.offset(who, now), self.keys(who));
+        let server = &mut self.servers[who];
+        server.offset = offset;
+        server.keys = keys;
+        server.written.clear();
+    }
+
+    pub(crate) fn lose_link(&mut self, who: Index, now: u64, retry_ms: u64) {
+        self.freeze(who, now);
+        let server = &mut self.servers[who];
+        if server.link_up() {
+            server.link_lost_at = Some(now);
+        }
+        if matches!(server.replica, Replica::Loading { .. }) {
+            // Half a copy is worth nothing.
+            server.keys = 0;
+            server.offset = 0;
+        }
+        server.replica = Replica::Down;
+        self.plan(who, now + retry_ms.max(1));
+    }
+
+    /// Those that copy from it lose their links.
+    pub(crate) fn drop_replicas(&mut self, of: Index, now: u64) {
+        for who in 0..self.servers.len() {
+            let copies = match self.servers[who].replica {
+                Replica::Up { from, .. } | Replica::Transfer { from } => from == of,
+                // The copy is there already; it is loaded, and then the link is found broken.
+                Replica::Loading { .. } | Replica::Down => false,
+            };
+            if copies {
+                self.lose_link(who, now, RETRY_MS / 2);
+            }
+        }
+    }
+
+    fn plan(&mut self, who: Index, at: u64) {
+        let server = &mut self.servers[who];
+        server.generation += 1;
+        self.later.push((at, who, server.generation));
+    }
+
+    /// The network or a process stood still, or goes on: streams stall, and stalled ones go on.
+    pub(crate) fn look_at_streams(&mut self, now: u64) {
+        for who in 0..self.servers.len() {
+            let Replica::Up { from, stalled } = self.servers[who].replica else {
+                continue;
+            };
+            let flows = self.flows(from, who, now);
+            match (flows, stalled) {
+                (false, None) => {
+                    self.servers[who].offset = self.offset(who, now);
+                    self.servers[who].replica = Replica::Up {
+                        from,
+                        stalled: Some(now),
+                    };
+                    self.plan(who, now + REPL_TIMEOUT_MS);
+                }
+                (true, Some(since)) => {
+                    // What was sent meanwhile arrives now.
+                    let has = self.offset(who, since);
+                    self.servers[who].offset = has;
+                    self.servers[who].replica = Replica::Up { from, stalled: None };
+                    self.servers[who].generation += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn flows(&self, from: Index, to: Index, now: u64) -> bool {
+        let (source, target) = (&self.servers[from], &self.servers[to]);
+        self.reaches(from, to) && !source.hung(now) && !target.hung(now) && source.running && target.running
+    }
+
+    /// What was planned for this moment.
+    pub(crate) fn replicate(&mut self, who: Index, generation: u32, now: u64) {
+        let server = &self.servers[who];
+        if server.generation != generation || !server.running {
+            return;
+        }
+        if server.hung(now) {
+            let until = server.hung_until;
+            return self.plan(who, until + 1);
+        }
+        if server.loading_until > now {
+            let until = server.loading_until;
+            return self.plan(who, until + 1);
+        }
+        let Some(from) = server.follows.and_then(|address| self.at(address)) else {
+            return;
+        };
+        match server.replica {
+            Replica::Down => self.connect(who, from, now),
+            Replica::Transfer { from } => self.transferred(who, from, now),
+            Replica::Loading { from } => self.loaded(who, from, now),
+            Replica::Up { stalled: Some(_), .. } => self.lose_link(who, now, RETRY_MS),
+            Replica::Up { .. } => {}
+        }
+    }
+
+    fn serves(&self, from: Index, to: Index, now: u64) -> bool {
+        let source = &self.servers[from];
+        let ready = source.is_primary() || source.link_up();
+        from != to && self.flows(from, to, now) && source.host_up && !source.loading(now) && ready
+    }
+
+    fn connect(&mut self, who: Index, from: Index, now: u64) {
+        if !self.serves(from, who, now) || self.copies_from(from, who) {
+            return self.plan(who, now + RETRY_MS);
+        }
+        if self.continues(who, from, now) {
+            return self.stream(who, from);
+        }
+        let server = &mut self.servers[who];
+        server.replica = Replica::Transfer { from };
+        let sync_ms = server.sync_ms;
+        self.plan(who, now + sync_ms);
+    }
+
+    /// `one` copies from `other`, over whatever way.
+    fn copies_from(&self, mut one: Index, other: Index) -> bool {
+        for _ in 0..self.servers.len() {
+            match self.servers[one].replica {
+                Replica::Up { from, .. } if from == other => return true,
+                Replica::Up { from, .. } => one = from,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// A partial resynchronisation is possible.
+    fn continues(&self, who: Index, from: Index, now: u64) -> bool {
+        let (replica, source) = (&self.servers[who], &self.servers[from]);
+        let offset = self.offset(who, now);
+        let same = replica.lineage == source.lineage && offset <= self.offset(from, now);
+        let branched = source.second_lineage == Some(replica.lineage) && offset <= source.second_offset;
+        offset > 0 && (same || branched)
+    }
+
+    fn stream(&mut self, who: Index, from: Index) {
+        let lineage = self.servers[from].lineage;
+        let server = &mut self.servers[who];
+        if server.lineage != lineage {
+            server.second_lineage = Some(server.lineage);
+            server.second_offset = server.offset;
+            server.lineage = lineage;
+        }
+        server.replica = Replica::Up { from, stalled: None };
+        server.generation += 1;
+        server.link_lost_at = None;
+        // What comes after is between the two of them.
+        server.ordered_to_follow = false;
+        self.pass_on(who, lineage);
+    }
+
+    /// Those further down the chain hear of the new id.
+    fn pass_on(&mut self, who: Index, lineage: u32) {
+        for other in 0..self.servers.len() {
+            if matches!(self.servers[other].replica, Replica::Up { from, .. } if from == who)
+                && self.servers[other].lineage != lineage
+            {
+                self.servers[other].lineage = lineage;
+                self.pass_on(other, lineage);
+            }
+        }
+    }
+
+    fn transferred(&mut self, who: Index, from: Index, now: u64) {
+        if !self.serves(from, who, now) {
+            return self.lose_link(who, now, RETRY_MS);
+        }
+        let overwritten = Overwritten {
+            who,
+            source: from,
+            had_keys: self.servers[who].keys > 0,
+            source_has_keys: self.keys(from) > 0,
+            ordered: self.servers[who].ordered_to_follow,
+        };
+        self.overwritten.push(overwritten);
+        // Its own replicas would copy half of a copy.
+        self.drop_replicas(who, now);
+        let server = &mut self.servers[who];
+        server.replica = Replica::Loading { from };
+        let load_ms = server.load_ms;
+        self.plan(who, now + load_ms);
+    }
+
+    fn loaded(&mut self, who: Index, from: Index, now: u64) {
+        let (offset, keys, lineage) = (self.offset(from, now), self.keys(from), self.servers[from].lineage);
+        let server = &mut self.servers[who];
+        server.offset = offset;
+        server.keys = keys;
+        server.lineage = lineage;
+        server.second_lineage = None;
+        self.servers[who].home = self.servers[from].home;
+        if !self.serves(from, who, now) {
+            self.servers[who].replica = Replica::Up { from, stalled: None };
+            return self.lose_link(who, now, RETRY_MS);
+        }
+        self.stream(who, from);
+    }
+
+    /// SLAVEOF NO ONE.
+    pub(crate) fn become_primary(&mut self, who: Index, now: u64) {
+        if self.servers[who].is_primary() {
+            return;
+        }
+        if matches!(self.servers[who].replica, Replica::Loading { .. }) {
+            self.lose_link(who, now, RETRY_MS);
+        }
+        self.freeze(who, now);
+        let (lineage, offset) = (self.servers[who].lineage, self.servers[who].offset);
+        let branch = self.lineages.branch(lineage, offset);
+        let server = &mut self.servers[who];
+        server.follows = None;
+        server.ordered_to_follow = false;
+        server.replica = Replica::Down;
+        server.generation += 1;
+        server.second_lineage = Some(lineage);
+        server.second_offset = offset;
+        server.lineage = branch;
+        server.written.clear();
+        self.pass_on(who, branch);
+    }
+
+    /// SLAVEOF somebody.
+    pub(crate) fn become_replica(&mut self, who: Index, of: cfgserver::model::Address, ordered: bool, now: u64) {
+        if self.servers[who].follows == Some(of) {
+            return;
+        }
+        self.drop_replicas(who, now);
+        self.lose_link(who, now, 1);
+        let server = &mut self.servers[who];
+        server.follows = Some(of);
+        server.ordered_to_follow = ordered;
+        server.link_lost_at = Some(now);
+    }
+
+    /// The process ends.
+    pub(crate) fn stop(&mut self, who: Index, now: u64) {
+        if !self.servers[who].running {
+            return;
+        }
+        // First those that copy: they have what was sent, not what was written.
+        self.drop_replicas(who, now);
+        self.freeze(who, now);
+        if matches!(self.servers[who].replica, Replica::Loading { .. }) {
+            self.servers[who].keys = 0;
+            self.servers[who].offset = 0;
+        }
+        let server = &mut self.servers[who];
+        server.running = false;
+        server.hung_until = 0;
+        server.replica = Replica::Down;
+        server.generation += 1;
+        server.paused_until = 0;
+        let ended = std::mem::take(&mut server.conns);
+        self.ended
+            .extend(ended.into_iter().map(|(id, conn)| (who, id, conn.owner)));
+    }
+
+    /// A new process begins, with what its configuration file and its disk say.
+    pub(crate) fn start(&mut self, who: Index, keeps_data: bool, load_ms: u64, now: u64) {
+        if self.servers[who].running {
+            return;
+        }
+        let (lineage, offset) = (self.servers[who].lineage, self.servers[who].offset);
+        let fresh = if keeps_data {
+            self.lineages.branch(lineage, offset)
+        } else {
+            self.lineages.fresh()
+        };
+        let server = &mut self.servers[who];
+        server.running = true;
+        server.starts += 1;
+        server.started_at = now;
+        server.follows = server.saved_follows;
+        server.link_lost_at = None;
+        server.written.clear();
+        server.loading_until = now + 1;
+        if keeps_data {
+            server.loading_until = now + load_ms;
+            if server.follows.is_none() {
+                // A primary's stream begins anew; from Redis 7 on it remembers where it came from.
+                let knows = server.version.starts_with('7');
+                server.second_lineage = knows.then_some(server.lineage);
+                server.second_offset = server.offset;
+                server.lineage = fresh;
+            }
+        } else {
+            server.keys = 0;
+            server.offset = 0;
+            server.second_lineage = None;
+            server.lineage = fresh;
+        }
+        let ready = server.loading_until;
+        self.plan(who, ready + 1);
+    }
+}

@@ -1,0 +1,80 @@
+//! After the faults: is all well again, and if not, why.
+
+use super::World;
+use crate::event::Event;
+
+/// How long after the faults everything must be well again. The brake on flapping may hold the third failover for a
+/// minute, and later ones longer: see `quiet_limit`.
+const QUIET_MS: u64 = 60_000;
+
+impl World {
+    /// Is all well?
+    pub(super) fn look(&mut self) -> Result<(), String> {
+        let waited = self.core.now - self.quiet_since;
+        match self.invariants.all_is_well(&self.core, &self.nodes, &self.clients) {
+            Ok(()) => {
+                self.invariants.at_the_end(&self.core, &self.nodes)?;
+                self.finished = true;
+                Ok(())
+            }
+            Err(_) if waited < self.quiet_limit() => {
+                self.core.after(500, Event::Look);
+                Ok(())
+            }
+            Err(why) => {
+                self.tell_the_end();
+                Err(format!("{} s after the last fault: {why}", waited / 1_000))
+            }
+        }
+    }
+
+    /// What the story ends with when not all is well.
+    fn tell_the_end(&mut self) {
+        if !self.core.story.is_kept() {
+            return;
+        }
+        let state = self.core.log.state();
+        for group in state.groups() {
+            let text = self.core.named(&format!("{group:?}"));
+            self.core.tell("end", || text);
+        }
+        for node in &self.nodes {
+            for (id, memory) in node.leader.iter().flat_map(|leader| &leader.memories) {
+                let text = self.core.named(&format!("group {id}: {memory:?}"));
+                self.core.tell_node(node.id, || text);
+            }
+        }
+        for who in 0..self.core.fleet.servers.len() {
+            let server = &self.core.fleet.servers[who];
+            let text = format!(
+                "follows {:?}, {:?}, running {}, lineage {} {:?}, keys {}, quirks {} {}",
+                server.follows,
+                server.replica,
+                server.running,
+                server.lineage,
+                server.second_lineage,
+                server.keys,
+                server.no_config_file,
+                server.no_config_command
+            );
+            let (name, text) = (server.name.clone(), self.core.named(&text));
+            self.core.tell(&name, || text);
+        }
+    }
+
+    /// The brake may hold a failover: its own wait is added.
+    fn quiet_limit(&self) -> u64 {
+        let state = self.core.log.state();
+        let wall = self
+            .nodes
+            .iter()
+            .map(|node| node.wall(&self.core))
+            .min()
+            .unwrap_or_default();
+        let held = state
+            .groups()
+            .filter_map(|group| cfgserver::failover::held_until(group, wall));
+        let longest = held.map(|until| until.0 - wall.0).max().unwrap_or_default();
+        QUIET_MS + longest.min(3_600_000)
+    }
+}

@@ -1,0 +1,125 @@
+//! The world before its first event: instances, and what the cluster knows of them.
+
+use std::collections::BTreeMap;
+
+use cfgserver::machine::{Command, MemberFacts};
+use cfgserver::model::{Address, ClusterId, GroupName, Identity, Lineage, Mode, NodeId, RunId, Setting};
+
+use super::group_name;
+use crate::core::{Core, START};
+use crate::node::{WALL, my_id};
+use crate::redis::{Replica, Server};
+
+pub(super) fn make_instances(core: &mut Core) {
+    for (ordinal, group) in core.settings.groups.clone().iter().enumerate() {
+        let lineage = core.fleet.lineages.fresh();
+        let letter = char::from(b'A' + ordinal as u8);
+        let mut primary = None;
+        for member in 0..=group.replicas {
+            let address: Address = format!("10.0.{ordinal}.{}:6379", member + 1).parse().unwrap();
+            let mut server = Server::new(format!("{letter}{member}"), address, Some(ordinal), lineage);
+            server.version = core.settings.version;
+            server.lag_ms = core.settings.lag_ms;
+            server.sync_ms = core.settings.sync_ms;
+            server.load_ms = core.settings.load_ms;
+            server.offset = 1_000;
+            server.keys = 10;
+            server.started_at = START - 1_000_000;
+            server.no_config_file = core.chance.permille(60);
+            server.no_config_command = core.chance.permille(40);
+            if member > 1 && core.chance.permille(80) {
+                server.priority = *core.chance.pick(&[0, 10, 200]);
+            }
+            if let Some((address, index)) = primary {
+                server.follows = Some(address);
+                server.saved_follows = Some(address);
+                server.replica = Replica::Up {
+                    from: index,
+                    stalled: None,
+                };
+            }
+            let index = core.fleet.add(server);
+            if primary.is_none() {
+                primary = Some((address, index));
+            }
+        }
+    }
+}
+
+/// What the cluster knows before the first event.
+pub(super) fn found(core: &mut Core) {
+    let wall = WALL + START;
+    core.found(
+        Command::Found {
+            cluster: ClusterId("c".repeat(32).as_str().into()),
+        },
+        wall,
+    );
+    let node = |id: NodeId| cfgserver::model::Node {
+        address: format!("10.9.9.{id}:26379"),
+        my_id: my_id(id),
+        ..Default::default()
+    };
+    let nodes = (1..=core.settings.nodes).map(|id| (id, node(id))).collect();
+    core.found(Command::Nodes { nodes }, wall);
+    for (ordinal, group) in core.settings.groups.clone().iter().enumerate() {
+        let primary: Address = format!("10.0.{ordinal}.1:6379").parse().unwrap();
+        let name = group_name(ordinal);
+        core.found(
+            Command::Monitor {
+                name: name.clone(),
+                primary,
+                quorum: group.quorum,
+            },
+            wall,
+        );
+        let settings = vec![
+            Setting::DownAfterMs(group.down_after_ms),
+            Setting::FailoverTimeoutMs(group.failover_timeout_ms),
+            Setting::ParallelSyncs(group.parallel_syncs),
+            Setting::RefusedAfterMs(group.refused_after_ms),
+            Setting::RebootDownAfterMs(group.reboot_down_after_ms),
+            Setting::Identity(if group.strict { Identity::Strict } else { Identity::Open }),
+            Setting::Mode(if group.observe { Mode::Observe } else { Mode::Manage }),
+        ];
+        core.found(
+            Command::Set {
+                name: name.clone(),
+                settings,
+            },
+            wall,
+        );
+        if core.settings.warm {
+            learn(core, &name, ordinal, wall);
+        }
+    }
+}
+
+pub(super) fn learn(core: &mut Core, name: &GroupName, ordinal: usize, wall: u64) {
+    let state = core.log.state();
+    let group = state.group_named(name.as_str()).unwrap();
+    let lineage = |lineage: u32| Lineage {
+        replid: format!("{lineage:040x}").into(),
+        replid2: None,
+    };
+    let has_ids = !core.settings.version.starts_with('2');
+    let own = core.fleet.servers.iter().filter(|server| server.home == Some(ordinal));
+    let members: BTreeMap<Address, MemberFacts> = own
+        .map(|server| {
+            let facts = MemberFacts {
+                run_id: Some(RunId::new(server.run_id_text())),
+                lineage: has_ids.then(|| lineage(server.lineage)),
+                synced: true,
+                non_empty: true,
+                quarantine: None,
+            };
+            (server.address, facts)
+        })
+        .collect();
+    let command = Command::Learn {
+        group: group.id,
+        on: group.version,
+        members,
+    };
+    core.found(command, wall);
+}
