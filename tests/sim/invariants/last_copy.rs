@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use cfgserver::failover::Order;
-use cfgserver::model::Address;
+use cfgserver::model::{Address, Verdict};
 
 use super::Invariant;
 use crate::core::Core;
@@ -28,13 +28,28 @@ impl Invariant for LastCopy {
         "the last copy is not overwritten"
     }
 
-    fn check(&mut self, core: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::OrderSent {
+                node,
+                group,
                 address,
                 order: Order::Follow { primary, .. },
+                applied,
                 ..
             } => {
+                // A repair rests on the leader's own sighting of the primary: Up.
+                let repairs = applied.group(*group).is_some_and(|group| group.failover.is_none());
+                let seen = nodes[*node as usize - 1]
+                    .seen
+                    .0
+                    .get(group)
+                    .and_then(|seen| seen.get(primary));
+                if repairs && seen.is_none_or(|seen| seen.verdict != Verdict::Up) {
+                    return Err(format!(
+                        "{address} is turned to {primary}, which node {node} does not see Up"
+                    ));
+                }
                 let known_empty = core.server_at(*primary).is_some_and(|index| {
                     let source = &core.fleet.servers[index];
                     core.fleet.keys(index) == 0 && core.now - source.started_at > KNOWN_MS

@@ -48,6 +48,11 @@ impl Invariant for Quorum {
             let at = node.judged_down.get(&(group.id, group.primary));
             let judged = at.is_some_and(|at| core.now - at < LATELY_MS + node.paused_ms(core.now) + leader_paused_ms);
             // Another life of it may have thought so.
+            // One that could not say so for longer than a vote counts does not count either.
+            let mute = core.settled_ms() > LATELY_MS && !core.net.goes(node.id, *leader) && leader_paused_ms == 0;
+            if mute {
+                return false;
+            }
             judged || !node.running || core.now - node.started_at < LATELY_MS
         };
         let judged = nodes.iter().filter(lately).count() as u32;
