@@ -137,7 +137,10 @@ def lines(results):
     head = "median (lowest-highest), milliseconds"
     out, reached = [f"{head:<63} {'redis-sentinel':>22} {'cfgserver':>22} {'ratio':>6}"], True
     for kind, planes in results.items():
+        measured = {name for measures in planes.values() for name in measures}
         for row in ROWS:
+            if row.measure not in measured:
+                continue
             text, good = row.line(kind, planes)
             out.append(text)
             reached &= good
