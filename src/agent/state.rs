@@ -148,7 +148,7 @@ impl StateDir {
         let mut text = serde_json::to_string_pretty(&written)?;
         text.push('\n');
         let path = self.folder.join(STATE);
-        write_beside(&path, &text)?.sync_all()?;
+        write_beside(&path, text.as_bytes())?.sync_all()?;
         rename_over(&path)?;
         File::open(&self.folder)?.sync_all()
     }
@@ -157,9 +157,7 @@ impl StateDir {
     pub fn show(&self, status: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(status)?;
         text.push('\n');
-        let path = self.folder.join(STATUS);
-        write_beside(&path, &text)?;
-        rename_over(&path)
+        replace(&self.folder.join(STATUS), text.as_bytes())
     }
 }
 
@@ -209,9 +207,15 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
-fn write_beside(path: &Path, text: &str) -> io::Result<File> {
+/// Replaces a file of the folder as a whole. A power cut may lose it.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_beside(path, bytes)?;
+    rename_over(path)
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = File::create(path.with_extension("new"))?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     Ok(file)
 }
 

@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::agent::state::replace;
+
 /// A file of the state folder.
 #[derive(Clone, Debug)]
 pub(super) struct Note(PathBuf);
@@ -54,8 +56,6 @@ impl Note {
     }
 
     fn write(&self, value: &impl Serialize) -> io::Result<()> {
-        let new = self.0.with_extension("new");
-        fs::write(&new, serde_json::to_vec(value)?)?;
-        fs::rename(new, &self.0)
+        replace(&self.0, &serde_json::to_vec(value)?)
     }
 }

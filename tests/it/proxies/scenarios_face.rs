@@ -40,10 +40,7 @@ fn the_port_for_old_proxies_serves_both_while_the_default_port_is_a_plain_sentin
     for name in foreign.iter().map(|group| group.name) {
         stage.switch(name);
     }
-    for name in NAMES {
-        let switched = stage.switch(name);
-        stage.everyone_follows(&switched);
-    }
+    stage.switch_each(&NAMES);
     for proxy in stage.proxies.iter().filter(|proxy| proxy.name.starts_with("NetEase")) {
         stage.wait_beats(proxy, settled, 5);
         let warned = proxy.with_history(|history| history.count_since(settled, is_foreign_message));

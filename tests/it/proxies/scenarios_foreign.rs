@@ -99,10 +99,7 @@ fn foreign_groups_are_switched_monitored_and_removed_without_a_proxy_noticing() 
         assert!(node.call(&["SENTINEL", "REMOVE", group.name]).is_ok());
         group.monitor_at(node, port);
     }
-    for name in NAMES {
-        let switched = stage.switch(name);
-        stage.everyone_follows(&switched);
-    }
+    stage.switch_each(&NAMES);
     stage.wait_settled();
     stage.judge(settled, &[Cause::Late]);
     stage.undisturbed(&stage.proxies, settled);
@@ -145,10 +142,7 @@ fn a_group_that_is_removed_and_monitored_elsewhere_is_followed() {
     bdrp.iter().for_each(Proxy::cut);
     stage.wait_settled();
     let again = now();
-    for name in NAMES {
-        let switched = stage.switch(name);
-        stage.everyone_follows(&switched);
-    }
+    stage.switch_each(&NAMES);
     stage.undisturbed(&netease, settled);
     stage.undisturbed(&bdrp, again);
 }

@@ -177,9 +177,6 @@ fn a_whole_cluster_that_starts_again_finds_its_proxies_where_it_left_them() {
     stage.wait_settled();
     stage.judge(settled, &STARTING);
     let again = now();
-    for name in NAMES {
-        let switched = stage.switch(name);
-        stage.everyone_follows(&switched);
-    }
+    stage.switch_each(&NAMES);
     stage.undisturbed(&stage.proxies, again);
 }

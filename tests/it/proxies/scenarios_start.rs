@@ -16,10 +16,7 @@ fn proxies_start_on_every_node_with_the_default_settings() {
     let settled = stage.connect_and_settle(HEARTBEAT_MS);
     // What is slow on a busy machine may be slow; what is sent may not be wrong.
     stage.judge(started, &[Cause::Late]);
-    for name in NAMES {
-        let switched = stage.switch(name);
-        stage.everyone_follows(&switched);
-    }
+    stage.switch_each(&NAMES);
     stage.wait_settled();
     stage.undisturbed(&stage.proxies, settled);
 }
@@ -59,10 +56,7 @@ fn proxies_that_meet_an_empty_cluster_serve_when_their_groups_are_monitored() {
         );
     }
     stage.judge(started, &[Cause::Unknown, Cause::Late]);
-    for name in NAMES {
-        let switched = stage.switch(name);
-        stage.everyone_follows(&switched);
-    }
+    stage.switch_each(&NAMES);
     stage.wait_settled();
     stage.undisturbed(&stage.proxies, settled);
 }

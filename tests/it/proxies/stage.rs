@@ -259,6 +259,15 @@ impl Stage {
             .collect()
     }
 
+    /// A planned switch of each group, one after the other; everyone follows each.
+    #[track_caller]
+    pub(crate) fn switch_each(&mut self, names: &[&str]) {
+        for name in names {
+            let switched = self.switch(name);
+            self.everyone_follows(&switched);
+        }
+    }
+
     /// Waits until every proxy has followed that switch; answers how long after the witness the last one did.
     #[track_caller]
     pub(crate) fn everyone_follows(&self, switched: &Switched) -> Duration {
