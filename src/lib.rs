@@ -23,6 +23,9 @@ pub mod clock;
 pub mod control;
 pub mod detect;
 pub mod failover;
+#[cfg(test)]
+#[path = "../tests/golden/mod.rs"]
+mod golden;
 pub mod machine;
 pub mod model;
 pub mod mutation;

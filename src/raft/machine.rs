@@ -33,9 +33,9 @@ pub(super) struct AppliedRecord {
 
 /// A snapshot as it is stored.
 #[derive(Serialize, Deserialize)]
-struct SnapshotRecord {
-    meta: SnapshotMeta,
-    data: Bytes,
+pub(super) struct SnapshotRecord {
+    pub(super) meta: SnapshotMeta,
+    pub(super) data: Bytes,
 }
 
 /// The replicated state of a node.

@@ -16,6 +16,9 @@ mod core;
 mod desk;
 mod feed;
 mod formation;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod golden;
 mod handle;
 mod identity;
 mod keeper;

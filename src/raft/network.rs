@@ -21,6 +21,7 @@ use openraft::raft::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::time::Sleep;
 
 use super::records::{decode, encode};
@@ -95,6 +96,15 @@ pub(super) struct SnapshotPiece {
     pub(super) offset: u64,
     pub(super) data: Bytes,
     pub(super) last: bool,
+    /// With the last piece: what the whole must be. Nodes that are older do not send it.
+    #[serde(default)]
+    pub(super) digest: Option<Bytes>,
+}
+
+/// What two nodes must agree on before a snapshot is installed.
+pub(super) fn digest(meta: &SnapshotMeta, data: &[u8]) -> Bytes {
+    let digest = Sha256::new().chain_update(encode(meta)).chain_update(data).finalize();
+    Bytes::copy_from_slice(&digest)
 }
 
 /// The word to take over leadership.
@@ -216,12 +226,14 @@ impl Network {
         let mut offset = 0;
         loop {
             let end = (offset + PIECE_BYTES).min(snapshot.snapshot.len());
+            let last = end == snapshot.snapshot.len();
             let piece = SnapshotPiece {
                 vote,
                 meta: snapshot.meta.clone(),
                 offset: offset as u64,
                 data: snapshot.snapshot.slice(offset..end),
-                last: end == snapshot.snapshot.len(),
+                last,
+                digest: last.then(|| digest(&snapshot.meta, &snapshot.snapshot)),
             };
             let answer: SnapshotResponse<TypeConfig> =
                 self.ask(Purpose::Snapshot, Call::Snapshot, &piece, PIECE_LIMIT).await?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::desk::Failure;
-use super::network::{SnapshotPiece, TransferBody};
+use super::network::{SnapshotPiece, TransferBody, digest};
 use super::records::{decode, encode};
 use super::types::{LogId, Snapshot, TypeConfig, Vote};
 use crate::detect::VoteAck;
@@ -138,11 +138,15 @@ impl Core {
         if !piece.last {
             return Ok(None);
         }
-        let whole = incoming.remove(&from).map(|(meta, data)| Snapshot {
-            meta,
-            snapshot: data.freeze(),
-        });
-        Ok(whole)
+        let Some((meta, data)) = incoming.remove(&from) else {
+            return Ok(None);
+        };
+        let is_whole = |sent: &Bytes| *sent == digest(&meta, &data);
+        if !piece.digest.as_ref().is_none_or(is_whole) {
+            return Err("the snapshot was damaged on its way".to_owned());
+        }
+        let snapshot = data.freeze();
+        Ok(Some(Snapshot { meta, snapshot }))
     }
 
     async fn transferred(&self, body: &[u8]) -> Result<Vec<u8>, Told> {

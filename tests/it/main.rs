@@ -29,5 +29,7 @@ mod store;
 mod store_damage;
 #[cfg(feature = "rocksdb")]
 mod store_process;
+#[cfg(feature = "rocksdb")]
+mod store_ruin;
 mod transcripts;
 mod world;

@@ -18,10 +18,11 @@ const SEED: &str = "CFGSERVER_TEST_SEED";
 const ROUNDS: u64 = 20;
 
 /// A small generator: a run is repeated by its seed.
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn seeded() -> Self {
+    /// By the environment, or drawn.
+    pub(crate) fn seeded() -> Self {
         let seed = match std::env::var(SEED) {
             Ok(seed) => seed.parse().unwrap(),
             Err(_) => getrandom::u64().unwrap().max(1),
@@ -30,7 +31,8 @@ impl Chance {
         Self(seed)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -1,13 +1,15 @@
-//! The file that makes a directory ours: `CFGSERVER`, four lines of text.
+//! The file that makes a directory ours: `CFGSERVER`, five lines of text.
 //!
 //! It is there before the database is, and never changes once the database is complete. So a directory whose
-//! database is gone is told from a new one. What does not live here: the database.
+//! database is gone is told from a new one. The fifth line says that `SYNCED` must be there; a directory from before
+//! that file gets both when it is opened. What does not live here: the database.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
 use crate::store::rocks::error::OpenError;
+use crate::store::rocks::synced;
 
 /// The layout of everything in the directory. A change of it needs a new number.
 pub(super) const FORMAT: u32 = 1;
@@ -29,6 +31,8 @@ pub(super) enum Stage {
 pub(super) struct Marker {
     pub(super) incarnation: String,
     pub(super) stage: Stage,
+    /// The file `SYNCED` must be there.
+    pub(super) synced: bool,
 }
 
 impl Marker {
@@ -66,7 +70,16 @@ impl Marker {
             Some("ready") => Stage::Ready,
             _ => return Err(damaged()),
         };
-        Ok(Self { incarnation, stage })
+        let synced = match lines.next() {
+            None => false,
+            Some(line) if line == format!("with {}", synced::NAME) => true,
+            Some(_) => return Err(damaged()),
+        };
+        Ok(Self {
+            incarnation,
+            stage,
+            synced,
+        })
     }
 
     fn text(&self) -> String {
@@ -74,8 +87,12 @@ impl Marker {
             Stage::Creating => "creating",
             Stage::Ready => "ready",
         };
+        let synced = match self.synced {
+            true => format!("with {}\n", synced::NAME),
+            false => String::new(),
+        };
         format!(
-            "{HEADLINE}\nformat {FORMAT}\nincarnation {}\nstage {stage}\n",
+            "{HEADLINE}\nformat {FORMAT}\nincarnation {}\nstage {stage}\n{synced}",
             self.incarnation
         )
     }
@@ -85,6 +102,7 @@ impl Marker {
         let mut marker = Self {
             incarnation: incarnation.to_owned(),
             stage: Stage::Creating,
+            synced: false,
         };
         let claim = || -> io::Result<()> {
             // A link appears whole and never replaces a file.
@@ -103,9 +121,10 @@ impl Marker {
         Ok(marker)
     }
 
-    /// Says, durably, that the database is complete. Only for the holder of the database's lock.
+    /// Says, durably, that the database is complete and `SYNCED` is there. Only for the holder of the database's lock.
     pub(super) fn complete(mut self, dir: &Path) -> Result<Self, OpenError> {
         self.stage = Stage::Ready;
+        self.synced = true;
         let replace = || -> io::Result<()> {
             let draft = self.write_draft(dir)?;
             fs::rename(draft, dir.join(NAME))?;

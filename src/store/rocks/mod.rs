@@ -9,6 +9,7 @@ mod keys;
 mod marker;
 mod open;
 mod options;
+mod synced;
 mod wal_sync;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use crate::store::bounds::{Bounds, take_bytes};
 use crate::store::{Meta, OnDurable, Store};
 use error::io_error;
 use options::{LOG, META, STATE};
+use synced::Synced;
 use wal_sync::{Failure, WalSync};
 
 pub use error::OpenError;
@@ -40,7 +42,13 @@ pub struct RocksStore {
     incarnation: String,
     // In this order: the thread ends before the database closes.
     wal_sync: WalSync,
-    db: Arc<DB>,
+    disk: Arc<Disk>,
+}
+
+/// The database and the note of how far it is synced.
+struct Disk {
+    db: DB,
+    synced: Synced,
 }
 
 impl fmt::Debug for RocksStore {
@@ -70,18 +78,19 @@ impl RocksStore {
             dir = %dir.display(), incarnation = opened.incarnation, log_start = bounds.start, log_end = bounds.end,
             "data directory opened"
         );
-        let db = Arc::new(opened.db);
+        let (db, synced) = (opened.db, opened.synced);
+        let disk = Arc::new(Disk { db, synced });
         let failure = Failure::default();
-        let synced = Arc::clone(&db);
+        let syncing = Arc::clone(&disk);
         let wal_sync =
-            WalSync::start(failure.clone(), move || sync(&synced)).map_err(|error| OpenError::from_io(dir, &error))?;
+            WalSync::start(failure.clone(), move || syncing.sync()).map_err(|error| OpenError::from_io(dir, &error))?;
         Ok(Self {
             bounds: Mutex::new(bounds),
             failure,
             dir: dir.to_owned(),
             incarnation: opened.incarnation,
             wal_sync,
-            db,
+            disk,
         })
     }
 
@@ -101,20 +110,20 @@ impl RocksStore {
 
     fn family(&self, name: &str) -> io::Result<&ColumnFamily> {
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no column family {name}"));
-        self.db.cf_handle(name).ok_or_else(missing)
+        self.disk.db.cf_handle(name).ok_or_else(missing)
     }
 
     /// Writes a batch and keeps the first error.
     fn write(&self, batch: WriteBatch) -> io::Result<()> {
         self.failure.check()?;
-        let written = self.db.write(batch);
+        let written = self.disk.db.write(batch);
         self.failure.keep(written.map_err(|error| io_error(&error)))
     }
 
     /// Makes everything written durable.
     fn sync(&self) -> io::Result<()> {
         self.failure.check()?;
-        self.failure.keep(sync(&self.db))
+        self.failure.keep(self.disk.sync())
     }
 
     /// Hands a callback to the sync thread. Called with the lock held.
@@ -163,8 +172,21 @@ impl RocksStore {
     }
 }
 
-fn sync(db: &DB) -> io::Result<()> {
-    db.flush_wal(true).map_err(|error| io_error(&error))
+impl Disk {
+    /// Makes everything written before the call durable, and notes it.
+    fn sync(&self) -> io::Result<()> {
+        let written = self.db.latest_sequence_number();
+        self.db.flush_wal(true).map_err(|error| io_error(&error))?;
+        self.synced.reach(written)
+    }
+}
+
+impl Drop for RocksStore {
+    /// A directory that was closed in good order is synced to its end.
+    fn drop(&mut self) {
+        // An error was logged where it was kept; the next opening finds what the disk has.
+        _ = self.sync();
+    }
 }
 
 impl Store for RocksStore {
@@ -183,11 +205,15 @@ impl Store for RocksStore {
         options.set_iterate_upper_bound(keys::entry(held.end));
         let first = keys::entry(held.start);
         let mode = IteratorMode::From(&first, Direction::Forward);
-        let entries = self.db.iterator_cf_opt(self.family(LOG)?, options, mode).map(|entry| {
-            let (key, value) = entry.map_err(|error| io_error(&error))?;
-            let index = keys::index(&key).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-            Ok((index, value.into_vec()))
-        });
+        let entries = self
+            .disk
+            .db
+            .iterator_cf_opt(self.family(LOG)?, options, mode)
+            .map(|entry| {
+                let (key, value) = entry.map_err(|error| io_error(&error))?;
+                let index = keys::index(&key).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+                Ok((index, value.into_vec()))
+            });
         take_bytes(entries, bytes_max)
     }
 
@@ -196,7 +222,7 @@ impl Store for RocksStore {
         let Some(index) = bounds.last() else {
             return Ok(None);
         };
-        let value = self.db.get_cf(self.family(LOG)?, keys::entry(index));
+        let value = self.disk.db.get_cf(self.family(LOG)?, keys::entry(index));
         Ok(value.map_err(|error| io_error(&error))?.map(|value| (index, value)))
     }
 
@@ -244,7 +270,7 @@ impl Store for RocksStore {
     }
 
     fn get(&self, key: Meta) -> io::Result<Option<Vec<u8>>> {
-        let value = self.db.get_cf(self.family(META)?, keys::meta(key));
+        let value = self.disk.db.get_cf(self.family(META)?, keys::meta(key));
         value.map_err(|error| io_error(&error))
     }
 
@@ -259,7 +285,7 @@ impl Store for RocksStore {
         let states = self.family(STATE)?;
         let ordered = self.lock();
         let mut batch = WriteBatch::default();
-        if let Some(last) = self.db.iterator_cf(states, IteratorMode::End).next() {
+        if let Some(last) = self.disk.db.iterator_cf(states, IteratorMode::End).next() {
             let (last, _) = last.map_err(|error| io_error(&error))?;
             let mut behind_last = last.into_vec();
             behind_last.push(0);
@@ -273,7 +299,7 @@ impl Store for RocksStore {
     }
 
     fn state(&self) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let records = self.db.iterator_cf(self.family(STATE)?, IteratorMode::Start);
+        let records = self.disk.db.iterator_cf(self.family(STATE)?, IteratorMode::Start);
         records
             .map(|record| {
                 let (key, value) = record.map_err(|error| io_error(&error))?;
@@ -291,16 +317,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sync_reaches_the_disk() {
+    fn a_sync_reaches_the_disk_and_is_noted() {
         let dir = tempfile::tempdir().unwrap();
         let mut options = options::database(options::Expect::Draft).unwrap();
         options.enable_statistics();
-        let db = DB::open_cf_descriptors(&options, dir.path(), options::families()).unwrap();
+        let db = DB::open_cf_descriptors(&options, dir.path().join("db"), options::families()).unwrap();
+        Synced::create(dir.path(), "fresh", 0).unwrap();
+        let synced = Synced::open(dir.path(), "fresh").unwrap();
+        let disk = Disk { db, synced };
         let syncs = || options.get_ticker_count(Ticker::WalFileSynced);
         let before = syncs();
-        db.put_cf(db.cf_handle(LOG).unwrap(), keys::entry(0), b"entry").unwrap();
+        let log = disk.db.cf_handle(LOG).unwrap();
+        disk.db.put_cf(log, keys::entry(0), b"entry").unwrap();
         assert_eq!(syncs(), before, "a write alone does not wait for the disk");
-        sync(&db).unwrap();
+        assert_eq!(disk.synced.sequence(), 0);
+        disk.sync().unwrap();
         assert_eq!(syncs(), before + 1);
+        assert_eq!(disk.synced.sequence(), disk.db.latest_sequence_number());
     }
 }

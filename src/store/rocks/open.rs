@@ -1,22 +1,24 @@
 //! Opening a data directory: is it ours, is it whole, is it free.
 //!
-//! Steps: marker, database (its lock is the lock of the directory), format record, contiguity of the log.
-//! A directory that fails a step is left as it was found.
+//! Steps: marker, database (its lock is the lock of the directory), format record, everything that was synced is
+//! there, contiguity of the log, checksums of all values. A directory that fails a step stays refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{DB, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 use crate::store::bounds::Bounds;
 use crate::store::rocks::error::OpenError;
 use crate::store::rocks::keys;
 use crate::store::rocks::marker::{FORMAT, Marker, Stage, may_lie_in_new_directory, sync_dir};
-use crate::store::rocks::options::{Expect, LOG, META, database, families};
+use crate::store::rocks::options::{Expect, LOG, META, STATE, database, families};
+use crate::store::rocks::synced::Synced;
 
 /// An open data directory.
 pub(super) struct Opened {
     pub(super) db: DB,
+    pub(super) synced: Synced,
     pub(super) bounds: Bounds,
     pub(super) incarnation: String,
 }
@@ -35,11 +37,23 @@ pub(super) fn open(dir: &Path, fresh_incarnation: &str) -> Result<Opened, OpenEr
             reason,
         });
     }
+    if marker.synced {
+        // Before the database, which tidies up when it opens.
+        Synced::open(dir, &marker.incarnation)?;
+    }
     let db = open_database(dir, Expect::Complete)?;
     check_records(dir, &db, &marker)?;
+    if marker.synced || Synced::exists(dir) {
+        check_synced(dir, &db, &Synced::open(dir, &marker.incarnation)?)?;
+    }
     let bounds = check_log(dir, &db)?;
+    for family in [META, STATE] {
+        read_all(dir, &db, family, |_| Ok(()))?;
+    }
+    let synced = note_synced(dir, &db, &marker)?;
     Ok(Opened {
         db,
+        synced,
         bounds,
         incarnation: marker.incarnation,
     })
@@ -100,6 +114,8 @@ fn create(dir: &Path) -> Result<Marker, OpenError> {
     let mut synced = WriteOptions::default();
     synced.set_sync(true);
     db.write_opt(batch, &synced).map_err(failed)?;
+    Synced::create(dir, &marker.incarnation, db.latest_sequence_number())
+        .map_err(|error| OpenError::from_io(dir, &error))?;
     marker.complete(dir)
 }
 
@@ -154,18 +170,63 @@ fn check_log(dir: &Path, db: &DB) -> Result<Bounds, OpenError> {
         None => 0,
     };
     let mut bounds = Bounds { start, end: start };
-    let Some(log) = db.cf_handle(LOG) else {
-        return Ok(bounds);
-    };
-    for entry in db.iterator_cf(log, IteratorMode::Start) {
-        let (key, _) = entry.map_err(|error| OpenError::from_rocksdb(dir, &error))?;
-        let index = keys::index(&key).ok_or_else(|| damaged("a log entry has no index".to_owned()))?;
+    read_all(dir, db, LOG, |key| {
+        let index = keys::index(key).ok_or_else(|| damaged("a log entry has no index".to_owned()))?;
         if index != bounds.end {
             return Err(damaged(format!("the log has a hole: entry {} is missing", bounds.end)));
         }
         bounds.end += 1;
-    }
+        Ok(())
+    })?;
     Ok(bounds)
+}
+
+/// Reads a whole column family, which verifies its checksums. What was read is not kept: later readers verify again.
+fn read_all(
+    dir: &Path,
+    db: &DB,
+    family: &str,
+    mut look: impl FnMut(&[u8]) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let Some(family) = db.cf_handle(family) else {
+        return Ok(());
+    };
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    for pair in db.iterator_cf_opt(family, options, IteratorMode::Start) {
+        let (key, _) = pair.map_err(|error| OpenError::from_rocksdb(dir, &error))?;
+        look(&key)?;
+    }
+    Ok(())
+}
+
+/// What was synced must be there.
+fn check_synced(dir: &Path, db: &DB, synced: &Synced) -> Result<(), OpenError> {
+    let (found, promised) = (db.latest_sequence_number(), synced.sequence());
+    if found < promised {
+        return Err(OpenError::Damaged {
+            dir: dir.to_owned(),
+            reason: format!(
+                "its last {} writes are lost, although they were synced",
+                promised - found
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Everything that was found is durable: opening wrote it to tables. A directory from before the file gets one.
+fn note_synced(dir: &Path, db: &DB, marker: &Marker) -> Result<Synced, OpenError> {
+    let failed = |error: std::io::Error| OpenError::from_io(dir, &error);
+    if !marker.synced && !Synced::exists(dir) {
+        Synced::create(dir, &marker.incarnation, db.latest_sequence_number()).map_err(failed)?;
+    }
+    let synced = Synced::open(dir, &marker.incarnation)?;
+    synced.opened(db.latest_sequence_number()).map_err(failed)?;
+    if !marker.synced {
+        marker.clone().complete(dir)?;
+    }
+    Ok(synced)
 }
 
 #[cfg(test)]

@@ -1,0 +1,7 @@
+//! The golden files and what reads them. Included by the library's own tests, which know the private formats.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod book;
+mod pack;
+
+pub(crate) use book::Book;

@@ -1,0 +1,241 @@
+//! Every file of a data directory is damaged at seeded places. Whatever it is, the directory opens with exactly what
+//! it held, or is refused: never with less.
+//!
+//! `CFGSERVER_TEST_DAMAGES=N` tries N damages instead of a few hundred, `CFGSERVER_TEST_SEED=S` repeats a run.
+
+mod image;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+
+use cfgserver::store::RocksStore;
+
+use crate::store_process::Chance;
+use image::{Content, Image};
+
+const DAMAGES: &str = "CFGSERVER_TEST_DAMAGES";
+const DAMAGES_USUAL: usize = 480;
+const BLOCK_BYTES: usize = 512;
+
+/// What happens to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Flip,
+    Zero,
+    Cut,
+    Remove,
+    Swap,
+}
+
+/// One damage.
+#[derive(Clone, Debug)]
+struct Damage {
+    file: String,
+    kind: Kind,
+    offset: usize,
+    bit: u8,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {} at {} ({})", self.kind, self.file, self.offset, self.bit)
+    }
+}
+
+impl Damage {
+    fn draw(chance: &mut Chance, image: &Image, file: &str) -> Self {
+        let length = image.length(file).max(1);
+        let kind = match chance.below(12) {
+            0..5 => Kind::Flip,
+            5..8 => Kind::Zero,
+            8..10 => Kind::Cut,
+            10 => Kind::Remove,
+            _ => Kind::Swap,
+        };
+        // Half of them near the end, where damage looks like an unfinished write.
+        let near = length.min(256);
+        let offset = match chance.below(2) {
+            0 => chance.below(length),
+            _ => length - 1 - chance.below(near),
+        };
+        Self {
+            file: file.to_owned(),
+            kind,
+            offset: offset as usize,
+            bit: 1 << chance.below(8),
+        }
+    }
+
+    /// Does it. `false` when the file is as it was.
+    fn inflict(&self, dir: &Path, other: &Image) -> bool {
+        let path = dir.join(&self.file);
+        let before = fs::read(&path).unwrap();
+        let mut bytes = before.clone();
+        match self.kind {
+            Kind::Flip if bytes.is_empty() => return false,
+            Kind::Flip => bytes[self.offset] ^= self.bit,
+            Kind::Zero => {
+                let begin = self.offset / BLOCK_BYTES * BLOCK_BYTES;
+                let end = bytes.len().min(begin + BLOCK_BYTES);
+                bytes[begin..end].fill(0);
+            }
+            Kind::Cut => bytes.truncate(self.offset),
+            Kind::Remove => {
+                fs::remove_file(path).unwrap();
+                return true;
+            }
+            Kind::Swap => match other.same(&self.file) {
+                Some(theirs) => bytes = fs::read(theirs).unwrap(),
+                None => return false,
+            },
+        }
+        if bytes == before {
+            return false;
+        }
+        // A new file: the old one may be shared with the image.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+        true
+    }
+}
+
+/// What came of a damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Exact,
+    Refused,
+}
+
+/// Opens the damaged directory; an error says in which way it is neither exact nor refused.
+fn outcome(dir: &Path, expected: &Content) -> Result<Outcome, String> {
+    let store = match RocksStore::open(dir, "fresh") {
+        Ok(store) => store,
+        Err(refusal) => {
+            let line = refusal.to_string();
+            if line.contains('\n') || !line.contains(dir.to_str().unwrap()) {
+                return Err(format!("no clear line: {line:?}"));
+            }
+            return match RocksStore::open(dir, "fresh") {
+                Ok(_) => Err(format!("refused once, and then opened: {line}")),
+                Err(_) => Ok(Outcome::Refused),
+            };
+        }
+    };
+    let found = match Content::of(&store) {
+        Ok(found) => found,
+        Err(error) => return Err(format!("opened, and then failed: {error}")),
+    };
+    match expected.difference(&found) {
+        None => Ok(Outcome::Exact),
+        Some(difference) => Err(format!("opened with other content: {difference}")),
+    }
+}
+
+/// Like `000012.sst` -> `sst`, `MANIFEST-000005` -> `MANIFEST`.
+fn file_type(name: &str) -> String {
+    let name = name.rsplit('/').next().unwrap();
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if stem.bytes().all(|byte| byte.is_ascii_digit()) => format!("*.{extension}"),
+        _ => name.split(['-', '.']).next().unwrap().to_owned(),
+    }
+}
+
+fn print_table(outcomes: &BTreeMap<(String, Kind, Outcome), usize>) {
+    let count = |file: &str, kind, outcome| outcomes.get(&(file.to_owned(), kind, outcome)).copied().unwrap_or(0);
+    let kinds = [Kind::Flip, Kind::Zero, Kind::Cut, Kind::Remove, Kind::Swap];
+    let mut files: Vec<&String> = outcomes.keys().map(|(file, ..)| file).collect();
+    files.dedup();
+    println!("exact/refused: {kinds:?}");
+    for file in files {
+        let cells = kinds.map(|kind| {
+            let cell = format!(
+                "{}/{}",
+                count(file, kind, Outcome::Exact),
+                count(file, kind, Outcome::Refused)
+            );
+            format!("{cell:>9}")
+        });
+        println!("{file:10}{}", cells.concat());
+    }
+}
+
+#[test]
+fn a_damaged_directory_is_recovered_exactly_or_refused() {
+    let damages = std::env::var(DAMAGES).map_or(DAMAGES_USUAL, |text| text.parse().unwrap());
+    let mut chance = Chance::seeded();
+    let (killed, closed) = Image::pair("ours");
+    let (theirs, _) = Image::pair("theirs");
+    let mut outcomes = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for image in [&killed, &closed] {
+        assert_eq!(
+            outcome(image.copy().path(), image.content()),
+            Ok(Outcome::Exact),
+            "the image itself is good"
+        );
+    }
+    for turn in 0..damages {
+        let image = if turn % 2 == 0 { &killed } else { &closed };
+        let files = image.files();
+        let file = &files[turn / 2 % files.len()];
+        let damage = Damage::draw(&mut chance, image, file);
+        let dir = image.copy();
+        if !damage.inflict(dir.path(), &theirs) {
+            continue;
+        }
+        match outcome(dir.path(), image.content()) {
+            Ok(outcome) => *outcomes.entry((file_type(file), damage.kind, outcome)).or_default() += 1,
+            Err(reason) => wrong.push(format!("{damage}: {reason}")),
+        }
+    }
+    print_table(&outcomes);
+    assert!(wrong.is_empty(), "{} of {damages}:\n{}", wrong.len(), wrong.join("\n"));
+    // The net is no sieve: of each kind of file that holds data something was refused.
+    for file in ["*.log", "*.sst", "MANIFEST", "CURRENT", "CFGSERVER", "SYNCED"] {
+        let refused = outcomes
+            .keys()
+            .any(|(found, _, outcome)| found == file && *outcome == Outcome::Refused);
+        assert!(refused || damages < DAMAGES_USUAL, "no damage of {file} was refused");
+    }
+}
+
+/// Every place of the last synced record: the damage that RocksDB takes for an unfinished write.
+#[test]
+fn no_flipped_bit_in_what_was_synced_last_is_overlooked() {
+    let (killed, _) = Image::pair("ours");
+    let files = killed.files();
+    let newest = files.iter().rfind(|name| name.ends_with(".log")).unwrap();
+    let length = killed.length(newest) as usize;
+    for offset in length - 120..length {
+        let dir = killed.copy();
+        let damage = Damage {
+            file: newest.clone(),
+            kind: Kind::Flip,
+            offset,
+            bit: 1 << (offset % 8),
+        };
+        assert!(damage.inflict(dir.path(), &killed));
+        assert_eq!(outcome(dir.path(), killed.content()), Ok(Outcome::Refused), "{damage}");
+    }
+}
+
+/// Cuts the newest log at every length near its end.
+#[test]
+fn no_lost_end_of_what_was_synced_is_overlooked() {
+    let (killed, _) = Image::pair("ours");
+    let files = killed.files();
+    let newest = files.iter().rfind(|name| name.ends_with(".log")).unwrap();
+    let length = killed.length(newest) as usize;
+    for kept in length.saturating_sub(200)..length {
+        let dir = killed.copy();
+        let file = OpenOptions::new().write(true).open(dir.path().join(newest)).unwrap();
+        file.set_len(kept as u64).unwrap();
+        assert_eq!(
+            outcome(dir.path(), killed.content()),
+            Ok(Outcome::Refused),
+            "{kept} of {length}"
+        );
+    }
+}
