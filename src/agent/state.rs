@@ -256,6 +256,20 @@ mod tests {
     }
 
     #[test]
+    fn the_state_keeps_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(folder.path()).unwrap();
+        dir.save(&kept()).unwrap();
+        let bytes = fs::read(folder.path().join(STATE)).unwrap();
+        crate::golden::file("agent-state.json", &bytes);
+        assert_eq!(dir.load().unwrap(), kept());
+        // A field that this version does not know could be one that it must not forget.
+        let text = String::from_utf8(bytes).unwrap();
+        fs::write(folder.path().join(STATE), text.replacen('{', "{\"later\": 1,", 1)).unwrap();
+        assert!(dir.load().unwrap_err().to_string().contains("unknown field"));
+    }
+
+    #[test]
     fn one_folder_has_one_agent() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!is_running(folder.path()).unwrap());

@@ -27,8 +27,8 @@ use crate::net::TcpStream;
 use crate::resp::{Reply, encode_request};
 
 pub(super) const HELLO: &[u8] = b"RAFT.HELLO";
-const PROOF: &[u8] = b"RAFT.PROOF";
-const REFUSED: &str = "REFUSED ";
+pub(super) const PROOF: &[u8] = b"RAFT.PROOF";
+pub(super) const REFUSED: &str = "REFUSED ";
 
 /// Why a peer connection was refused: one line for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,24 +102,24 @@ pub(super) enum HandshakeError {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Hello {
-    cluster: Option<ClusterId>,
-    from: NodeId,
+pub(super) struct Hello {
+    pub(super) cluster: Option<ClusterId>,
+    pub(super) from: NodeId,
     /// `None`: whoever listens there.
-    to: Option<NodeId>,
-    incarnation: String,
+    pub(super) to: Option<NodeId>,
+    pub(super) incarnation: String,
     /// Incarnation that the callee must have, when it is known.
-    expected: Option<String>,
-    nonce: Bytes,
+    pub(super) expected: Option<String>,
+    pub(super) nonce: Bytes,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Welcome {
-    cluster: Option<ClusterId>,
-    id: NodeId,
-    incarnation: String,
-    nonce: Bytes,
-    proof: Bytes,
+pub(super) struct Welcome {
+    pub(super) cluster: Option<ClusterId>,
+    pub(super) id: NodeId,
+    pub(super) incarnation: String,
+    pub(super) nonce: Bytes,
+    pub(super) proof: Bytes,
 }
 
 /// Who called, once it has proved itself.
@@ -298,7 +298,7 @@ fn refused(reply: Reply) -> HandshakeError {
 
 /// The proof of one side. Every part has its length in front, so that no two transcripts are the same bytes.
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn prove(local: &Local, role: &str, hello: &Hello, welcome: &Welcome) -> Vec<u8> {
+pub(super) fn prove(local: &Local, role: &str, hello: &Hello, welcome: &Welcome) -> Vec<u8> {
     let key = local.secret.as_ref().map_or(&[][..], |secret| secret.bytes());
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     let text = |cluster: &Option<ClusterId>| cluster.as_ref().map_or(String::new(), ToString::to_string);
@@ -332,11 +332,11 @@ fn nonce() -> io::Result<Bytes> {
 }
 
 #[expect(clippy::expect_used, reason = "plain data written to memory has no way to fail")]
-fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn pack<T: Serialize>(value: &T) -> Vec<u8> {
     rmp_serde::to_vec_named(value).expect("a greeting is plain data, which always encodes")
 }
 
-fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> io::Result<T> {
+pub(super) fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> io::Result<T> {
     rmp_serde::from_slice(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
 

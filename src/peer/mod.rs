@@ -10,6 +10,8 @@
 
 mod acceptor;
 mod codec;
+#[cfg(test)]
+mod golden;
 mod handshake;
 mod link;
 mod local;

@@ -5,7 +5,7 @@
 //! that is missing: that is what decides whether nodes of two versions understand each other.
 //! What does not live here: the values, which stand beside what they test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -79,7 +79,13 @@ impl Book {
         }
         for word in ["ignored", "changes", "refused", "optional", "required"] {
             let mut line = format!("  [{word}]");
-            for place in places.get(word).into_iter().flatten() {
+            let mut seen = BTreeSet::new();
+            for place in places
+                .get(word)
+                .into_iter()
+                .flatten()
+                .filter(|place| seen.insert(*place))
+            {
                 if line.len() + place.len() >= WIDTH {
                     self.text += line.trim_end();
                     self.text += "\n";
@@ -96,28 +102,28 @@ impl Book {
 
     /// Compares with the file, or writes it.
     pub(crate) fn close(self) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/golden")
-            .join(self.file);
-        if std::env::var_os(UPDATE).is_some() {
-            fs::write(&path, &self.text).unwrap();
-        }
-        let golden = fs::read_to_string(&path).unwrap_or_default();
-        if golden == self.text {
-            return;
-        }
-        let lines = golden.lines().map(Some).chain(std::iter::repeat(None));
-        let first = self
-            .text
-            .lines()
-            .zip(lines)
-            .enumerate()
-            .find(|(_, (now, then))| Some(*now) != *then);
-        panic!(
-            "{} is not what the code writes; the first difference: {first:?}\n{HOW}",
-            path.display()
-        );
+        file(self.file, self.text.as_bytes());
     }
+}
+
+/// Compares bytes with a file below `tests/golden`, or writes it.
+pub(crate) fn file(name: &str, bytes: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&path, bytes).unwrap();
+    }
+    let golden = fs::read(&path).unwrap_or_default();
+    if golden == bytes {
+        return;
+    }
+    let (text, golden) = (String::from_utf8_lossy(bytes), String::from_utf8_lossy(&golden));
+    let lines = golden.lines().map(Some).chain(std::iter::repeat(None));
+    let mut pairs = text.lines().zip(lines).enumerate();
+    let first = pairs.find(|(_, (now, then))| Some(*now) != *then);
+    panic!(
+        "{} is not what the code writes; the first difference: {first:?}\n{HOW}",
+        path.display()
+    );
 }
 
 fn shown(path: &[Step]) -> String {

@@ -4,4 +4,4 @@
 mod book;
 mod pack;
 
-pub(crate) use book::Book;
+pub(crate) use book::{Book, file};

@@ -178,8 +178,15 @@ fn a_damaged_directory_is_recovered_exactly_or_refused() {
     }
     for turn in 0..damages {
         let image = if turn % 2 == 0 { &killed } else { &closed };
+        // Files that RocksDB does not read when it opens get a tenth.
+        let idle = |file: &&String| ["LOG", "LOCK", "OPTIONS", "IDENTITY"].contains(&file_type(file).as_str());
         let files = image.files();
-        let file = &files[turn / 2 % files.len()];
+        let (idle, read): (Vec<_>, Vec<_>) = files.iter().partition(idle);
+        let file = if turn % 20 < 2 {
+            idle[turn / 20 % idle.len()]
+        } else {
+            read[turn / 2 % read.len()]
+        };
         let damage = Damage::draw(&mut chance, image, file);
         let dir = image.copy();
         if !damage.inflict(dir.path(), &theirs) {
@@ -208,7 +215,7 @@ fn no_flipped_bit_in_what_was_synced_last_is_overlooked() {
     let files = killed.files();
     let newest = files.iter().rfind(|name| name.ends_with(".log")).unwrap();
     let length = killed.length(newest) as usize;
-    for offset in length - 120..length {
+    for offset in (length - 120..length).step_by(3) {
         let dir = killed.copy();
         let damage = Damage {
             file: newest.clone(),
@@ -228,7 +235,7 @@ fn no_lost_end_of_what_was_synced_is_overlooked() {
     let files = killed.files();
     let newest = files.iter().rfind(|name| name.ends_with(".log")).unwrap();
     let length = killed.length(newest) as usize;
-    for kept in length.saturating_sub(200)..length {
+    for kept in (length - 200..length).step_by(5) {
         let dir = killed.copy();
         let file = OpenOptions::new().write(true).open(dir.path().join(newest)).unwrap();
         file.set_len(kept as u64).unwrap();

@@ -2,8 +2,10 @@
 
 use crate::store::Meta;
 
-/// Format number of the database, four big-endian bytes.
+/// [`DATABASE_FORMAT`] of the database, four big-endian bytes.
 pub(super) const FORMAT: &[u8] = b"format";
+/// The column families and keys. A change of them needs a new number.
+pub(super) const DATABASE_FORMAT: u32 = 1;
 /// The incarnation of the directory, as in its marker.
 pub(super) const INCARNATION: &[u8] = b"incarnation";
 /// The first index that the log may hold, eight big-endian bytes; 0 when absent.

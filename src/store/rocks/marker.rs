@@ -1,20 +1,21 @@
-//! The file that makes a directory ours: `CFGSERVER`, five lines of text.
+//! The file that makes a directory ours: `CFGSERVER`, four lines of text.
 //!
 //! It is there before the database is, and never changes once the database is complete. So a directory whose
-//! database is gone is told from a new one. The fifth line says that `SYNCED` must be there; a directory from before
-//! that file gets both when it is opened. What does not live here: the database.
+//! database is gone is told from a new one. Format 1 is a directory from before the file
+//! `SYNCED`: it gets one when it is opened. What does not live here: the database.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
 use crate::store::rocks::error::OpenError;
-use crate::store::rocks::synced;
 
-/// The layout of everything in the directory. A change of it needs a new number.
-pub(super) const FORMAT: u32 = 1;
+/// What lies in the directory. A change of it needs a new number.
+pub(super) const FORMAT: u32 = 2;
+/// The same without the file `SYNCED`, and without the name of the directory in its write-ahead logs.
+const FORMAT_WITHOUT_SYNCED: u32 = 1;
 /// The name of the file.
-const NAME: &str = "CFGSERVER";
+pub(super) const NAME: &str = "CFGSERVER";
 const HEADLINE: &str = "cfgserver data directory";
 
 /// How far the directory is.
@@ -31,7 +32,7 @@ pub(super) enum Stage {
 pub(super) struct Marker {
     pub(super) incarnation: String,
     pub(super) stage: Stage,
-    /// The file `SYNCED` must be there.
+    /// The file `SYNCED` must be there, and every write-ahead log is signed.
     pub(super) synced: bool,
 }
 
@@ -57,7 +58,8 @@ impl Marker {
         }
         let mut field = |name: &str| lines.next().and_then(|line| line.strip_prefix(name)).map(str::trim);
         let format = field("format ").ok_or_else(damaged)?;
-        if format != FORMAT.to_string() {
+        let synced = format == FORMAT.to_string();
+        if !synced && format != FORMAT_WITHOUT_SYNCED.to_string() {
             return Err(OpenError::Format {
                 dir: dir.to_owned(),
                 found: format.escape_default().to_string(),
@@ -70,11 +72,6 @@ impl Marker {
             Some("ready") => Stage::Ready,
             _ => return Err(damaged()),
         };
-        let synced = match lines.next() {
-            None => false,
-            Some(line) if line == format!("with {}", synced::NAME) => true,
-            Some(_) => return Err(damaged()),
-        };
         Ok(Self {
             incarnation,
             stage,
@@ -82,17 +79,14 @@ impl Marker {
         })
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let stage = match self.stage {
             Stage::Creating => "creating",
             Stage::Ready => "ready",
         };
-        let synced = match self.synced {
-            true => format!("with {}\n", synced::NAME),
-            false => String::new(),
-        };
+        let format = if self.synced { FORMAT } else { FORMAT_WITHOUT_SYNCED };
         format!(
-            "{HEADLINE}\nformat {FORMAT}\nincarnation {}\nstage {stage}\n{synced}",
+            "{HEADLINE}\nformat {format}\nincarnation {}\nstage {stage}\n",
             self.incarnation
         )
     }
@@ -102,7 +96,7 @@ impl Marker {
         let mut marker = Self {
             incarnation: incarnation.to_owned(),
             stage: Stage::Creating,
-            synced: false,
+            synced: true,
         };
         let claim = || -> io::Result<()> {
             // A link appears whole and never replaces a file.

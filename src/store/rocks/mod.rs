@@ -5,10 +5,14 @@
 //! What does not live here: what the bytes mean.
 
 mod error;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod golden;
 mod keys;
 mod marker;
 mod open;
 mod options;
+mod signature;
 mod synced;
 mod wal_sync;
 
@@ -25,6 +29,7 @@ use crate::store::bounds::{Bounds, take_bytes};
 use crate::store::{Meta, OnDurable, Store};
 use error::io_error;
 use options::{LOG, META, STATE};
+use signature::Signature;
 use synced::Synced;
 use wal_sync::{Failure, WalSync};
 
@@ -40,6 +45,7 @@ pub struct RocksStore {
     failure: Failure,
     dir: PathBuf,
     incarnation: String,
+    signature: Signature,
     // In this order: the thread ends before the database closes.
     wal_sync: WalSync,
     disk: Arc<Disk>,
@@ -88,6 +94,7 @@ impl RocksStore {
             bounds: Mutex::new(bounds),
             failure,
             dir: dir.to_owned(),
+            signature: signature::of(&opened.incarnation),
             incarnation: opened.incarnation,
             wal_sync,
             disk,
@@ -111,6 +118,11 @@ impl RocksStore {
     fn family(&self, name: &str) -> io::Result<&ColumnFamily> {
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no column family {name}"));
         self.disk.db.cf_handle(name).ok_or_else(missing)
+    }
+
+    /// An empty batch of this directory.
+    fn batch(&self) -> WriteBatch {
+        signature::batch(&self.signature)
     }
 
     /// Writes a batch and keeps the first error.
@@ -139,7 +151,7 @@ impl RocksStore {
     fn append_batch(&self, bounds: &mut Bounds, entries: Vec<(u64, Vec<u8>)>) -> io::Result<()> {
         let next = bounds.append(&entries)?;
         let (log, meta) = (self.family(LOG)?, self.family(META)?);
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch();
         for (index, value) in entries {
             batch.put_cf(log, keys::entry(index), value);
         }
@@ -152,7 +164,7 @@ impl RocksStore {
     }
 
     fn put_batch(&self, key: Meta, value: &[u8]) -> io::Result<()> {
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch();
         batch.put_cf(self.family(META)?, keys::meta(key), value);
         self.write(batch)
     }
@@ -231,7 +243,7 @@ impl Store for RocksStore {
         let (next, removed) = bounds.truncate(index);
         let log = self.family(LOG)?;
         // The same keys are written again at once: single deletions leave no range for readers to skip.
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch();
         for index in removed {
             batch.delete_cf(log, keys::entry(index));
         }
@@ -246,7 +258,7 @@ impl Store for RocksStore {
             return self.failure.check();
         };
         let (log, meta) = (self.family(LOG)?, self.family(META)?);
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch();
         if !removed.is_empty() {
             // Never from 0: ranges that pile up over the head of the log make every read there slow.
             batch.delete_range_cf(log, keys::entry(removed.start), keys::entry(removed.end));
@@ -275,7 +287,7 @@ impl Store for RocksStore {
     }
 
     fn write_state(&self, records: &[Record], meta: Vec<(Meta, Vec<u8>)>) -> io::Result<()> {
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch();
         self.add_state(&mut batch, records, meta)?;
         let _ordered = self.lock();
         self.write(batch)
@@ -284,7 +296,7 @@ impl Store for RocksStore {
     fn replace_state(&self, records: &[Record], meta: Vec<(Meta, Vec<u8>)>) -> io::Result<()> {
         let states = self.family(STATE)?;
         let ordered = self.lock();
-        let mut batch = WriteBatch::default();
+        let mut batch = self.batch();
         if let Some(last) = self.disk.db.iterator_cf(states, IteratorMode::End).next() {
             let (last, _) = last.map_err(|error| io_error(&error))?;
             let mut behind_last = last.into_vec();

@@ -1,18 +1,19 @@
 //! Opening a data directory: is it ours, is it whole, is it free.
 //!
-//! Steps: marker, database (its lock is the lock of the directory), format record, everything that was synced is
+//! Steps: marker, signatures, database (its lock is the lock of the directory), format record, everything that was synced is
 //! there, contiguity of the log, checksums of all values. A directory that fails a step stays refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rocksdb::{DB, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, IteratorMode, ReadOptions, WriteOptions};
 
 use crate::store::bounds::Bounds;
 use crate::store::rocks::error::OpenError;
-use crate::store::rocks::keys;
-use crate::store::rocks::marker::{FORMAT, Marker, Stage, may_lie_in_new_directory, sync_dir};
+use crate::store::rocks::keys::{self, DATABASE_FORMAT};
+use crate::store::rocks::marker::{Marker, Stage, may_lie_in_new_directory, sync_dir};
 use crate::store::rocks::options::{Expect, LOG, META, STATE, database, families};
+use crate::store::rocks::signature;
 use crate::store::rocks::synced::Synced;
 
 /// An open data directory.
@@ -40,6 +41,7 @@ pub(super) fn open(dir: &Path, fresh_incarnation: &str) -> Result<Opened, OpenEr
     if marker.synced {
         // Before the database, which tidies up when it opens.
         Synced::open(dir, &marker.incarnation)?;
+        signature::check(dir, &database_dir, &marker.incarnation)?;
     }
     let db = open_database(dir, Expect::Complete)?;
     check_records(dir, &db, &marker)?;
@@ -106,9 +108,9 @@ fn create(dir: &Path) -> Result<Marker, OpenError> {
         return Ok(marker);
     }
     let failed = |error: rocksdb::Error| OpenError::from_rocksdb(dir, &error);
-    let mut batch = WriteBatch::default();
+    let mut batch = signature::batch(&signature::of(&marker.incarnation));
     if let Some(meta) = db.cf_handle(META) {
-        batch.put_cf(meta, keys::FORMAT, FORMAT.to_be_bytes());
+        batch.put_cf(meta, keys::FORMAT, DATABASE_FORMAT.to_be_bytes());
         batch.put_cf(meta, keys::INCARNATION, marker.incarnation.as_bytes());
     }
     let mut synced = WriteOptions::default();
@@ -128,7 +130,7 @@ fn open_database(dir: &Path, expect: Expect) -> Result<DB, OpenError> {
 /// The database must carry our format and belong to the marker beside it.
 fn check_records(dir: &Path, db: &DB, marker: &Marker) -> Result<(), OpenError> {
     let format = own_record(dir, db, keys::FORMAT)?;
-    if format != Some(FORMAT.to_be_bytes().to_vec()) {
+    if format != Some(DATABASE_FORMAT.to_be_bytes().to_vec()) {
         let found = match format.as_deref().map(<[u8; 4]>::try_from) {
             Some(Ok(number)) => u32::from_be_bytes(number).to_string(),
             Some(Err(_)) => "an unreadable number".to_owned(),
@@ -138,7 +140,7 @@ fn check_records(dir: &Path, db: &DB, marker: &Marker) -> Result<(), OpenError> 
         return Err(OpenError::Format {
             dir,
             found,
-            known: FORMAT,
+            known: DATABASE_FORMAT,
         });
     }
     if own_record(dir, db, keys::INCARNATION)?.as_deref() != Some(marker.incarnation.as_bytes()) {
