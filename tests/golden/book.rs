@@ -104,6 +104,11 @@ impl Book {
     pub(crate) fn close(self) {
         file(self.file, self.text.as_bytes());
     }
+
+    /// The same under another name.
+    pub(crate) fn close_as(self, name: &str) {
+        file(name, self.text.as_bytes());
+    }
 }
 
 /// Compares bytes with a file below `tests/golden`, or writes it.

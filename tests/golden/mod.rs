@@ -4,4 +4,6 @@
 mod book;
 mod pack;
 
-pub(crate) use book::{Book, file};
+pub(crate) use book::Book;
+#[allow(unused_imports, reason = "the integration tests have no use for it")]
+pub(crate) use book::file;

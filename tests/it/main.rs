@@ -12,6 +12,9 @@ mod fake_redis;
 mod fixtures;
 mod floors;
 mod formation;
+#[path = "../golden/mod.rs"]
+#[allow(dead_code, reason = "the library's own tests use the rest")]
+mod golden;
 mod machine;
 mod machine_random;
 mod operations;

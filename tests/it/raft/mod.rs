@@ -2,6 +2,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
 mod cluster;
+#[cfg(feature = "rocksdb")]
+mod disk;
+mod flight;
 mod formation;
 mod membership;
 mod single;
