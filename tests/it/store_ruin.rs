@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cfgserver::store::RocksStore;
 
@@ -18,6 +19,8 @@ use image::{Content, Image};
 const DAMAGES: &str = "CFGSERVER_TEST_DAMAGES";
 const DAMAGES_USUAL: usize = 480;
 const BLOCK_BYTES: usize = 512;
+/// Opening a database is mostly waiting.
+const WORKERS: usize = 6;
 
 /// What happens to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,6 +136,39 @@ fn outcome(dir: &Path, expected: &Content) -> Result<Outcome, String> {
     }
 }
 
+/// The file to damage in that turn. Files that RocksDB does not read when it opens get a tenth.
+fn choose(files: &[String], turn: usize) -> &str {
+    let idle = |file: &&String| ["LOG", "LOCK", "OPTIONS", "IDENTITY"].contains(&file_type(file).as_str());
+    let (idle, read): (Vec<_>, Vec<_>) = files.iter().partition(idle);
+    match turn % 20 {
+        0 | 1 => idle[turn / 20 % idle.len()],
+        _ => read[turn / 2 % read.len()],
+    }
+}
+
+/// Tries damages, several at a time; `None` for one that changed nothing.
+fn try_all(tried: &[(&Image, Damage)], other: &Image) -> Vec<Option<Result<Outcome, String>>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some((image, damage)) = tried.get(place) else {
+                return done;
+            };
+            let dir = image.copy();
+            let changed = damage.inflict(dir.path(), other);
+            done.push((place, changed.then(|| outcome(dir.path(), image.content()))));
+        }
+    };
+    let mut done: Vec<_> = std::thread::scope(|threads| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| threads.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
 /// Like `000012.sst` -> `sst`, `MANIFEST-000005` -> `MANIFEST`.
 fn file_type(name: &str) -> String {
     let name = name.rsplit('/').next().unwrap();
@@ -176,25 +212,21 @@ fn a_damaged_directory_is_recovered_exactly_or_refused() {
             "the image itself is good"
         );
     }
-    for turn in 0..damages {
-        let image = if turn % 2 == 0 { &killed } else { &closed };
-        // Files that RocksDB does not read when it opens get a tenth.
-        let idle = |file: &&String| ["LOG", "LOCK", "OPTIONS", "IDENTITY"].contains(&file_type(file).as_str());
-        let files = image.files();
-        let (idle, read): (Vec<_>, Vec<_>) = files.iter().partition(idle);
-        let file = if turn % 20 < 2 {
-            idle[turn / 20 % idle.len()]
-        } else {
-            read[turn / 2 % read.len()]
-        };
-        let damage = Damage::draw(&mut chance, image, file);
-        let dir = image.copy();
-        if !damage.inflict(dir.path(), &theirs) {
-            continue;
-        }
-        match outcome(dir.path(), image.content()) {
-            Ok(outcome) => *outcomes.entry((file_type(file), damage.kind, outcome)).or_default() += 1,
-            Err(reason) => wrong.push(format!("{damage}: {reason}")),
+    let tried: Vec<(&Image, Damage)> = (0..damages)
+        .map(|turn| {
+            let image = if turn % 2 == 0 { &killed } else { &closed };
+            (image, Damage::draw(&mut chance, image, choose(&image.files(), turn)))
+        })
+        .collect();
+    for ((_, damage), result) in tried.iter().zip(try_all(&tried, &theirs)) {
+        match result {
+            None => {}
+            Some(Ok(outcome)) => {
+                *outcomes
+                    .entry((file_type(&damage.file), damage.kind, outcome))
+                    .or_default() += 1
+            }
+            Some(Err(reason)) => wrong.push(format!("{damage}: {reason}")),
         }
     }
     print_table(&outcomes);
@@ -244,5 +276,26 @@ fn no_lost_end_of_what_was_synced_is_overlooked() {
             Ok(Outcome::Refused),
             "{kept} of {length}"
         );
+    }
+}
+
+/// The other side of the coin: what nobody damaged is never refused. Memory is written to tables all the time, files
+/// become superfluous, and the directory is killed or closed at any moment.
+#[test]
+fn a_directory_that_nobody_damaged_opens_with_all_it_held() {
+    let damages = std::env::var(DAMAGES).map_or(DAMAGES_USUAL, |text| text.parse().unwrap());
+    let mut chance = Chance::seeded();
+    let mut image = Image::empty("ours");
+    for round in 0..damages / 8 {
+        let store = RocksStore::open(image.path(), "ours").unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let found = Content::of(&store).unwrap();
+        assert_eq!(image.content().difference(&found), None, "round {round}");
+        for _ in 0..chance.below(12) {
+            image::anything(&store, &mut chance);
+        }
+        image = match chance.below(2) {
+            0 => Image::closed(store),
+            _ => Image::killed(&store),
+        };
     }
 }

@@ -11,6 +11,7 @@ use cfgserver::requests::AdminRequest;
 use cfgserver::store::{Meta, RocksStore, Store};
 
 use crate::golden::Book;
+use crate::world::{FAILOVER, Node, NodeOptions, SOON, World, wait_until};
 
 use super::cluster::{Plan, TestNode, listen_again, reserve, until_true};
 
@@ -73,6 +74,51 @@ async fn damage_that_comes_after_the_start_ends_the_node() {
     assert!(!joining.knows("group-223"));
     joining.kill().await;
     node.kill().await;
+}
+
+#[test]
+fn a_process_whose_disk_rots_ends_itself_and_says_what_to_do() {
+    let world = World::bare();
+    let mut node = Node::alone(&world);
+    world.expect_error("raft has failed");
+    world.expect_error("fatal");
+    let mut client = node.client();
+    for round in 0..300 {
+        let (name, port) = (format!("group-{round}"), (61_000 + round).to_string());
+        let answer = client.call(&["SENTINEL", "MONITOR", &name, "127.0.0.1", &port, "1"]);
+        assert_eq!(answer.text(), "OK");
+    }
+    node.kill();
+    node.start();
+    node.wait_ready();
+    for text in ["group-61", "group-112", "group-223"] {
+        assert!(spoil(node.folder(), text.as_bytes()) >= 2);
+    }
+    let mut joining = Node::new(
+        &world,
+        NodeOptions {
+            id: 2,
+            port: world.port(),
+            words: vec!["--join".to_owned(), format!("127.0.0.1:{}", node.port)],
+        },
+    );
+    joining.start();
+    let address = format!("127.0.0.1:{}", joining.port);
+    // Until the joining node is there to be added; the answer may not come any more.
+    wait_until("the node ends", FAILOVER, || {
+        _ = node.try_call(&["CFG", "NODE", "ADD", "2", &address]);
+        !node.is_running()
+    });
+    assert_eq!(node.wait_ended(SOON).code(), Some(70));
+    let log = node.log_text();
+    assert!(
+        log.contains("fatal") && log.contains("block checksum mismatch"),
+        "{log}"
+    );
+    node.start();
+    assert_eq!(node.wait_ended(SOON).code(), Some(1));
+    let log = node.log_text();
+    assert!(log.contains("let the node join under a new node id"), "{log}");
 }
 
 /// A directory of each format that a released version has written, packed when that format was new. They are never

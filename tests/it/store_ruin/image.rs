@@ -9,6 +9,7 @@ use cfgserver::store::{Meta, RocksStore, Store};
 use tempfile::TempDir;
 
 use crate::store::durably;
+use crate::store_process::Chance;
 
 const METAS: [Meta; 6] = [
     Meta::Vote,
@@ -96,10 +97,7 @@ impl Image {
         write_round(&store, name, 4);
         store.put(Meta::Committed, filled(name, 99, 40)).unwrap();
         durably(|done| store.put_durable(Meta::Vote, filled(name, 99, 40), done));
-        let killed = Self {
-            content: Content::of(&store).unwrap(),
-            dir: copy(dir),
-        };
+        let killed = Self::killed(&store);
         let record = Record {
             key: b"last".to_vec(),
             value: Some(filled(name, 7, 30)),
@@ -110,6 +108,34 @@ impl Image {
         let content = Content::of(&store).unwrap();
         drop(store);
         (killed, Self { content, dir: made })
+    }
+
+    /// A new directory.
+    pub(super) fn empty(name: &str) -> Self {
+        let dir = fast_tempdir();
+        let content = Content::of(&RocksStore::open(dir.path(), name).unwrap()).unwrap();
+        Self { dir, content }
+    }
+
+    /// The directory as a kill would leave it now.
+    pub(super) fn killed(store: &RocksStore) -> Self {
+        Self {
+            content: Content::of(store).unwrap(),
+            dir: copy(store.dir()),
+        }
+    }
+
+    /// The directory after a clean end.
+    pub(super) fn closed(store: RocksStore) -> Self {
+        let (content, from) = (Content::of(&store).unwrap(), store.dir().to_owned());
+        drop(store);
+        let dir = copy(&from);
+        Self { dir, content }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     /// What it holds.
@@ -167,6 +193,59 @@ fn write_round(store: &RocksStore, name: &str, round: u64) {
     durably(|done| store.put_durable(Meta::Snapshot, filled(name, round, 3_000), done));
 }
 
+/// One call of any kind, small or large, waited for or not.
+pub(super) fn anything(store: &RocksStore, chance: &mut Chance) {
+    let large = chance.below(4) == 0;
+    let bytes = |chance: &mut Chance, large_bytes: u64| {
+        let length = if large { large_bytes } else { 100 };
+        vec![chance.below(256) as u8; chance.below(length) as usize]
+    };
+    let last = store.last().unwrap().map_or(0, |(last, _)| last);
+    match chance.below(8) {
+        0 | 1 => {
+            // Behind a purged log nothing may be missing either.
+            let next = store
+                .last()
+                .unwrap()
+                .map_or_else(|| next_index(store), |(last, _)| last + 1);
+            let entries = (next..next + 1 + chance.below(5)).map(|index| (index, bytes(chance, 3 << 20)));
+            let entries = entries.collect();
+            durably(|done| store.append(entries, done));
+        }
+        2 => store.truncate(last.saturating_sub(chance.below(3))).unwrap(),
+        3 => {
+            let index = last.saturating_sub(chance.below(6));
+            store.purge(index, index.to_be_bytes().to_vec()).unwrap();
+        }
+        4 => store
+            .put(METAS[chance.below(2) as usize], bytes(chance, 400 << 10))
+            .unwrap(),
+        5 => {
+            let value = bytes(chance, 400 << 10);
+            durably(|done| store.put_durable(Meta::Snapshot, value, done));
+        }
+        kind => {
+            let records: Vec<Record> = (0..chance.below(8))
+                .map(|_| Record {
+                    key: vec![chance.below(12) as u8],
+                    value: (chance.below(3) > 0).then(|| bytes(chance, 1 << 20)),
+                })
+                .collect();
+            let applied = vec![(Meta::Applied, bytes(chance, 100))];
+            match kind {
+                6 => store.write_state(&records, applied).unwrap(),
+                _ => store.replace_state(&records, applied).unwrap(),
+            }
+        }
+    }
+}
+
+/// The index behind an empty log, which its last purge names.
+fn next_index(store: &RocksStore) -> u64 {
+    let purged = store.get(Meta::Purged).unwrap();
+    purged.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()) + 1)
+}
+
 /// Bytes that differ from place to place and from directory to directory.
 fn filled(name: &str, number: u64, length: usize) -> Vec<u8> {
     let seed = name.bytes().map(u64::from).sum::<u64>() + number * 31;
@@ -187,7 +266,7 @@ fn files_below(dir: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for part in ["", "db/"] {
         for entry in fs::read_dir(dir.join(part)).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_file() {
+            if entry.file_type().is_ok_and(|found| found.is_file()) {
                 files.push(format!("{part}{}", entry.file_name().to_str().unwrap()));
             }
         }
@@ -196,11 +275,25 @@ fn files_below(dir: &Path) -> Vec<String> {
     files
 }
 
+/// A copy of a directory that nobody writes to. Files that became superfluous may go meanwhile: then once more.
 fn copy(from: &Path) -> TempDir {
-    let to = fast_tempdir();
-    fs::create_dir(to.path().join("db")).unwrap();
-    for file in files_below(from) {
-        fs::copy(from.join(&file), to.path().join(&file)).unwrap();
+    loop {
+        let before = lengths(from);
+        let to = fast_tempdir();
+        fs::create_dir(to.path().join("db")).unwrap();
+        let copied = files_below(from)
+            .iter()
+            .all(|file| fs::copy(from.join(file), to.path().join(file)).is_ok());
+        if copied && before.is_some() && lengths(from) == before {
+            return to;
+        }
     }
-    to
+}
+
+fn lengths(dir: &Path) -> Option<Vec<(String, u64)>> {
+    let length = |file: String| Some((fs::metadata(dir.join(&file)).ok()?.len(), file));
+    let lengths = files_below(dir).into_iter().map(length);
+    lengths
+        .map(|found| found.map(|(length, file)| (file, length)))
+        .collect()
 }
