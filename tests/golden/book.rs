@@ -25,14 +25,15 @@ const HOW: &str = "\
 
 /// One golden file in the making.
 pub(crate) struct Book {
-    file: &'static str,
+    file: String,
     text: String,
 }
 
 impl Book {
     /// A file below `tests/golden`, and what it holds.
-    pub(crate) fn new(file: &'static str, about: &str) -> Self {
+    pub(crate) fn new(file: &str, about: &str) -> Self {
         let text = format!("# {about}\n{HOW}");
+        let file = file.to_owned();
         Self { file, text }
     }
 
@@ -102,12 +103,7 @@ impl Book {
 
     /// Compares with the file, or writes it.
     pub(crate) fn close(self) {
-        file(self.file, self.text.as_bytes());
-    }
-
-    /// The same under another name.
-    pub(crate) fn close_as(self, name: &str) {
-        file(name, self.text.as_bytes());
+        file(&self.file, self.text.as_bytes());
     }
 }
 

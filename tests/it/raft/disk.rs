@@ -157,8 +157,8 @@ async fn write_archive(archive: &str) {
 }
 
 /// All that a directory holds, as text.
-fn content(store: &RocksStore) -> Book {
-    let mut book = Book::new("", "What lies in the directory of that name.");
+fn content(file: &str, store: &RocksStore) -> Book {
+    let mut book = Book::new(file, "What lies in the directory of that name.");
     book.bytes("incarnation", store.incarnation().as_bytes());
     for (index, entry) in store.read(0, u64::MAX, usize::MAX).unwrap() {
         book.bytes(&format!("log {index}"), &entry);
@@ -191,7 +191,7 @@ async fn a_directory_of_every_format_opens_with_what_it_holds() {
         let dir = tempfile::tempdir().unwrap();
         tar(&["-C", dir.path().to_str().unwrap(), "-xzf", archive]);
         let store = RocksStore::open(dir.path(), "fresh").unwrap();
-        content(&store).close_as(&format!("{name}.txt"));
+        content(&format!("{name}.txt"), &store).close();
         drop(store);
         let node = TestNode::start(plan(dir.path()), reserve().0).await.unwrap();
         until_true("it leads", || node.leadership().me && node.status().ready).await;

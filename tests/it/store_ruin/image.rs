@@ -180,7 +180,7 @@ fn write_round(store: &RocksStore, name: &str, round: u64) {
     durably(|done| store.put_durable(Meta::Vote, filled(name, round, 40), done));
     let record = |key: u64| Record {
         key: key.to_be_bytes().to_vec(),
-        value: (key % 7 != 0).then(|| filled(name, key + round, 200)),
+        value: (!key.is_multiple_of(7)).then(|| filled(name, key + round, 200)),
     };
     let records: Vec<Record> = (0..40).map(|key| record(round * 10 + key)).collect();
     let applied = vec![(Meta::Applied, filled(name, round, 60))];
