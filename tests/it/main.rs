@@ -12,6 +12,7 @@ mod fake_redis;
 mod fixtures;
 mod floors;
 mod formation;
+#[cfg(feature = "rocksdb")]
 #[path = "../golden/mod.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod golden;
