@@ -19,6 +19,7 @@ mod probe;
 mod proxies;
 mod proxy_listen;
 mod raft;
+mod read_policy;
 mod real_sentinel;
 mod redis_link;
 mod scenarios;
