@@ -16,6 +16,8 @@ mod core;
 mod desk;
 mod feed;
 mod formation;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzed;
 mod handle;
 mod identity;
 mod keeper;
