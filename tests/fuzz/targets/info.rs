@@ -75,7 +75,7 @@ fn facts(bytes: &[u8]) -> Result<Facts, InfoError> {
         Some("slave") => Role::Replica,
         _ => return Err(InfoError::NoRole),
     };
-    let replid = |key| lines.id(key).filter(|id| id.trim_matches('0') != "");
+    let replid = |key| lines.id(key).filter(|id| !id.trim_matches('0').is_empty());
     let up = lines.is("master_link_status", "up");
     let down_s = lines
         .last(&["master_link_down_since_seconds"])
