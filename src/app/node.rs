@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::board::Board;
 use crate::chance;
-use crate::cli::{Founding, ServeConfig};
+use crate::cli::{Founding, ReadPolicy, ServeConfig};
 use crate::clock::Clock;
 use crate::control::{Control, ControlParts, RedisLinks};
 use crate::net;
@@ -113,7 +113,14 @@ impl Node {
         });
         tasks.spawn(
             "status",
-            keep_status(board.clone(), handle.clone(), probe, base, tasks.clone()),
+            keep_status(
+                board.clone(),
+                handle.clone(),
+                probe,
+                base,
+                config.read_policy,
+                tasks.clone(),
+            ),
         );
         let face = if config.strict_sentinel {
             Face::Strict
@@ -197,12 +204,20 @@ fn server_options(config: &ServeConfig) -> ServerOptions {
 }
 
 /// Keeps the board's status true.
-async fn keep_status(board: Arc<Board>, handle: Handle, probe: Probe, base: NodeStatus, tasks: Tasks) {
+async fn keep_status(
+    board: Arc<Board>,
+    handle: Handle,
+    probe: Probe,
+    base: NodeStatus,
+    policy: ReadPolicy,
+    tasks: Tasks,
+) {
     let stopping = tasks.stopping();
     let mut leadership = handle.leadership();
     loop {
         let status = NodeStatus {
             stalled_since: probe.stalled_since(),
+            out_of_contact: policy == ReadPolicy::Contact && !handle.in_contact(),
             ..handle.status(&base)
         };
         tell_peers(&board.status(), &status);

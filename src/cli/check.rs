@@ -36,6 +36,7 @@ impl ServeConfig {
             log_level: layer.log_level.unwrap_or_default(),
             log_format: layer.log_format.unwrap_or_default(),
             strict_sentinel: layer.strict_sentinel == Some(YesNo::Yes),
+            read_policy: layer.read_policy.unwrap_or_default(),
             limits,
             config_file: layer.config,
         })

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{ConfigError, Layer, Secret};
+use crate::cli::{ConfigError, Layer, ReadPolicy, Secret};
 use crate::model::{HostPort, NodeId};
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -36,6 +36,8 @@ pub struct ServeConfig {
     pub log_format: LogFormat,
     /// No filtering by what a connection asked before: a plain Sentinel.
     pub strict_sentinel: bool,
+    /// What lookups are answered from.
+    pub read_policy: ReadPolicy,
     /// Limits and periods.
     pub limits: Limits,
     /// The file that part of this came from.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, FromArgMatches};
 use serde::Deserialize;
 
-use crate::cli::{ConfigError, Peers, Whole, YesNo};
+use crate::cli::{ConfigError, Peers, ReadPolicy, Whole, YesNo};
 use crate::model::HostPort;
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -56,6 +56,10 @@ pub struct Layer {
     /// [default: no]
     #[arg(long, value_name = "YES|NO")]
     pub strict_sentinel: Option<YesNo>,
+    /// applied: answer lookups from what this node has applied, also without a majority; contact: answer them with
+    /// -LOADING while no majority is known to be in contact with the leader [default: applied]
+    #[arg(long, value_name = "POLICY")]
+    pub read_policy: Option<ReadPolicy>,
     /// Connections accepted at the same time [default: 10000]
     #[arg(long, value_name = "COUNT")]
     pub connections_max: Option<Whole<128, 1_000_000>>,
@@ -146,6 +150,7 @@ impl Layer {
             log_level: self.log_level.or(below.log_level),
             log_format: self.log_format.or(below.log_format),
             strict_sentinel: self.strict_sentinel.or(below.strict_sentinel),
+            read_policy: self.read_policy.or(below.read_policy),
             connections_max: self.connections_max.or(below.connections_max),
             connections_reserve: self.connections_reserve.or(below.connections_reserve),
             subscriber_queue_bytes: self.subscriber_queue_bytes.or(below.subscriber_queue_bytes),
@@ -184,6 +189,7 @@ mod tests {
                 "log-level" => "warn",
                 "log-format" => "json",
                 "strict-sentinel" => "yes",
+                "read-policy" => "contact",
                 _ => "4096",
             };
             let layer = Layer::from_environment(environment(&[(&variable, value)]));
@@ -218,12 +224,13 @@ mod tests {
     #[test]
     fn a_file_has_the_names_of_the_options() {
         let text = "node-id = 3\nlisten = \"127.0.0.1:9\"\npeers = \"3=127.0.0.1:9\"\nlog-level = \"debug\"\n\
-                    strict-sentinel = \"yes\"\nconnections-max = 500\n";
+                    strict-sentinel = \"yes\"\nread-policy = \"contact\"\nconnections-max = 500\n";
         let layer = Layer::from_toml(text, Path::new("a.toml")).unwrap();
         assert_eq!(layer.node_id.unwrap().get(), 3);
         assert_eq!(layer.log_level, Some(LogLevel::Debug));
         assert_eq!(layer.peers.unwrap().to_string(), "3=127.0.0.1:9");
         assert_eq!(layer.strict_sentinel, Some(YesNo::Yes));
+        assert_eq!(layer.read_policy, Some(ReadPolicy::Contact));
         assert_eq!(layer.connections_max.unwrap().get(), 500);
     }
 

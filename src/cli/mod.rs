@@ -21,7 +21,7 @@ pub use config::{Founding, Limits, ServeConfig};
 pub use error::{ConfigError, Refusal};
 pub use layer::Layer;
 pub use secret::Secret;
-pub use values::{Peers, Whole, YesNo};
+pub use values::{Peers, ReadPolicy, Whole, YesNo};
 
 /// The process did what it was asked to do.
 pub const EXIT_OK: u8 = 0;
@@ -127,6 +127,7 @@ mod tests {
             &["serve", "--listen", "localhost"],
             &["serve", "--peers", "1:a"],
             &["serve", "--strict-sentinel", "maybe"],
+            &["serve", "--read-policy", "stale"],
             &["serve", "--connections-max", "3"],
             &["serve", "extra"],
             &["dance"],

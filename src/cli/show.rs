@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::cli::config::{Founding, ServeConfig};
-use crate::cli::{Peers, YesNo};
+use crate::cli::{Peers, ReadPolicy, YesNo};
 use crate::telemetry::LogFormat;
 
 impl ServeConfig {
@@ -39,6 +39,7 @@ impl ServeConfig {
         );
         let strict = if self.strict_sentinel { YesNo::Yes } else { YesNo::No };
         line("strict-sentinel", quoted(strict.as_str()));
+        line("read-policy", quoted(self.read_policy.as_str()));
         let limits = &self.limits;
         line("connections-max", limits.connections_max.to_string());
         line("connections-reserve", limits.connections_reserve.to_string());
@@ -57,6 +58,15 @@ impl YesNo {
         match self {
             Self::Yes => "yes",
             Self::No => "no",
+        }
+    }
+}
+
+impl ReadPolicy {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Contact => "contact",
         }
     }
 }
@@ -96,7 +106,7 @@ mod tests {
     fn what_is_shown_reads_back_as_the_same_configuration() {
         for text in [
             "",
-            "node-id = 2\nlisten = \"[::1]:5\"\npeers = \"2=[::1]:5,3=localhost:7\"\nstrict-sentinel = \"yes\"",
+            "node-id = 2\nlisten = \"[::1]:5\"\npeers = \"2=[::1]:5,3=localhost:7\"\nstrict-sentinel = \"yes\"\nread-policy = \"contact\"",
             "proxy-listen = \"[::1]:9\"\njoin = \"127.0.0.1:9\"\nlog-format = \"json\"\nlog-level = \"trace\"\nstall-ms = 123",
             "data-dir = \"/a \\\"b\\\" \\\\ \\u0001 c\"\nconnections-max = 999",
         ] {

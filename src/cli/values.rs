@@ -122,6 +122,17 @@ pub enum YesNo {
     No,
 }
 
+/// What a node answers lookups from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadPolicy {
+    /// What it has applied, also without a majority.
+    #[default]
+    Applied,
+    /// What it has applied, and only while a majority is known to be in contact with the leader.
+    Contact,
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {

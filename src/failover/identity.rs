@@ -12,9 +12,9 @@ use crate::model::{Address, Facts, Group, GroupId, GroupName, Identity, Lineage,
 pub trait Elsewhere {
     /// The other group that has an instance at this address.
     fn address(&self, group: GroupId, address: Address) -> Option<GroupName>;
-    /// The other group in which this process was seen last.
+    /// Another group in which this process was seen.
     fn run_id(&self, group: GroupId, run_id: &RunId) -> Option<GroupName>;
-    /// The other group whose primary has, or had, this replication id.
+    /// Another group whose primary has, or had, this replication id.
     fn replid(&self, group: GroupId, replid: &str) -> Option<GroupName>;
 }
 
@@ -25,12 +25,12 @@ impl Elsewhere for State {
     }
 
     fn run_id(&self, group: GroupId, run_id: &RunId) -> Option<GroupName> {
-        let other = self.group_of_run_id(run_id).filter(|id| *id != group)?;
+        let other = self.groups_of_run_id(run_id).find(|id| *id != group)?;
         self.group(other).map(|other| other.name.clone())
     }
 
     fn replid(&self, group: GroupId, replid: &str) -> Option<GroupName> {
-        let other = self.group_of_replid(replid).filter(|id| *id != group)?;
+        let other = self.groups_of_replid(replid).find(|id| *id != group)?;
         self.group(other).map(|other| other.name.clone())
     }
 }

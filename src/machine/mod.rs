@@ -22,4 +22,4 @@ pub use command::{
 };
 pub use diff::differences;
 pub use invariants::check;
-pub use state::{Header, Record, RecordError, State};
+pub use state::{Header, Record, RecordError, State, read_whole};

@@ -5,10 +5,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Touched;
+use crate::machine::{Touched, check};
 use crate::model::{Address, ClusterId, Group, GroupId, GroupName, Node, NodeId, Revision, RunId, Timestamp};
+
+/// Counters beyond this were not counted. Below it no entry can bring one to its end.
+const COUNT_MAX: u64 = 1 << 62;
+/// Values within values: what is replicated has a handful of levels.
+const DEPTH_MAX: usize = 64;
 
 /// Everything that the cluster has agreed on. Cloning costs a few pointers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +24,9 @@ pub struct State {
     // Indexes, derived from `groups`.
     names: OrdMap<GroupName, GroupId>,
     addresses: OrdMap<Address, GroupId>,
-    run_ids: OrdMap<RunId, GroupId>,
-    replids: OrdMap<Arc<str>, GroupId>,
+    // Several groups may have seen the same process or data: that is what rule 9 looks for.
+    run_ids: OrdSet<(RunId, GroupId)>,
+    replids: OrdSet<(Arc<str>, GroupId)>,
     moves: OrdSet<(Revision, GroupId)>,
 }
 
@@ -58,6 +65,9 @@ pub enum RecordError {
     /// A key of an unknown shape.
     #[error("unknown state record key {0:?}")]
     Key(Vec<u8>),
+    /// Records that do not go together.
+    #[error("state records contradict each other: {0}")]
+    Contradiction(String),
     /// A value that does not decode.
     #[error("state record {key:?} does not decode: {reason}")]
     Value {
@@ -130,14 +140,14 @@ impl State {
         self.addresses.get(&address).and_then(|id| self.groups.get(id))
     }
 
-    /// The group in which a process was seen last.
-    pub fn group_of_run_id(&self, run_id: &RunId) -> Option<GroupId> {
-        self.run_ids.get(run_id).copied()
+    /// The groups in which a process was seen, in the order of their ids.
+    pub fn groups_of_run_id(&self, run_id: &RunId) -> impl Iterator<Item = GroupId> + '_ {
+        groups_of(&self.run_ids, run_id.clone())
     }
 
-    /// The group whose primary has, or had, this replication id.
-    pub fn group_of_replid(&self, replid: &str) -> Option<GroupId> {
-        self.replids.get(replid).copied()
+    /// The groups whose primary has, or had, this replication id, in the order of their ids.
+    pub fn groups_of_replid(&self, replid: &str) -> impl Iterator<Item = GroupId> + '_ {
+        groups_of(&self.replids, Arc::from(replid))
     }
 
     pub(super) fn header_mut(&mut self) -> &mut Header {
@@ -153,11 +163,11 @@ impl State {
         for (address, member) in &group.members {
             self.addresses.insert(*address, id);
             if let Some(run_id) = &member.run_id {
-                self.run_ids.insert(run_id.clone(), id);
+                self.run_ids.insert((run_id.clone(), id));
             }
         }
         for replid in replids(&group) {
-            self.replids.insert(replid, id);
+            self.replids.insert((replid, id));
         }
         self.groups.insert(id, Arc::new(group));
     }
@@ -168,13 +178,15 @@ impl State {
         self.names.remove(&group.name);
         self.moves.remove(&(group.moved_at(), id));
         for (address, member) in &group.members {
-            remove_own(&mut self.addresses, address, id);
+            if self.addresses.get(address) == Some(&id) {
+                self.addresses.remove(address);
+            }
             if let Some(run_id) = &member.run_id {
-                remove_own(&mut self.run_ids, run_id, id);
+                self.run_ids.remove(&(run_id.clone(), id));
             }
         }
         for replid in replids(&group) {
-            remove_own(&mut self.replids, &replid, id);
+            self.replids.remove(&(replid, id));
         }
         Some(group)
     }
@@ -209,20 +221,57 @@ impl State {
         }
     }
 
-    /// A state from its stored records; no records are the empty state.
+    /// A state from its stored records; no records are the empty state. Records that could not have been written
+    /// together are refused: a part of a state must not pass for the whole.
     pub fn from_records(records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Self, RecordError> {
         let mut state = Self::default();
+        let (mut headers, mut members) = (0, 0);
         for (key, value) in records {
             match key.as_slice() {
-                b"h" => state.header = decode(&key, &value)?,
+                b"h" => {
+                    state.header = decode(&key, &value)?;
+                    headers += 1;
+                }
                 [b'g', id @ ..] if id.len() == 8 => {
                     let group: Group = decode(&key, &value)?;
+                    if group.id.0.to_be_bytes() != id || state.groups.contains_key(&group.id) {
+                        return Err(RecordError::Contradiction(format!(
+                            "{} is not where it belongs",
+                            group.name
+                        )));
+                    }
+                    members += group.members.len();
                     state.put(group);
                 }
                 _ => return Err(RecordError::Key(key)),
             }
         }
+        state
+            .check_whole(headers, members)
+            .map_err(RecordError::Contradiction)?;
         Ok(state)
+    }
+
+    fn check_whole(&self, headers: usize, members: usize) -> Result<(), String> {
+        if headers > 1 || (headers == 0 && !self.groups.is_empty()) {
+            return Err(format!("{headers} headers"));
+        }
+        if self.names.len() != self.groups.len() || self.addresses.len() != members {
+            return Err("two groups have one name or one address".to_owned());
+        }
+        let last = self.groups.get_max().map_or(0, |(id, _)| id.0);
+        if last > self.header.next_group {
+            return Err(format!(
+                "group {last} is beyond the last one, {}",
+                self.header.next_group
+            ));
+        }
+        let epoch = self.groups.values().map(|group| group.epoch).max().unwrap_or(0);
+        if self.header.revision.max(self.header.next_group).max(epoch) > COUNT_MAX {
+            return Err("a counter is near its end".to_owned());
+        }
+        let groups = self.groups.keys().copied().collect();
+        check(self, &Touched { groups })
     }
 }
 
@@ -235,10 +284,9 @@ fn replids(group: &Group) -> impl Iterator<Item = Arc<str>> + '_ {
         .flatten()
 }
 
-fn remove_own<K: Ord + Clone>(index: &mut OrdMap<K, GroupId>, key: &K, id: GroupId) {
-    if index.get(key) == Some(&id) {
-        index.remove(key);
-    }
+fn groups_of<K: Ord + Clone>(index: &OrdSet<(K, GroupId)>, key: K) -> impl Iterator<Item = GroupId> + '_ {
+    let all = (key.clone(), GroupId(0))..=(key, GroupId(u64::MAX));
+    index.range(all).map(|(_, id)| *id)
 }
 
 #[expect(clippy::expect_used, reason = "plain data written to memory has no way to fail")]
@@ -247,8 +295,19 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(key: &[u8], value: &[u8]) -> Result<T, RecordError> {
-    rmp_serde::from_slice(value).map_err(|error| RecordError::Value {
+    read_whole(value).map_err(|reason| RecordError::Value {
         key: key.to_vec(),
-        reason: error.to_string(),
+        reason,
     })
+}
+
+/// A value from MessagePack that holds nothing else; the error is for people.
+pub fn read_whole<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    reader.set_max_depth(DEPTH_MAX);
+    let value = T::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    match IgnoredAny::deserialize(&mut reader) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
+        _ => Err("it goes on behind its end".to_owned()),
+    }
 }

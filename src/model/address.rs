@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Where a Redis instance listens. An IPv4-mapped IPv6 address is kept as IPv4, so that one instance
 /// has one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Address {
     /// IP address.
     pub ip: IpAddr,
@@ -38,6 +39,21 @@ impl Address {
         let ip = IpAddr::from_str(ip).map_err(|_| AddressError)?;
         let port = port.parse::<u16>().map_err(|_| AddressError)?;
         Self::new(ip, port)
+    }
+}
+
+/// An address as it is written, which may be none.
+#[derive(Deserialize)]
+struct Parts {
+    ip: IpAddr,
+    port: u16,
+}
+
+impl TryFrom<Parts> for Address {
+    type Error = AddressError;
+
+    fn try_from(parts: Parts) -> Result<Self, AddressError> {
+        Self::new(parts.ip, parts.port)
     }
 }
 

@@ -15,6 +15,11 @@ pub struct Timestamp(pub u64);
 pub struct Instant(pub u64);
 
 impl Instant {
+    /// So many milliseconds earlier; the epoch at the earliest.
+    pub fn minus(self, ms: Age) -> Self {
+        Self(self.0.saturating_sub(ms))
+    }
+
     /// Milliseconds since `earlier`; 0 when `earlier` is later.
     pub fn since(self, earlier: Self) -> Age {
         self.0.saturating_sub(earlier.0)

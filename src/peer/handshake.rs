@@ -22,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::codec::{Answers, Requests, put};
 use super::{Local, PROTOCOL};
 use crate::chance;
+use crate::machine::read_whole;
 use crate::model::{ClusterId, NodeId};
 use crate::net::TcpStream;
 use crate::resp::{Reply, encode_request};
@@ -230,7 +231,7 @@ async fn greet(
     })
 }
 
-fn parse_hello(local: &Local, first: &[Bytes]) -> Result<Hello, HandshakeError> {
+pub(super) fn parse_hello(local: &Local, first: &[Bytes]) -> Result<Hello, HandshakeError> {
     let [_, protocol, body] = first else {
         return Err(Refusal::Said("hello: expected a protocol version and a body".to_owned()).into());
     };
@@ -249,7 +250,7 @@ fn parse_hello(local: &Local, first: &[Bytes]) -> Result<Hello, HandshakeError> 
     unpack(body).map_err(|_| Refusal::Said("hello: the body does not decode".to_owned()).into())
 }
 
-fn check_hello(local: &Local, hello: &Hello) -> Result<(), Refusal> {
+pub(super) fn check_hello(local: &Local, hello: &Hello) -> Result<(), Refusal> {
     if let Some(asked) = hello.to.filter(|asked| *asked != local.id) {
         return Err(Refusal::Node { id: local.id, asked });
     }
@@ -337,7 +338,7 @@ pub(super) fn pack<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 pub(super) fn unpack<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> io::Result<T> {
-    rmp_serde::from_slice(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+    read_whole(bytes).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 async fn read_answer(stream: &mut TcpStream, buffer: &mut BytesMut, answers: &mut Answers) -> io::Result<Reply> {

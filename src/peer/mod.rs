@@ -10,6 +10,8 @@
 
 mod acceptor;
 mod codec;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzed;
 #[cfg(test)]
 mod golden;
 mod handshake;

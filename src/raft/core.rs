@@ -18,7 +18,7 @@ use super::identity::Identity;
 use super::runtime::Runtime;
 use super::types::{Metrics, RaftNode, SnapshotMeta};
 use crate::clock::Clock;
-use crate::model::{Instant, Node, NodeId, NodeRole, Term};
+use crate::model::{Age, Instant, Node, NodeId, NodeRole, Term};
 use crate::peer::{Links, Local};
 use crate::store::Store;
 use crate::task::Tasks;
@@ -69,6 +69,8 @@ pub(crate) enum Waiting {
 pub(super) struct Contacts {
     peers: Mutex<BTreeMap<NodeId, Instant>>,
     leader: Mutex<Option<Instant>>,
+    /// The last moment at which, as far as leaders have said here, a majority answered one.
+    majority: Mutex<Option<Instant>>,
 }
 
 impl Contacts {
@@ -81,6 +83,15 @@ impl Contacts {
 
     pub(super) fn heard_leader(&self, now: Instant) {
         *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    pub(super) fn heard_majority(&self, at: Instant) {
+        let mut majority = self.majority.lock().unwrap_or_else(PoisonError::into_inner);
+        *majority = (*majority).max(Some(at));
+    }
+
+    pub(super) fn majority(&self) -> Option<Instant> {
+        *self.majority.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn peer(&self, id: NodeId) -> Option<Instant> {
@@ -123,6 +134,16 @@ impl Core {
                 .is_some_and(|acked| acked.elapsed() < self.lease)
     }
 
+    /// A majority answered a leader within the lease, as far as this node knows: on a follower the leader's word is
+    /// as old as its way here was long.
+    pub(super) fn in_contact(&self) -> bool {
+        let own_ms = led_majority_ms(&self.raft.metrics().borrow_watched());
+        let heard = self.contacts.majority();
+        let heard_ms = heard.map(|heard| self.clock.now().since(heard));
+        let age_ms = own_ms.into_iter().chain(heard_ms).min();
+        age_ms.is_some_and(|age_ms| Duration::from_millis(age_ms) < self.lease)
+    }
+
     /// This node is handing the leadership of `term` over.
     pub(super) fn gives_away(&self, term: Term) -> bool {
         self.handing_over.load(Ordering::SeqCst) == term
@@ -146,6 +167,18 @@ impl Core {
         let metrics = receiver.borrow_watched();
         metrics.membership_config.get_node(&id).map(|node| node.address.clone())
     }
+}
+
+/// How long ago a majority answered this node as the leader; `None` when it does not lead or was not answered.
+pub(super) fn led_majority_ms(metrics: &Metrics) -> Option<Age> {
+    if metrics.state != ServerState::Leader {
+        return None;
+    }
+    if metrics.membership_config.voter_ids().count() == 1 {
+        return Some(0);
+    }
+    let acked = metrics.last_quorum_acked.as_ref()?;
+    Some(acked.elapsed().as_millis() as Age)
 }
 
 /// The nodes of a membership with their roles.

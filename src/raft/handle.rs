@@ -6,7 +6,7 @@ use std::time::Duration;
 use openraft::{Instant as _, ServerState};
 use tokio::sync::watch;
 
-use super::core::Core;
+use super::core::{Core, led_majority_ms};
 use super::desk::{Desk, Failure, Leadership};
 use super::identity::Identity;
 use super::types::Metrics;
@@ -46,6 +46,11 @@ impl Handle {
     /// This node leads, and a majority answered it so lately that no other node can lead.
     pub fn holds_lease(&self) -> bool {
         self.core.holds_lease()
+    }
+
+    /// A majority was in contact with a leader within the lease: what was applied here is hardly older.
+    pub fn in_contact(&self) -> bool {
+        self.core.in_contact()
     }
 
     /// Gives verdicts to the leader, also when that is this node.
@@ -110,11 +115,7 @@ impl Handle {
 
     fn contact_ms(&self, metrics: &Metrics) -> Option<Age> {
         if metrics.state == ServerState::Leader {
-            let alone = metrics.membership_config.voter_ids().count() == 1;
-            let acked = metrics
-                .last_quorum_acked
-                .map(|acked| acked.elapsed().as_millis() as Age);
-            return if alone { Some(0) } else { acked };
+            return led_majority_ms(metrics);
         }
         let heard = self.core.contacts.leader()?;
         Some(self.core.clock.now().since(heard))

@@ -36,7 +36,7 @@ impl LogStore {
 
     fn entries(&self, from: u64, until: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
         let entries = self.store.read(from, until, bytes_max)?;
-        entries.iter().map(|(_, bytes)| decode(bytes)).collect()
+        entries.iter().map(|(index, bytes)| entry(*index, bytes)).collect()
     }
 
     fn purged(&self) -> io::Result<Option<LogId>> {
@@ -68,7 +68,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
         let last_purged_log_id = self.purged()?;
         let last = match self.store.last()? {
-            Some((_, bytes)) => Some(decode::<LogEntry>(&bytes)?.log_id()),
+            Some((index, bytes)) => Some(entry(index, &bytes)?.log_id()),
             None => None,
         };
         Ok(LogState {
@@ -127,6 +127,16 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         Ok(())
     }
+}
+
+/// The entry that stands at `index`.
+fn entry(index: u64, bytes: &[u8]) -> io::Result<LogEntry> {
+    let entry: LogEntry = decode(bytes)?;
+    if entry.index() != index {
+        let reason = format!("entry {} stands in the place of entry {index}", entry.index());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    Ok(entry)
 }
 
 /// The half-open range of indexes that `range` means.

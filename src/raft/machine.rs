@@ -77,6 +77,10 @@ impl StateMachine {
     /// Goes on from what was loaded.
     pub(crate) fn new(store: Arc<dyn Store>, loaded: Loaded, feed: Arc<Feed>) -> io::Result<Self> {
         let current = decode_some::<SnapshotRecord>(store.get(Meta::Snapshot)?)?;
+        if let Some(snapshot) = &current {
+            // A follower would be given it: better that this node does not start.
+            unpack(&snapshot.data)?;
+        }
         Ok(Self {
             store,
             state: loaded.state,
@@ -153,9 +157,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Bytes) -> io::Result<()> {
-        let records: Vec<(Bytes, Bytes)> = decode(&data)?;
-        let pairs = records.iter().map(|(key, value)| (key.to_vec(), value.to_vec()));
-        let state = State::from_records(pairs).map_err(io::Error::other)?;
+        let (state, records) = unpack(&data)?;
         let applied = AppliedRecord {
             last: meta.last_log_id,
             membership: meta.last_membership.clone(),
@@ -180,6 +182,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         Ok(self.snapshot.lock().clone())
     }
+}
+
+/// The state that a snapshot holds, and its records.
+fn unpack(data: &[u8]) -> io::Result<(State, Vec<(Bytes, Bytes)>)> {
+    let records: Vec<(Bytes, Bytes)> = decode(data)?;
+    let pairs = records.iter().map(|(key, value)| (key.to_vec(), value.to_vec()));
+    let state = State::from_records(pairs).map_err(io::Error::other)?;
+    Ok((state, records))
 }
 
 fn record((key, value): (Bytes, Bytes)) -> Record {

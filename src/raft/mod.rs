@@ -16,6 +16,8 @@ mod core;
 mod desk;
 mod feed;
 mod formation;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzed;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod golden;

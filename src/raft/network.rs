@@ -5,12 +5,14 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt, stream};
 use openraft::OptionalSend;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::entry::RaftEntry;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -24,9 +26,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::Sleep;
 
+use super::core::led_majority_ms;
 use super::records::{decode, encode};
-use super::types::{LogId, Snapshot, SnapshotMeta, TypeConfig, Vote};
-use crate::model::{Node, NodeId};
+use super::types::{LogEntry, LogId, MetricsReceiver, Snapshot, SnapshotMeta, TypeConfig, Vote};
+use crate::model::{Age, Node, NodeId};
 use crate::peer::{Call, CallError, Links, Pending, Purpose};
 
 /// An append may wait this long for the follower's disk, whatever openraft's own budget says.
@@ -45,12 +48,16 @@ type RpcError = RPCError<TypeConfig>;
 /// Makes clients for openraft.
 pub(crate) struct NetworkFactory {
     links: Links,
+    pulse: Pulse,
 }
 
+/// How the leader fares, once Raft runs.
+pub(super) type Pulse = Arc<OnceLock<MetricsReceiver>>;
+
 impl NetworkFactory {
-    /// Clients over `links`.
-    pub(crate) fn new(links: Links) -> Self {
-        Self { links }
+    /// Clients over `links`; with every append they say how `pulse` goes.
+    pub(crate) fn new(links: Links, pulse: Pulse) -> Self {
+        Self { links, pulse }
     }
 
     fn client(&self, target: NodeId, node: &Node, purpose: Purpose) -> Network {
@@ -59,6 +66,7 @@ impl NetworkFactory {
             target,
             address: node.address.clone(),
             purpose,
+            pulse: self.pulse.clone(),
         }
     }
 }
@@ -86,6 +94,40 @@ pub(crate) struct Network {
     address: String,
     /// What its appends are for. Elections have a connection of their own.
     purpose: Purpose,
+    pulse: Pulse,
+}
+
+/// Log entries, or a heartbeat: openraft's request, and beside it what the leader knows of its majority.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AppendBody {
+    vote: Vote,
+    prev_log_id: Option<LogId>,
+    entries: Vec<LogEntry>,
+    leader_commit: Option<LogId>,
+    /// How long ago a majority answered the leader.
+    #[serde(default)]
+    pub(super) majority_ms: Option<Age>,
+}
+
+impl AppendBody {
+    fn new(request: AppendEntriesRequest<TypeConfig>, majority_ms: Option<Age>) -> Self {
+        Self {
+            vote: request.vote,
+            prev_log_id: request.prev_log_id,
+            entries: request.entries,
+            leader_commit: request.leader_commit,
+            majority_ms,
+        }
+    }
+
+    pub(super) fn into_request(self) -> AppendEntriesRequest<TypeConfig> {
+        AppendEntriesRequest {
+            vote: self.vote,
+            prev_log_id: self.prev_log_id,
+            entries: self.entries,
+            leader_commit: self.leader_commit,
+        }
+    }
 }
 
 /// One piece of a snapshot.
@@ -116,6 +158,12 @@ pub(super) struct TransferBody {
 }
 
 impl Network {
+    fn append_body(&self, request: AppendEntriesRequest<TypeConfig>) -> AppendBody {
+        let metrics = self.pulse.get();
+        let majority_ms = metrics.and_then(|metrics| led_majority_ms(&metrics.borrow_watched()));
+        AppendBody::new(request, majority_ms)
+    }
+
     async fn ask<T: Serialize, A: DeserializeOwned>(
         &self,
         purpose: Purpose,
@@ -142,7 +190,8 @@ impl RaftNetworkV2<TypeConfig> for Network {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
         let limit = option.soft_ttl().max(APPEND_LIMIT_MIN);
-        self.ask(self.purpose, Call::Append, &rpc, limit).await
+        let body = self.append_body(rpc);
+        self.ask(self.purpose, Call::Append, &body, limit).await
     }
 
     fn stream_append<'s, S>(
@@ -302,10 +351,12 @@ impl<S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin> Pipe<'_, S> {
         let network = &self.network;
         let link = network.links.get(network.target, &network.address, network.purpose);
         let last = request.entries.last().map(RaftEntry::log_id).or(request.prev_log_id);
+        let prev = request.prev_log_id;
+        let body = network.append_body(request);
         self.sent.push_back(Sent {
-            prev: request.prev_log_id,
+            prev,
             last,
-            answer: link.start(Call::Append, encode(&request)).await,
+            answer: link.start(Call::Append, encode(&body)).await,
             overdue: Box::pin(tokio::time::sleep(self.limit)),
         });
     }
@@ -332,5 +383,37 @@ impl Sent {
             Either::Left((Err(_), _)) => lost("the node stops"),
             Either::Right(((), _)) => lost("timed out"),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use openraft::EntryPayload;
+
+    use super::*;
+
+    #[test]
+    fn an_append_with_and_without_the_majority_is_read_by_either_side() {
+        let id = LogId {
+            leader_id: openraft::vote::leader_id_std::CommittedLeaderId::new(7),
+            index: 9,
+        };
+        let request = || AppendEntriesRequest::<TypeConfig> {
+            vote: Vote::new_committed(7, 3),
+            prev_log_id: None,
+            entries: vec![LogEntry {
+                log_id: id,
+                payload: EntryPayload::Blank,
+            }],
+            leader_commit: Some(id),
+        };
+        let older: AppendBody = decode(&encode(&request())).unwrap();
+        assert_eq!(older.majority_ms, None);
+        assert_eq!(encode(&older.into_request()), encode(&request()));
+        let ours = encode(&AppendBody::new(request(), Some(5)));
+        assert_eq!(decode::<AppendBody>(&ours).unwrap().majority_ms, Some(5));
+        let read: AppendEntriesRequest<TypeConfig> = decode(&ours).unwrap();
+        assert_eq!(encode(&read), encode(&request()));
     }
 }

@@ -8,6 +8,8 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::machine::read_whole;
+
 /// The only format so far.
 const FORMAT: u8 = 1;
 
@@ -22,7 +24,7 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// The value of a record.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     match bytes.split_first() {
-        Some((&FORMAT, body)) => rmp_serde::from_slice(body).map_err(|error| invalid(error.to_string())),
+        Some((&FORMAT, body)) => read_whole(body).map_err(invalid),
         Some((format, _)) => Err(invalid(format!("unknown record format {format}"))),
         None => Err(invalid("empty record".to_owned())),
     }
@@ -47,5 +49,12 @@ mod tests {
         let error = decode::<u64>(&[9, 1]).unwrap_err();
         assert_eq!(error.to_string(), "unknown record format 9");
         assert_eq!(decode::<u64>(&[]).unwrap_err().to_string(), "empty record");
+    }
+
+    #[test]
+    fn a_record_ends_with_its_value() {
+        assert_eq!(decode::<u64>(&[1, 7]).unwrap(), 7);
+        let error = decode::<u64>(&[1, 7, 7]).unwrap_err();
+        assert_eq!(error.to_string(), "it goes on behind its end");
     }
 }

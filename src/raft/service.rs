@@ -5,12 +5,12 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use openraft::raft::{AppendEntriesRequest, SnapshotResponse, TransferLeaderRequest};
+use openraft::raft::{SnapshotResponse, TransferLeaderRequest};
 use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::desk::Failure;
-use super::network::{SnapshotPiece, TransferBody, digest};
+use super::network::{AppendBody, SnapshotPiece, TransferBody, digest};
 use super::records::{decode, encode};
 use super::types::{LogId, Snapshot, TypeConfig, Vote};
 use crate::detect::VoteAck;
@@ -90,11 +90,16 @@ impl Core {
     }
 
     async fn appended(&self, body: &[u8]) -> Result<Vec<u8>, Told> {
-        let request: AppendEntriesRequest<TypeConfig> = decode(body).map_err(told)?;
+        let body: AppendBody = decode(body).map_err(told)?;
+        let majority_ms = body.majority_ms;
+        let request = body.into_request();
         let (vote, committed) = (request.vote, request.leader_commit);
         let response = self.raft.append_entries(request).await.map_err(told)?;
         if response.is_success() || response.is_conflict() {
             self.heard_leader(&vote, committed.as_ref());
+            if let Some(age_ms) = majority_ms {
+                self.contacts.heard_majority(self.clock.now().minus(age_ms));
+            }
         }
         Ok(encode(&response))
     }

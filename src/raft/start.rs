@@ -21,7 +21,7 @@ use super::handle::Handle;
 use super::identity::{Identity, Origin};
 use super::log::LogStore;
 use super::machine::{Loaded, StateMachine};
-use super::network::NetworkFactory;
+use super::network::{NetworkFactory, Pulse};
 use super::runtime::Runtime;
 use super::service::RaftService;
 use super::types::RaftNode;
@@ -305,12 +305,15 @@ async fn start_raft(
     let config = Arc::new(config(options.tuning).map_err(|error| failed(&error))?);
     let log = LogStore::new(options.store.clone());
     let machine = StateMachine::new(options.store.clone(), loaded, feed)?;
-    let network = NetworkFactory::new(links.clone());
+    let pulse = Pulse::default();
+    let network = NetworkFactory::new(links.clone(), pulse.clone());
     let id = options.node_id;
     let node = RaftNode::new(id, config, network, log, machine);
     let started = runtime.run(&options.tasks, "raft-start", node);
     let started = started.await.ok_or_else(|| failed(&"its thread ended"))?;
-    started.map_err(|error| failed(&error))
+    let raft = started.map_err(|error| failed(&error))?;
+    _ = pulse.set(raft.metrics());
+    Ok(raft)
 }
 
 fn config(tuning: Tuning) -> Result<Config, openraft::ConfigError> {

@@ -27,6 +27,7 @@ pub(crate) type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 pub(crate) type Snapshot = alias::SnapshotOf<TypeConfig, SnapshotBytes>;
 pub(crate) type Metrics = openraft::RaftMetrics<TypeConfig>;
+pub(crate) type MetricsReceiver = alias::WatchReceiverOf<TypeConfig, Metrics>;
 pub(crate) type RaftNode = openraft::Raft<TypeConfig, super::machine::StateMachine>;
 
 /// A serialised state.

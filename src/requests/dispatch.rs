@@ -42,7 +42,7 @@ fn admit(session: &Session, view: &View<'_>, args: &[Bytes]) -> Result<&'static 
     if session.protocol() == Protocol::Resp2 && session.subscribed() && !spec.while_subscribed {
         return Err(errors::only_while_subscribed(spec.name));
     }
-    if !view.node.ready && !spec.while_not_ready() {
+    if !view.node.answers() && !spec.while_not_ready() {
         return Err(Reply::error(errors::LOADING));
     }
     Ok(spec)

@@ -41,7 +41,7 @@ pub(super) fn info(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Ef
     let wanted = wanted_sections(&args[1..]);
     if wanted.contains(&Section::Sentinel) {
         session.asked_for_list(ListKind::Info);
-        if !view.node.ready {
+        if !view.node.answers() {
             return Effect::Reply(Reply::error(errors::LOADING));
         }
         session.listed(view);
@@ -159,7 +159,7 @@ fn raft(text: &mut InfoText, view: &View<'_>) {
     text.line("raft_last_applied", node.last_applied);
     text.line("raft_last_log", node.last_log);
     text.line("raft_contact_ms", age(node.contact_ms));
-    text.line("raft_ready", u8::from(node.ready));
+    text.line("raft_ready", u8::from(node.answers()));
     text.line("raft_nodes", view.other_nodes().count() + 1);
     text.line("raft_electorate", view.electorate_size());
     text.line(

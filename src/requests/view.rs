@@ -109,12 +109,21 @@ pub struct NodeStatus {
     /// Lookups may be answered: what was applied reached the commit index that was first heard from a leader, or
     /// none was heard for the grace period.
     pub ready: bool,
+    /// Lookups are refused: the operator wants none answered while no majority is known to be in contact.
+    pub out_of_contact: bool,
     /// This node has stalled lately and does not judge (`sentinel_tilt`), since this moment.
     pub stalled_since: Option<Instant>,
     /// When the process started.
     pub started: Instant,
     /// Configured limit of connections.
     pub connections_max: u64,
+}
+
+impl NodeStatus {
+    /// Lookups are answered now.
+    pub fn answers(&self) -> bool {
+        self.ready && !self.out_of_contact
+    }
 }
 
 /// Another node as this node sees it.

@@ -1,6 +1,7 @@
 //! The replicated state machine, entry by entry.
 
 mod differences;
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,6 +12,7 @@ mod fake_redis;
 mod fixtures;
 mod floors;
 mod formation;
+mod fuzzed;
 #[cfg(feature = "rocksdb")]
 #[path = "../golden/mod.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
@@ -23,6 +24,7 @@ mod probe;
 mod proxies;
 mod proxy_listen;
 mod raft;
+mod read_policy;
 mod real_sentinel;
 mod redis_link;
 mod scenarios;
