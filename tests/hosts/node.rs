@@ -88,7 +88,10 @@ impl Node {
     #[track_caller]
     pub(crate) fn wait_ready(&mut self) {
         let what = format!("node {} answers", self.id);
-        wait_for(&what, STARTED, || self.is_ready().then_some(()));
+        wait_for(&what, STARTED, || {
+            assert!(self.is_running(), "node {} ended", self.id);
+            self.is_ready().then_some(())
+        });
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -102,10 +102,6 @@ impl Redis {
         })
     }
 
-    pub(crate) fn log(&self) -> PathBuf {
-        self.folder.join("log")
-    }
-
     fn replication(&self) -> Option<String> {
         Some(self.call(&["INFO", "replication"])?.text().to_owned())
     }

@@ -1,6 +1,7 @@
 //! A run: hosts up, clients at work, one fault after another, a report.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::enclosure;
@@ -18,6 +19,7 @@ const GROUPS: u8 = 3;
 
 pub(crate) fn run(options: &Options, words: &[String]) -> ExitCode {
     enclosure::furnish();
+    keep_logs_on_panic(options.report.with_extension("logs"));
     let (possible, impossible) = faults::possible();
     let mut scene = Scene::open(options.nodes, GROUPS, options.seed);
     let watch = Watch::start(&scene, options.seed);
@@ -64,10 +66,10 @@ pub(crate) fn run(options: &Options, words: &[String]) -> ExitCode {
     }
     report.violations.extend(judge.everything(&scene, &watch));
     watch.end();
-    end(report, &scene)
+    end(report)
 }
 
-fn end(mut report: Report, scene: &Scene) -> ExitCode {
+fn end(mut report: Report) -> ExitCode {
     report.ran_ms = ms();
     report.ended = true;
     report.write();
@@ -80,21 +82,29 @@ fn end(mut report: Report, scene: &Scene) -> ExitCode {
     for line in &violations {
         eprintln!("VIOLATION: {line}");
     }
-    keep_logs(&report, scene);
+    keep_logs(&report.path.with_extension("logs"));
     ExitCode::FAILURE
 }
 
 /// The enclosure takes its files with it: what explains a violation is kept beside the report.
-fn keep_logs(report: &Report, scene: &Scene) {
-    let folder = report.path.with_extension("logs");
-    fs::create_dir_all(&folder).unwrap();
-    for node in &scene.nodes {
-        let _ = fs::copy(node.log(), folder.join(format!("node-{}.log", node.id)));
-    }
-    for member in scene.groups.iter().flat_map(|group| &group.members) {
-        let _ = fs::copy(member.log(), folder.join(format!("{}.log", member.host.name)));
+fn keep_logs(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for entry in fs::read_dir(enclosure::FOLDER).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // The secret is no folder.
+        let _ = fs::copy(entry.path().join("log"), folder.join(format!("{name}.log")));
     }
     eprintln!("logs: {}", folder.display());
+}
+
+fn keep_logs_on_panic(folder: PathBuf) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        keep_logs(&folder);
+        // Also when it is a thread of the crew: what it knew is lost.
+        std::process::exit(1);
+    }));
 }
 
 fn strike(scene: &mut Scene, watch: &Watch, judge: &mut Judge, fault: Fault, number: usize) -> FaultReport {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ impl Scene {
         network::open();
         let secret = PathBuf::from(FOLDER).join("secret");
         fs::write(&secret, "a secret of the hosts in this run\n").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
         let ip = |id: u8| Ipv4Addr::new(10, 77, 1, id);
         let peers: Vec<String> = (1..=nodes).map(|id| format!("{id}={}:{NODE_PORT}", ip(id))).collect();
         let peers = peers.join(",");
