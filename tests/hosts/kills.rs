@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use crate::judge::take_tally;
 use crate::moment::{last, ms, within};
+use crate::operator::Tally;
 use crate::report::KillsReport;
 use crate::scene::Scene;
 use crate::watch::Watch;
 use crate::well;
 
+/// Operators are at work when the next kill comes: so many writes of theirs were acknowledged since the last.
+const WRITES: u64 = 10;
 /// Long after operators should be served again.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -19,6 +22,11 @@ pub(crate) fn run(scene: &mut Scene, watch: &Watch, kills: u64) -> KillsReport {
     };
     take_tally(watch);
     while report.kills < kills && report.violations.is_empty() {
+        let at_work = within(AGAIN, || (tally(watch).acknowledged >= WRITES).then_some(()));
+        report.operator.add(take_tally(watch));
+        if at_work.is_none() {
+            report.violations.push(format!("operators are hardly served before kill {}", report.kills));
+        }
         let victims = victims(scene);
         let mut struck = ms();
         for node in &victims {
@@ -51,8 +59,14 @@ pub(crate) fn run(scene: &mut Scene, watch: &Watch, kills: u64) -> KillsReport {
     if let Err(complaint) = well::wait(scene, watch, report.ended_ms) {
         report.violations.push(format!("not all was well after the kills: {complaint}"));
     }
-    report.operator = take_tally(watch);
+    report.operator.add(take_tally(watch));
     report
+}
+
+fn tally(watch: &Watch) -> Tally {
+    let mut tally = Tally::default();
+    watch.desks.iter().for_each(|desk| tally.add(desk.hold().tally()));
+    tally
 }
 
 /// Half of the time the leader, else any; now and then two at once.

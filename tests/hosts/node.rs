@@ -131,7 +131,9 @@ impl Node {
     }
 
     pub(crate) fn thaw(&mut self) {
-        if let Some(process) = &mut self.process {
+        if self.is_running()
+            && let Some(process) = &mut self.process
+        {
             process.thaw();
         }
     }

@@ -60,6 +60,10 @@ impl Ledger {
         lost
     }
 
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
     pub(crate) fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
     }

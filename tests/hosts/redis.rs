@@ -78,7 +78,9 @@ impl Redis {
     }
 
     pub(crate) fn thaw(&mut self) {
-        if let Some(process) = &mut self.process {
+        if self.is_running()
+            && let Some(process) = &mut self.process
+        {
             process.thaw();
         }
     }

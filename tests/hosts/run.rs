@@ -18,6 +18,7 @@ use crate::well;
 const GROUPS: u8 = 3;
 
 pub(crate) fn run(options: &Options, words: &[String]) -> ExitCode {
+    ms(); // the run's time begins
     enclosure::furnish();
     keep_logs_on_panic(options.report.with_extension("logs"));
     let (possible, impossible) = faults::possible();
@@ -73,6 +74,7 @@ fn end(mut report: Report) -> ExitCode {
     report.ran_ms = ms();
     report.ended = true;
     report.write();
+    keep_logs(&report.path.with_extension("logs"));
     println!("report: {}", report.path.display());
     let violations = report.all_violations();
     if violations.is_empty() {
@@ -82,11 +84,10 @@ fn end(mut report: Report) -> ExitCode {
     for line in &violations {
         eprintln!("VIOLATION: {line}");
     }
-    keep_logs(&report.path.with_extension("logs"));
     ExitCode::FAILURE
 }
 
-/// The enclosure takes its files with it: what explains a violation is kept beside the report.
+/// The enclosure takes its files with it: what explains the report is kept beside the report.
 fn keep_logs(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     for entry in fs::read_dir(enclosure::FOLDER).unwrap().flatten() {
@@ -94,7 +95,6 @@ fn keep_logs(folder: &Path) {
         // The secret is no folder.
         let _ = fs::copy(entry.path().join("log"), folder.join(format!("{name}.log")));
     }
-    eprintln!("logs: {}", folder.display());
 }
 
 fn keep_logs_on_panic(folder: PathBuf) {

@@ -74,8 +74,8 @@ pub(crate) const ALL: &[Fault] = &[
     fault("freeze-replica", LONG, processes::freeze_replica),
     fault("freeze-primary-and-replica", LONG, processes::freeze_primary_and_replica),
     fault("freeze-leader-and-primary", LONG, processes::freeze_leader_and_primary),
-    fault("disk-full-leader", LONG, resources::disk_full_leader),
-    fault("disk-full-follower", LONG, resources::disk_full_follower),
+    fault("disk-full-leader", BLINK, resources::disk_full_leader),
+    fault("disk-full-follower", BLINK, resources::disk_full_follower),
     fault("disk-read-only", LONG, resources::disk_read_only),
     fault("descriptors-leader", LONG, resources::descriptors_leader),
     fault("descriptors-follower", LONG, resources::descriptors_follower),
@@ -89,7 +89,7 @@ pub(crate) const SHORT: &[&str] = &[
     "part-primary",
     "kill-leader-and-primary",
     "freeze-primary-race",
-    "disk-full-leader",
+    "disk-full-follower",
     CLOCK_BACK,
 ];
 

@@ -2,13 +2,38 @@
 
 use std::time::Duration;
 
-use crate::moment::within;
+use crate::moment::{ms, within};
+use crate::node::Node;
 use crate::scene::Scene;
 
+/// A full disk is felt when the space is used up that the log had reserved: somebody writes until then.
 fn disk_full(scene: &mut Scene, node: usize) -> String {
     scene.may_end = true;
     scene.nodes[node].fill_disk();
-    format!("node {}", scene.nodes[node].id)
+    let began = ms();
+    let helper = scene.other_node(node);
+    let felt = within(Duration::from_secs(40), || {
+        write_much(&scene.nodes[helper]);
+        scene.nodes[node].has_ended().then_some(())
+    });
+    let id = scene.nodes[node].id;
+    match felt {
+        Some(()) => format!("node {id}, which ended after {} ms", ms() - began),
+        None => format!("node {id}, which did not feel it"),
+    }
+}
+
+/// Settings of a name of its own, a batch of them.
+fn write_much(node: &Node) -> Option<()> {
+    let mut client = node.connect()?;
+    let name = "filler";
+    let _ = client.try_call(&["SENTINEL", "MONITOR", name, "10.77.99.8", "7999", "100"]);
+    let batch = 200;
+    for number in 0..batch {
+        let value = (40_000 + number).to_string();
+        client.send(&["SENTINEL", "SET", name, "failover-timeout", &value]).ok()?;
+    }
+    (0..batch).try_for_each(|_| client.read().map(|_| ())).ok()
 }
 
 pub(super) fn disk_full_leader(scene: &mut Scene) -> String {
@@ -33,10 +58,15 @@ pub(super) fn disk_read_only(scene: &mut Scene) -> String {
     format!("node {} {how}", scene.nodes[node].id)
 }
 
+/// A node that can open nothing more, and then a primary dies.
 fn descriptors(scene: &mut Scene, node: usize) -> String {
     let spare = usize::try_from(scene.chance.within(0, 3)).unwrap_or(0);
     let open = scene.nodes[node].starve_of_descriptors(spare);
-    format!("node {} has {open} open and may open {spare} more", scene.nodes[node].id)
+    let group = scene.any_group();
+    let primary = scene.primary(group);
+    scene.kill_redis(primary);
+    let id = scene.nodes[node].id;
+    format!("node {id} has {open} open and may open {spare} more; {} killed", scene.name(primary))
 }
 
 pub(super) fn descriptors_leader(scene: &mut Scene) -> String {
