@@ -48,7 +48,15 @@ pub(crate) fn enter(words: &[String]) -> Result<ExitCode, String> {
     if !is_root {
         line.extend(["--user", "--map-root-user"]);
     }
-    line.extend(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+    line.extend([
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+    ]);
     if !can(&line) {
         return Err(format!(
             "no namespaces for hosts here: `{} true` fails. Run as root, with sudo, or where unprivileged user \

@@ -6,14 +6,14 @@ use std::net::Ipv4Addr;
 
 use crate::moment::ms;
 use crate::operator::Tally;
-use crate::reach::Reached;
+use crate::reach::ReachedBy;
 use crate::report::{FaultReport, GroupReport};
 use crate::scene::Scene;
 use crate::two_primaries::{Overlap, both, excess_ms};
 use crate::watch::{GroupWatch, Watch};
 use crate::well;
 use crate::writer::numbers_held;
-use crate::writes::{Loss, Outcome, Write, longest_gap_ms, missing};
+use crate::writes::{Loss, Outcome, Write, failures, longest_gap_ms, missing};
 
 /// How exactly the runner sees when two accepted writes at once.
 const RESOLUTION_MS: u64 = 100;
@@ -62,6 +62,7 @@ impl Judge {
                 acknowledged: count(&writes, Outcome::Acknowledged),
                 refused: count(&writes, Outcome::Refused),
                 unknown: count(&writes, Outcome::Unknown),
+                failures: failures(&writes),
                 lost_so_far: self.gone[place].len(),
                 longest_gap_ms: longest_gap_ms(&writes, report.began_ms, end),
                 switches: watch.heard.switches_since(&group.name, group.first, report.began_ms),
@@ -122,7 +123,11 @@ impl Judge {
                 for span in both(&spans(one), &spans(other)) {
                     let current = watch.heard.primary_at(&group.name, group.first, span.to + TOLD_MS);
                     let (first, second) = (group.accepted[one].0, group.accepted[other].0);
-                    let (old, new) = if current == first { (second, first) } else { (first, second) };
+                    let (old, new) = if current == first {
+                        (second, first)
+                    } else {
+                        (first, second)
+                    };
                     let timeline = scene.reach.timeline(old);
                     let overlap = Overlap {
                         group: group.name.clone(),
@@ -130,8 +135,8 @@ impl Judge {
                         new,
                         from_ms: span.from,
                         lasted_ms: span.to - span.from,
-                        excess_ms: excess_ms(span, timeline, |state| state != Reached::ByMajority),
-                        strict_excess_ms: excess_ms(span, timeline, |state| state == Reached::ByNobody),
+                        excess_ms: excess_ms(span, timeline, |state| state != ReachedBy::Majority),
+                        strict_excess_ms: excess_ms(span, timeline, |state| state == ReachedBy::Nobody),
                     };
                     self.weigh(&overlap, report);
                     report.overlaps.push(overlap);
@@ -146,7 +151,9 @@ impl Judge {
         }
         let text = format!("two primaries without excuse: {overlap:?}");
         if report.late_ms > STARVED_MS {
-            report.doubts.push(format!("{text}; but the runner itself woke {} ms late", report.late_ms));
+            report
+                .doubts
+                .push(format!("{text}; but the runner itself woke {} ms late", report.late_ms));
         } else {
             report.violate(text);
         }
@@ -195,5 +202,7 @@ pub(crate) fn take_tally(watch: &Watch) -> Tally {
 /// For the report: instances by their addresses.
 pub(crate) fn names(scene: &Scene) -> Vec<(Ipv4Addr, String)> {
     let members = scene.groups.iter().flat_map(|group| &group.members);
-    members.map(|member| (member.host.ip, member.host.name.clone())).collect()
+    members
+        .map(|member| (member.host.ip, member.host.name.clone()))
+        .collect()
 }

@@ -25,7 +25,9 @@ pub(crate) fn run(scene: &mut Scene, watch: &Watch, kills: u64) -> KillsReport {
         let at_work = within(AGAIN, || (tally(watch).acknowledged >= WRITES).then_some(()));
         report.operator.add(take_tally(watch));
         if at_work.is_none() {
-            report.violations.push(format!("operators are hardly served before kill {}", report.kills));
+            report
+                .violations
+                .push(format!("operators are hardly served before kill {}", report.kills));
         }
         let victims = victims(scene);
         let mut struck = ms();
@@ -42,22 +44,30 @@ pub(crate) fn run(scene: &mut Scene, watch: &Watch, kills: u64) -> KillsReport {
             scene.restart_node(*node);
         }
         let Some(at) = within(AGAIN, || acknowledged(watch, struck)) else {
-            report.violations.push(format!("no operator is served after kill {}", report.kills));
+            report
+                .violations
+                .push(format!("no operator is served after kill {}", report.kills));
             break;
         };
         report.again_after_ms.push(at - struck);
         let agreement = well::agree(scene, watch);
         if let Some(text) = agreement.differ {
-            report.violations.push(format!("after kill {}, nodes do not agree: {text}", report.kills));
+            report
+                .violations
+                .push(format!("after kill {}, nodes do not agree: {text}", report.kills));
         }
         for lost in agreement.lost {
-            report.violations.push(format!("after kill {}, acknowledged and gone: {lost:?}", report.kills));
+            report
+                .violations
+                .push(format!("after kill {}, acknowledged and gone: {lost:?}", report.kills));
             report.operator_lost.push(lost);
         }
     }
     report.ended_ms = ms();
     if let Err(complaint) = well::wait(scene, watch, report.ended_ms) {
-        report.violations.push(format!("not all was well after the kills: {complaint}"));
+        report
+            .violations
+            .push(format!("not all was well after the kills: {complaint}"));
     }
     report.operator.add(take_tally(watch));
     report

@@ -55,14 +55,17 @@ impl Host {
         command
     }
 
-    /// From now on nothing arrives from that address.
-    pub(crate) fn deafen(&self, from: Ipv4Addr) {
-        self.nft(&format!("add element ip faults deaf {{ {from} }}"));
+    /// From now on nothing arrives from those addresses.
+    pub(crate) fn deafen(&self, from: &[Ipv4Addr]) {
+        let from: Vec<String> = from.iter().map(Ipv4Addr::to_string).collect();
+        self.nft(&format!("add element ip faults deaf {{ {} }}", from.join(" , ")));
     }
 
     /// Loses this share of the packets that arrive from other hosts.
     pub(crate) fn lose(&self, permille: u64) {
-        self.nft(&format!("add rule ip faults lossy numgen random mod 1000 < {permille} drop"));
+        self.nft(&format!(
+            "add rule ip faults lossy numgen random mod 1000 < {permille} drop"
+        ));
     }
 
     /// A narrow link: what the host sends waits in a queue, and what does not fit into it is lost.

@@ -49,7 +49,10 @@ impl Node {
         Self {
             id,
             host: Host::new(&format!("node-{id}"), ip),
-            words: words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
+            words: words
+                .into_iter()
+                .flat_map(|(flag, value)| [flag.to_owned(), value])
+                .collect(),
             folder,
             process: None,
             clock: None,
@@ -78,9 +81,15 @@ impl Node {
             command.arg(format!("LD_PRELOAD={}", library.display()));
             command.arg(format!("FAKETIME_TIMESTAMP_FILE={}", clock.display()));
             // Only the wall clock: a monotonic clock does not go back.
-            command.args(["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"]);
+            command.args([
+                "FAKETIME_NO_CACHE=1",
+                "FAKETIME_DONT_FAKE_MONOTONIC=1",
+                "DONT_FAKE_MONOTONIC=1",
+            ]);
         }
-        command.args([env!("CARGO_BIN_EXE_cfgserver"), "serve"]).args(&self.words);
+        command
+            .args([env!("CARGO_BIN_EXE_cfgserver"), "serve"])
+            .args(&self.words);
         command
     }
 

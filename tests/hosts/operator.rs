@@ -24,6 +24,7 @@ const NOWHERE: &str = "10.77.99.9";
 const QUORUM: &str = "100";
 /// What a new name has.
 const DOWN_AFTER_DEFAULT: u64 = 30_000;
+const FAILOVER_TIMEOUT_DEFAULT: u64 = 180_000;
 
 /// How the operator's writes ended.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -58,6 +59,13 @@ impl Ledger {
             lost.extend(register.compare(name, held(name, masters)));
         }
         lost
+    }
+
+    /// The group was removed and monitored again: its settings are the defaults.
+    pub(crate) fn forget(&mut self, group: &str) {
+        if let Some(register) = self.registers.get_mut(group) {
+            *register = Register::with(Some(FAILOVER_TIMEOUT_DEFAULT));
+        }
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -111,13 +119,7 @@ impl Operator {
         }
     }
 
-    fn write(
-        &mut self,
-        ledger: &mut Ledger,
-        clients: &mut BTreeMap<SocketAddr, Client>,
-        node: SocketAddr,
-        value: u64,
-    ) {
+    fn write(&mut self, ledger: &mut Ledger, clients: &mut BTreeMap<SocketAddr, Client>, node: SocketAddr, value: u64) {
         let mut client = match clients.remove(&node) {
             Some(client) => client,
             None => match Client::reach(node, CONNECTED) {

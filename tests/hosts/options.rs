@@ -71,7 +71,11 @@ pub(crate) fn parse(words: &[String]) -> Result<Options, String> {
             name => options.filters.push(name.to_owned()),
         }
     }
-    if let Some(name) = options.faults.iter().find(|name| ALL.iter().all(|fault| fault.name != **name)) {
+    if let Some(name) = options
+        .faults
+        .iter()
+        .find(|name| ALL.iter().all(|fault| fault.name != **name))
+    {
         return Err(format!("there is no fault {name}: see --list"));
     }
     if options.minutes == 0 && options.faults.is_empty() && options.kills == 0 {

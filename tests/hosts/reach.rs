@@ -5,16 +5,16 @@ use std::net::Ipv4Addr;
 
 /// Which nodes exchange packets with an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reached {
+pub(crate) enum ReachedBy {
     /// A node that is together with a majority.
-    ByMajority,
+    Majority,
     /// Only nodes that are cut off from the majority: they may look, but nobody decides there.
-    ByMinority,
-    ByNobody,
+    Minority,
+    Nobody,
 }
 
 /// Since when an instance is reached how.
-pub(crate) type Timeline = Vec<(u64, Reached)>;
+pub(crate) type Timeline = Vec<(u64, ReachedBy)>;
 
 #[derive(Default)]
 pub(crate) struct Reach {
@@ -32,7 +32,7 @@ impl Reach {
     }
 
     pub(crate) fn add_instance(&mut self, ip: Ipv4Addr, at: u64) {
-        self.instances.insert(ip, vec![(at, Reached::ByMajority)]);
+        self.instances.insert(ip, vec![(at, ReachedBy::Majority)]);
     }
 
     pub(crate) fn lose(&mut self, from: Ipv4Addr, to: Ipv4Addr, at: u64) {
@@ -55,7 +55,7 @@ impl Reach {
         self.note(at);
     }
 
-    pub(crate) fn timeline(&self, instance: Ipv4Addr) -> &[(u64, Reached)] {
+    pub(crate) fn timeline(&self, instance: Ipv4Addr) -> &[(u64, ReachedBy)] {
         self.instances.get(&instance).map_or(&[], Vec::as_slice)
     }
 
@@ -70,13 +70,13 @@ impl Reach {
         others.count() * 2 > self.nodes.len()
     }
 
-    fn reached(&self, instance: Ipv4Addr) -> Reached {
-        let mut found = Reached::ByNobody;
+    fn reached(&self, instance: Ipv4Addr) -> ReachedBy {
+        let mut found = ReachedBy::Nobody;
         for node in self.nodes.iter().filter(|node| self.together(**node, instance)) {
             if self.has_majority(*node) {
-                return Reached::ByMajority;
+                return ReachedBy::Majority;
             }
-            found = Reached::ByMinority;
+            found = ReachedBy::Minority;
         }
         found
     }

@@ -21,6 +21,13 @@ pub(crate) struct Lost {
 }
 
 impl Register {
+    pub(crate) fn with(value: Held) -> Self {
+        Self {
+            acknowledged: value,
+            open: Vec::new(),
+        }
+    }
+
     pub(crate) fn acknowledge(&mut self, value: Held) {
         self.acknowledged = value;
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::operator::Tally;
 use crate::register::Lost;
 use crate::two_primaries::Overlap;
-use crate::writes::Loss;
+use crate::writes::{Failure, Loss};
 
 /// A group during one fault.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,7 @@ pub(crate) struct GroupReport {
     pub(crate) acknowledged: usize,
     pub(crate) refused: usize,
     pub(crate) unknown: usize,
+    pub(crate) failures: Vec<Failure>,
     /// Of the whole run.
     pub(crate) lost_so_far: usize,
     /// The longest time without an acknowledged write.
@@ -112,7 +113,10 @@ impl Report {
             fs::create_dir_all(folder).unwrap();
         }
         replace(&self.path, &page::page(self));
-        replace(&self.path.with_extension("json"), &serde_json::to_string_pretty(self).unwrap());
+        replace(
+            &self.path.with_extension("json"),
+            &serde_json::to_string_pretty(self).unwrap(),
+        );
     }
 }
 

@@ -39,8 +39,13 @@ pub(crate) fn run(options: &Options, words: &[String]) -> ExitCode {
         report.violations.push(format!("all was never well: {complaint}"));
     }
     watch.pulse.take_ms();
-    println!("all is well after {} ms; {} nodes, {GROUPS} groups", ms(), options.nodes);
+    println!(
+        "all is well after {} ms; {} nodes, {GROUPS} groups",
+        ms(),
+        options.nodes
+    );
     let mut judge = Judge::default();
+    let mut brakes = Brakes::default();
     for fault in Sequence::new(options, &possible) {
         if !report.violations.is_empty() {
             break;
@@ -48,6 +53,9 @@ pub(crate) fn run(options: &Options, words: &[String]) -> ExitCode {
         let found = strike(&mut scene, &watch, &mut judge, fault, report.faults.len() + 1);
         tell(&found);
         let is_stuck = found.well_ms.is_none();
+        if !is_stuck {
+            brakes.release(&mut scene, &watch, &found);
+        }
         report.faults.push(found);
         report.ran_ms = ms();
         report.write();
@@ -68,6 +76,30 @@ pub(crate) fn run(options: &Options, words: &[String]) -> ExitCode {
     report.violations.extend(judge.everything(&scene, &watch));
     watch.end();
     end(report)
+}
+
+/// Two automatic switches of a group in an hour are free, the next is held back for longer and longer. A run wants
+/// more of them, so it gives the group a new life in time.
+#[derive(Default)]
+struct Brakes(Vec<usize>);
+
+impl Brakes {
+    const FREE: usize = 2;
+
+    fn release(&mut self, scene: &mut Scene, watch: &Watch, fault: &FaultReport) {
+        self.0.resize(fault.groups.len(), 0);
+        for (place, group) in fault.groups.iter().enumerate() {
+            self.0[place] += group.switches;
+            if self.0[place] >= Self::FREE {
+                self.0[place] = 0;
+                let mut ledgers: Vec<_> = watch.desks.iter().map(|desk| desk.hold()).collect();
+                scene.monitor_again(place);
+                ledgers.iter_mut().for_each(|ledger| ledger.forget(&group.name));
+            }
+        }
+        let settled = well::wait(scene, watch, ms());
+        settled.unwrap_or_else(|complaint| panic!("all was not well after a group was monitored again: {complaint}"));
+    }
 }
 
 fn end(mut report: Report) -> ExitCode {
@@ -126,7 +158,9 @@ fn strike(scene: &mut Scene, watch: &Watch, judge: &mut Judge, fault: Fault, num
 }
 
 fn tell(fault: &FaultReport) {
-    let well = fault.well_ms.map_or("never".to_owned(), |well| format!("{} ms", well - fault.healed_ms));
+    let well = fault
+        .well_ms
+        .map_or("never".to_owned(), |well| format!("{} ms", well - fault.healed_ms));
     let overlap = fault.overlaps.iter().map(|one| one.lasted_ms).max().unwrap_or(0);
     println!(
         "{:>3} {:>7.1} s  {}: {}; lasted {} ms, lost {}, two primaries {overlap} ms, well after {well}, late {} ms",
@@ -191,8 +225,14 @@ fn machine() -> String {
     let said = |program: &str, word: &str| {
         let output = Command::new(program).arg(word).output().ok();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-        text.and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_default()
+        text.and_then(|text| text.lines().next().map(str::to_owned))
+            .unwrap_or_default()
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{} cores, Linux {}, {}", cores, said("uname", "-r"), said("redis-server", "--version"))
+    format!(
+        "{} cores, Linux {}, {}",
+        cores,
+        said("uname", "-r"),
+        said("redis-server", "--version")
+    )
 }

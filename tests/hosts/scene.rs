@@ -1,6 +1,6 @@
 //! The hosts of a run and the hands that make faults on them. Every fault ends with the one `heal`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -76,22 +76,37 @@ impl Scene {
     }
 
     fn monitor(&self) {
-        let quorum = (self.nodes.len() / 2 + 1).to_string();
         for group in &self.groups {
-            let ip = group.members[0].host.ip.to_string();
-            let port = REDIS_PORT.to_string();
-            let down_after = DOWN_AFTER_MS.to_string();
-            let lines: [&[&str]; 2] = [
-                &["SENTINEL", "MONITOR", &group.name, &ip, &port, &quorum],
-                &["SENTINEL", "SET", &group.name, "down-after-milliseconds", &down_after],
-            ];
-            for words in lines {
-                wait_for(&format!("{words:?} is acknowledged"), FORMED, || {
-                    let answer = self.nodes[0].call(words)?;
-                    (answer.is_ok() || answer.text().contains("Duplicate")).then_some(())
-                });
-            }
+            self.monitor_at(group, group.members[0].host.ip);
         }
+    }
+
+    fn monitor_at(&self, group: &Group, ip: Ipv4Addr) {
+        let (ip, port) = (ip.to_string(), REDIS_PORT.to_string());
+        let quorum = (self.nodes.len() / 2 + 1).to_string();
+        let down_after = DOWN_AFTER_MS.to_string();
+        self.insist(&["SENTINEL", "MONITOR", &group.name, &ip, &port, &quorum]);
+        self.insist(&["SENTINEL", "SET", &group.name, "down-after-milliseconds", &down_after]);
+    }
+
+    /// Removes a group and monitors it again where it is: what it knows of recent switches, which would hold back the
+    /// next, is forgotten with it.
+    pub(crate) fn monitor_again(&self, group: usize) {
+        let ip = self.ip(self.primary(group));
+        self.insist(&["SENTINEL", "REMOVE", &self.groups[group].name]);
+        self.monitor_at(&self.groups[group], ip);
+    }
+
+    /// Asks until it is done.
+    fn insist(&self, words: &[&str]) {
+        wait_for(&format!("{words:?} is acknowledged"), FORMED, || {
+            self.nodes.iter().find_map(|node| {
+                let answer = node.call(words)?;
+                let text = answer.text();
+                let was_done = text.contains("Duplicate master") || text.contains("No such master");
+                (answer.is_ok() || was_done).then_some(())
+            })
+        });
     }
 
     pub(crate) fn group_names(&self) -> Vec<String> {
@@ -105,7 +120,10 @@ impl Scene {
         let known = crate::moment::within(Duration::from_secs(10), || {
             self.nodes.iter().find_map(|node| {
                 let answer = node.call(&["INFO", "raft"])?;
-                let line = answer.text().lines().find_map(|line| line.strip_prefix("raft_leader:"))?;
+                let line = answer
+                    .text()
+                    .lines()
+                    .find_map(|line| line.strip_prefix("raft_leader:"))?;
                 let id = line.parse::<u64>().ok()?;
                 self.nodes.iter().position(|node| node.id == id)
             })
@@ -132,7 +150,9 @@ impl Scene {
         let told = self.nodes.iter().find_map(|node| {
             let mut client = node.connect()?;
             let address = crate::writer::primary_of(&mut client, &group_of.name)?;
-            let std::net::IpAddr::V4(ip) = address.ip() else { return None };
+            let std::net::IpAddr::V4(ip) = address.ip() else {
+                return None;
+            };
             group_of.place_of(ip)
         });
         (group, told.unwrap_or(0))
@@ -164,30 +184,36 @@ impl Scene {
 
     // ---- the network
 
-    /// Nothing goes from one to the other; the way back is open.
-    pub(crate) fn lose(&mut self, from: Ipv4Addr, to: Ipv4Addr) {
-        if let Some(host) = self.hosts().find(|host| host.ip == to) {
-            host.deafen(from);
+    /// Nothing goes from the first to the second of each pair; the way back is open.
+    pub(crate) fn lose(&mut self, pairs: &[(Ipv4Addr, Ipv4Addr)]) {
+        let mut deaf: BTreeMap<Ipv4Addr, Vec<Ipv4Addr>> = BTreeMap::new();
+        for (from, to) in pairs {
+            deaf.entry(*to).or_default().push(*from);
+            self.hit.extend([from, to]);
         }
-        self.deafened.insert(to);
-        self.hit.extend([from, to]);
-        self.reach.lose(from, to, ms());
+        for host in self.hosts() {
+            if let Some(from) = deaf.get(&host.ip) {
+                host.deafen(from);
+            }
+        }
+        self.deafened.extend(deaf.keys());
+        for (from, to) in pairs {
+            self.reach.lose(*from, *to, ms());
+        }
     }
 
-    /// Nothing goes between the two.
-    pub(crate) fn part(&mut self, one: Ipv4Addr, other: Ipv4Addr) {
-        self.lose(one, other);
-        self.lose(other, one);
+    /// Nothing goes between any of these and any of those.
+    pub(crate) fn part(&mut self, these: &[Ipv4Addr], those: &[Ipv4Addr]) {
+        let there = these.iter().flat_map(|one| those.iter().map(|other| (*one, *other)));
+        let back = these.iter().flat_map(|one| those.iter().map(|other| (*other, *one)));
+        self.lose(&there.chain(back).collect::<Vec<_>>());
     }
 
     /// Those hosts on one side, all others on the other.
     pub(crate) fn part_from_rest(&mut self, side: &[Ipv4Addr]) {
-        let every: Vec<Ipv4Addr> = self.hosts().map(|host| host.ip).collect();
-        for other in every {
-            for one in side.iter().filter(|_| !side.contains(&other)) {
-                self.part(*one, other);
-            }
-        }
+        let every = self.hosts().map(|host| host.ip);
+        let rest: Vec<Ipv4Addr> = every.filter(|ip| !side.contains(ip)).collect();
+        self.part(side, &rest);
     }
 
     pub(crate) fn lose_some_everywhere(&mut self, permille: u64) {

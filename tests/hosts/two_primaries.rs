@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-use super::reach::Reached;
+use super::reach::ReachedBy;
 
 /// How long an old primary that is in reach again may go on.
 pub(crate) const GRACE_MS: u64 = 2_000;
@@ -57,7 +57,7 @@ pub(crate) fn both(old: &[Span], new: &[Span]) -> Vec<Span> {
 }
 
 /// How much of `span` is not excused by the history of the old primary. `excuses` says which states excuse.
-pub(crate) fn excess_ms(span: Span, timeline: &[(u64, Reached)], excuses: impl Fn(Reached) -> bool) -> u64 {
+pub(crate) fn excess_ms(span: Span, timeline: &[(u64, ReachedBy)], excuses: impl Fn(ReachedBy) -> bool) -> u64 {
     let mut excused: Vec<Span> = Vec::new();
     for (place, (from, state)) in timeline.iter().enumerate() {
         if excuses(*state) {

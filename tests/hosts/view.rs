@@ -106,7 +106,12 @@ fn state(masters: &Value, replicas: &[(String, Value)]) -> String {
     for (group, listed) in replicas {
         for one in listed.items() {
             let fact = |name| one.field(name).unwrap_or_default();
-            lines.push(format!("{group} {}:{} synced={}", fact("ip"), fact("port"), fact("synced")));
+            lines.push(format!(
+                "{group} {}:{} synced={}",
+                fact("ip"),
+                fact("port"),
+                fact("synced")
+            ));
         }
     }
     lines.sort();

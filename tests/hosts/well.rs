@@ -16,12 +16,14 @@ const AGREED: Duration = Duration::from_secs(60);
 /// Waits until all is well after `healed`; answers when that was, or what still is not.
 pub(crate) fn wait(scene: &mut Scene, watch: &Watch, healed: u64) -> Result<u64, String> {
     let mut complaint = String::new();
-    let well = within(WELL, || match hosts_complaint(scene).or_else(|| clients_complaint(watch, healed)) {
-        Some(text) => {
-            complaint = text;
-            None
+    let well = within(WELL, || {
+        match hosts_complaint(scene).or_else(|| clients_complaint(watch, healed)) {
+            Some(text) => {
+                complaint = text;
+                None
+            }
+            None => Some(ms()),
         }
-        None => Some(ms()),
     });
     well.ok_or(complaint)
 }
@@ -56,7 +58,11 @@ fn hosts_complaint(scene: &mut Scene) -> Option<String> {
         };
         for member in &group.members {
             let ip = member.host.ip;
-            let is_right = if ip == primary { member.is_primary() } else { member.follows(primary) };
+            let is_right = if ip == primary {
+                member.is_primary()
+            } else {
+                member.follows(primary)
+            };
             if !is_right {
                 return Some(format!("{} has the wrong role", member.host.name));
             }
@@ -117,9 +123,9 @@ fn difference(views: &[View], nodes: usize) -> Option<String> {
         return Some(format!("only {} nodes are ready", views.len()));
     }
     let (first, others) = views.split_first()?;
-    let other = others
-        .iter()
-        .find(|other| (&other.revision, &other.applied, &other.state) != (&first.revision, &first.applied, &first.state))?;
+    let other = others.iter().find(|other| {
+        (&other.revision, &other.applied, &other.state) != (&first.revision, &first.applied, &first.state)
+    })?;
     let lines = first.state.lines().zip(other.state.lines());
     let lines: Vec<String> = lines
         .filter(|(one, two)| one != two)

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Outcome {
     Acknowledged,
     /// Answered with an error: not done.
@@ -63,6 +63,37 @@ pub(crate) fn missing(group: &str, writes: &[Write], found: &BTreeSet<u32>) -> (
         unbroken = true;
     }
     (gone, rows)
+}
+
+/// A row of writes to one instance that were not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Failure {
+    pub(crate) instance: Ipv4Addr,
+    pub(crate) outcome: Outcome,
+    pub(crate) count: u32,
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
+}
+
+/// What was not acknowledged, in rows of one kind.
+pub(crate) fn failures(writes: &[Write]) -> Vec<Failure> {
+    let mut rows: Vec<Failure> = Vec::new();
+    for write in writes.iter().filter(|write| write.outcome != Outcome::Acknowledged) {
+        match rows.last_mut() {
+            Some(row) if row.instance == write.by && row.outcome == write.outcome => {
+                row.count += 1;
+                row.to_ms = write.at;
+            }
+            _ => rows.push(Failure {
+                instance: write.by,
+                outcome: write.outcome,
+                count: 1,
+                from_ms: write.at,
+                to_ms: write.at,
+            }),
+        }
+    }
+    rows
 }
 
 /// The longest time between two acknowledged writes from `from` to `to`, both ends counted as writes.

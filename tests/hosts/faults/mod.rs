@@ -25,11 +25,7 @@ const RACE: (u64, u64) = (1_800, 5_000);
 const LONG: (u64, u64) = (7_000, 15_000);
 
 const fn fault(name: &'static str, lasts_ms: (u64, u64), strike: fn(&mut Scene) -> String) -> Fault {
-    Fault {
-        name,
-        strike,
-        lasts_ms,
-    }
+    Fault { name, strike, lasts_ms }
 }
 
 /// Every kind, in the order of the report's table.
@@ -72,7 +68,11 @@ pub(crate) const ALL: &[Fault] = &[
     fault("freeze-primary", LONG, processes::freeze_primary),
     fault("freeze-primary-race", RACE, processes::freeze_primary),
     fault("freeze-replica", LONG, processes::freeze_replica),
-    fault("freeze-primary-and-replica", LONG, processes::freeze_primary_and_replica),
+    fault(
+        "freeze-primary-and-replica",
+        LONG,
+        processes::freeze_primary_and_replica,
+    ),
     fault("freeze-leader-and-primary", LONG, processes::freeze_leader_and_primary),
     fault("disk-full-leader", BLINK, resources::disk_full_leader),
     fault("disk-full-follower", BLINK, resources::disk_full_follower),

@@ -25,9 +25,8 @@ fn some_primary(scene: &mut Scene) -> Place {
 
 fn part_node_from_nodes(scene: &mut Scene, node: usize) -> String {
     let own = scene.node_ip(node);
-    for other in others(scene, node) {
-        scene.part(own, other);
-    }
+    let others = others(scene, node);
+    scene.part(&[own], &others);
     format!("node {} and the other nodes", scene.nodes[node].id)
 }
 
@@ -50,9 +49,8 @@ pub(super) fn nodes_from_each_other(scene: &mut Scene) -> String {
 
 fn part_node_from_redis(scene: &mut Scene, node: usize) -> String {
     let own = scene.node_ip(node);
-    for instance in instances(scene) {
-        scene.part(own, instance);
-    }
+    let instances = instances(scene);
+    scene.part(&[own], &instances);
     format!("node {} and every Redis", scene.nodes[node].id)
 }
 
@@ -74,9 +72,8 @@ pub(super) fn primary(scene: &mut Scene) -> String {
 
 pub(super) fn primary_from_nodes(scene: &mut Scene) -> String {
     let primary = some_primary(scene);
-    for node in node_ips(scene) {
-        scene.part(node, scene.ip(primary));
-    }
+    let nodes = node_ips(scene);
+    scene.part(&nodes, &[scene.ip(primary)]);
     format!("{}, primary, and every node", scene.name(primary))
 }
 
@@ -107,41 +104,39 @@ pub(super) fn replica(scene: &mut Scene) -> String {
 pub(super) fn bridge(scene: &mut Scene) -> String {
     let one = scene.leader();
     let other = scene.other_node(one);
-    scene.part(scene.node_ip(one), scene.node_ip(other));
+    scene.part(&[scene.node_ip(one)], &[scene.node_ip(other)]);
     format!("leader {} and node {}", scene.nodes[one].id, scene.nodes[other].id)
 }
 
 pub(super) fn leader_unheard(scene: &mut Scene) -> String {
     let leader = scene.leader();
     let own = scene.node_ip(leader);
-    for other in others(scene, leader) {
-        scene.lose(own, other);
-    }
+    let pairs: Vec<_> = others(scene, leader).into_iter().map(|other| (own, other)).collect();
+    scene.lose(&pairs);
     format!("what leader {} sends to nodes is lost", scene.nodes[leader].id)
 }
 
 pub(super) fn leader_deaf(scene: &mut Scene) -> String {
     let leader = scene.leader();
     let own = scene.node_ip(leader);
-    for other in others(scene, leader) {
-        scene.lose(other, own);
-    }
+    let pairs: Vec<_> = others(scene, leader).into_iter().map(|other| (other, own)).collect();
+    scene.lose(&pairs);
     format!("what nodes send to leader {} is lost", scene.nodes[leader].id)
 }
 
 pub(super) fn nodes_unheard_by_primary(scene: &mut Scene) -> String {
     let primary = some_primary(scene);
-    for node in node_ips(scene) {
-        scene.lose(node, scene.ip(primary));
-    }
+    let own = scene.ip(primary);
+    let pairs: Vec<_> = node_ips(scene).into_iter().map(|node| (node, own)).collect();
+    scene.lose(&pairs);
     format!("what nodes send to {}, primary, is lost", scene.name(primary))
 }
 
 pub(super) fn primary_unheard_by_nodes(scene: &mut Scene) -> String {
     let primary = some_primary(scene);
-    for node in node_ips(scene) {
-        scene.lose(scene.ip(primary), node);
-    }
+    let own = scene.ip(primary);
+    let pairs: Vec<_> = node_ips(scene).into_iter().map(|node| (own, node)).collect();
+    scene.lose(&pairs);
     format!("what {}, primary, sends to nodes is lost", scene.name(primary))
 }
 

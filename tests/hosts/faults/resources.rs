@@ -31,7 +31,9 @@ fn write_much(node: &Node) -> Option<()> {
     let batch = 200;
     for number in 0..batch {
         let value = (40_000 + number).to_string();
-        client.send(&["SENTINEL", "SET", name, "failover-timeout", &value]).ok()?;
+        client
+            .send(&["SENTINEL", "SET", name, "failover-timeout", &value])
+            .ok()?;
     }
     (0..batch).try_for_each(|_| client.read().map(|_| ())).ok()
 }
@@ -66,7 +68,10 @@ fn descriptors(scene: &mut Scene, node: usize) -> String {
     let primary = scene.primary(group);
     scene.kill_redis(primary);
     let id = scene.nodes[node].id;
-    format!("node {id} has {open} open and may open {spare} more; {} killed", scene.name(primary))
+    format!(
+        "node {id} has {open} open and may open {spare} more; {} killed",
+        scene.name(primary)
+    )
 }
 
 pub(super) fn descriptors_leader(scene: &mut Scene) -> String {

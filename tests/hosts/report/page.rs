@@ -74,9 +74,15 @@ fn sums(text: &mut String, report: &Report) {
         ("writes acknowledged during faults", acknowledged.to_string()),
         ("of these lost by asynchronous replication", lost.to_string()),
         ("operator writes acknowledged", operator.acknowledged.to_string()),
-        ("operator writes refused / without answer", format!("{} / {}", operator.refused, operator.unknown)),
+        (
+            "operator writes refused / without answer",
+            format!("{} / {}", operator.refused, operator.unknown),
+        ),
         ("operator writes acknowledged and lost", operator_lost.to_string()),
-        ("two primaries accepted at once, longest", seconds(overlap(|one| one.lasted_ms))),
+        (
+            "two primaries accepted at once, longest",
+            seconds(overlap(|one| one.lasted_ms)),
+        ),
         ("  of that without excuse", seconds(overlap(|one| one.excess_ms))),
         (
             "  without excuse, if nodes cut off from the majority count too",
@@ -84,11 +90,20 @@ fn sums(text: &mut String, report: &Report) {
         ),
         (
             "from healed to all well, worst",
-            seconds(worst(|fault| fault.well_ms.unwrap_or(0).saturating_sub(fault.healed_ms))),
+            seconds(worst(|fault| {
+                fault.well_ms.unwrap_or(0).saturating_sub(fault.healed_ms)
+            })),
         ),
-        ("the runner itself woke late, worst", seconds(worst(|fault| fault.late_ms))),
+        (
+            "the runner itself woke late, worst",
+            seconds(worst(|fault| fault.late_ms)),
+        ),
     ];
-    table(text, &["what", "figure"], rows.map(|(name, value)| vec![name.to_owned(), value]));
+    table(
+        text,
+        &["what", "figure"],
+        rows.map(|(name, value)| vec![name.to_owned(), value]),
+    );
 }
 
 fn kinds(text: &mut String, report: &Report) {
@@ -102,7 +117,9 @@ fn kinds(text: &mut String, report: &Report) {
         let gap = faults.iter().map(|fault| gap_ms(fault)).max().unwrap_or(0);
         let overlaps = faults.iter().flat_map(|fault| &fault.overlaps);
         let longest = overlaps.map(|one| one.lasted_ms).max().unwrap_or(0);
-        let well = faults.iter().map(|fault| fault.well_ms.unwrap_or(0).saturating_sub(fault.healed_ms));
+        let well = faults
+            .iter()
+            .map(|fault| fault.well_ms.unwrap_or(0).saturating_sub(fault.healed_ms));
         let cells = [
             (*name).to_owned(),
             faults.len().to_string(),
@@ -113,7 +130,14 @@ fn kinds(text: &mut String, report: &Report) {
         ];
         cells.to_vec()
     });
-    let titles = ["fault", "times", "writes lost", "longest without writes", "two primaries", "to well"];
+    let titles = [
+        "fault",
+        "times",
+        "writes lost",
+        "longest without writes",
+        "two primaries",
+        "to well",
+    ];
     table(text, &titles, rows);
 }
 
@@ -121,7 +145,9 @@ fn faults(text: &mut String, report: &Report) {
     let _ = writeln!(text, "\n## One by one\n");
     let rows = report.faults.iter().map(|fault| {
         let switches: usize = fault.groups.iter().map(|group| group.switches).sum();
-        let well = fault.well_ms.map_or("never".to_owned(), |well| seconds(well - fault.healed_ms));
+        let well = fault
+            .well_ms
+            .map_or("never".to_owned(), |well| seconds(well - fault.healed_ms));
         let tally = fault.operator;
         let cells = [
             fault.number.to_string(),
@@ -139,14 +165,26 @@ fn faults(text: &mut String, report: &Report) {
         cells.to_vec()
     });
     let titles = [
-        "#", "at", "fault", "to whom", "lasted", "switches", "lost", "without writes", "to well",
-        "operator ok / refused / ?", "error lines",
+        "#",
+        "at",
+        "fault",
+        "to whom",
+        "lasted",
+        "switches",
+        "lost",
+        "without writes",
+        "to well",
+        "operator ok / refused / ?",
+        "error lines",
     ];
     table(text, &titles, rows);
 }
 
 fn two_primaries(text: &mut String, report: &Report) {
-    let all = report.faults.iter().flat_map(|fault| fault.overlaps.iter().map(move |one| (fault, one)));
+    let all = report
+        .faults
+        .iter()
+        .flat_map(|fault| fault.overlaps.iter().map(move |one| (fault, one)));
     let rows: Vec<Vec<String>> = all
         .map(|(fault, one)| {
             let cells = [
@@ -170,7 +208,10 @@ fn two_primaries(text: &mut String, report: &Report) {
 }
 
 fn losses(text: &mut String, report: &Report) {
-    let all = report.faults.iter().flat_map(|fault| fault.losses.iter().map(move |one| (fault, one)));
+    let all = report
+        .faults
+        .iter()
+        .flat_map(|fault| fault.losses.iter().map(move |one| (fault, one)));
     let rows: Vec<Vec<String>> = all
         .map(|(fault, one)| {
             let relative = |at: u64| format!("{:+.2} s", (at as f64 - fault.began_ms as f64) / 1e3);
@@ -188,24 +229,40 @@ fn losses(text: &mut String, report: &Report) {
         let _ = writeln!(text, "None.");
         return;
     }
-    table(text, &["fault", "acknowledged by", "count", "when, from the strike"], rows);
+    table(
+        text,
+        &["fault", "acknowledged by", "count", "when, from the strike"],
+        rows,
+    );
 }
 
 fn kills_of(text: &mut String, kills: &KillsReport) {
     let mut times = kills.again_after_ms.clone();
     times.sort_unstable();
-    let at = |permille: usize| times.get(times.len().saturating_sub(1) * permille / 1000).copied().unwrap_or(0);
+    let at = |permille: usize| {
+        times
+            .get(times.len().saturating_sub(1) * permille / 1000)
+            .copied()
+            .unwrap_or(0)
+    };
     let _ = writeln!(text, "\n## Kills of random nodes under operator writes\n");
     let rows = [
         ("kill -9", kills.kills.to_string()),
         ("took", minutes(kills.ended_ms - kills.began_ms)),
         ("operator writes acknowledged", kills.operator.acknowledged.to_string()),
-        ("refused / without answer", format!("{} / {}", kills.operator.refused, kills.operator.unknown)),
+        (
+            "refused / without answer",
+            format!("{} / {}", kills.operator.refused, kills.operator.unknown),
+        ),
         ("acknowledged and lost", kills.operator_lost.len().to_string()),
         ("next acknowledged write, median", seconds(at(500))),
         ("next acknowledged write, worst", seconds(at(1000))),
     ];
-    table(text, &["what", "figure"], rows.map(|(name, value)| vec![name.to_owned(), value]));
+    table(
+        text,
+        &["what", "figure"],
+        rows.map(|(name, value)| vec![name.to_owned(), value]),
+    );
 }
 
 fn doubts(text: &mut String, report: &Report) {

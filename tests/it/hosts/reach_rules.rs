@@ -28,10 +28,10 @@ fn an_instance_is_cut_off_step_by_step() {
     reach.lose_nothing(50);
     reach.speaks(ip(9), 60);
     let expected = [
-        (0, Reached::ByMajority),
-        (30, Reached::ByMinority),
-        (40, Reached::ByNobody),
-        (60, Reached::ByMajority),
+        (0, ReachedBy::Majority),
+        (30, ReachedBy::Minority),
+        (40, ReachedBy::Nobody),
+        (60, ReachedBy::Majority),
     ];
     assert_eq!(reach.timeline(ip(9)), expected);
 }
@@ -42,5 +42,5 @@ fn without_a_majority_nobody_decides() {
     reach.silent(ip(1), 10);
     assert_eq!(reach.timeline(ip(9)).len(), 1);
     reach.silent(ip(2), 20);
-    assert_eq!(reach.timeline(ip(9)).last(), Some(&(20, Reached::ByMinority)));
+    assert_eq!(reach.timeline(ip(9)).last(), Some(&(20, ReachedBy::Minority)));
 }

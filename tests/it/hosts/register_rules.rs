@@ -8,7 +8,10 @@ fn an_acknowledged_write_must_be_there() {
     assert!(register.compare("a", Some(2)).is_none());
     register.acknowledge(Some(3));
     let lost = register.compare("a", Some(2));
-    assert_eq!(lost.map(|lost| (lost.acknowledged, lost.found)), Some((Some(3), Some(2))));
+    assert_eq!(
+        lost.map(|lost| (lost.acknowledged, lost.found)),
+        Some((Some(3), Some(2)))
+    );
 }
 
 #[test]
@@ -18,7 +21,10 @@ fn a_refusal_that_contradicts_an_acknowledged_write_is_a_loss() {
     assert!(register.clone().observe("a", true).is_none());
     assert!(register.clone().observe("a", false).is_some());
     register.leave_open(None);
-    assert!(register.observe("a", false).is_none(), "the removal without an answer was done");
+    assert!(
+        register.observe("a", false).is_none(),
+        "the removal without an answer was done"
+    );
     assert!(register.guess().is_none());
 }
 

@@ -1,18 +1,18 @@
-use super::reach::Reached;
+use super::reach::ReachedBy;
 use super::two_primaries::*;
 
-const TIMELINE: [(u64, Reached); 4] = [
-    (0, Reached::ByMajority),
-    (1_000, Reached::ByNobody),
-    (9_000, Reached::ByMinority),
-    (20_000, Reached::ByMajority),
+const TIMELINE: [(u64, ReachedBy); 4] = [
+    (0, ReachedBy::Majority),
+    (1_000, ReachedBy::Nobody),
+    (9_000, ReachedBy::Minority),
+    (20_000, ReachedBy::Majority),
 ];
 
 fn excess(from: u64, to: u64, strict: bool) -> u64 {
     excess_ms(Span { from, to }, &TIMELINE, |state| match state {
-        Reached::ByMajority => false,
-        Reached::ByMinority => !strict,
-        Reached::ByNobody => true,
+        ReachedBy::Majority => false,
+        ReachedBy::Minority => !strict,
+        ReachedBy::Nobody => true,
     })
 }
 

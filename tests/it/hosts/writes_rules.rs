@@ -29,6 +29,8 @@ fn only_acknowledged_writes_can_be_missing() {
     assert_eq!(gone, BTreeSet::from([2, 4, 5, 8]));
     let shape: Vec<_> = rows.iter().map(|row| (row.count, row.from_ms, row.to_ms)).collect();
     assert_eq!(shape, [(2, 20, 40), (1, 50, 50), (1, 80, 80)]);
+    let failed: Vec<_> = failures(&writes).iter().map(|row| (row.outcome, row.count)).collect();
+    assert_eq!(failed, [(Unknown, 1), (Refused, 1)]);
 }
 
 #[test]
