@@ -3,12 +3,13 @@
 //! Everything that a run makes (hosts, bridge, tmpfs, servers) lives in there, so names cannot collide with another
 //! run's, and the kernel removes all of it when the runner ends, also after a panic, Ctrl-C or kill -9.
 
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 const INSIDE: &str = "HOSTS_RUNNER_INSIDE";
 /// Where hosts keep their files: a tmpfs of the enclosure.
 pub(crate) const FOLDER: &str = "/run/hosts";
+/// The binary under test, as it was when the run began: a build meanwhile changes nothing.
+pub(crate) const BINARY: &str = "/run/hosts/cfgserver";
 /// Above what else the machine does, where root may say so: a starved runner measures the machine.
 const NICE: &str = "-5";
 
@@ -91,7 +92,7 @@ pub(crate) fn furnish() {
     run("mount -t tmpfs -o size=6g,mode=755 tmpfs /run");
     std::fs::create_dir_all("/run/netns").unwrap();
     std::fs::create_dir_all(FOLDER).unwrap();
-    assert!(Path::new(FOLDER).is_dir());
+    std::fs::copy(env!("CARGO_BIN_EXE_cfgserver"), BINARY).unwrap();
 }
 
 /// Runs a command line of plain words; a failure ends the run.

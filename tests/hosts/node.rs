@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::client::{Client, Value};
-use crate::enclosure::{FOLDER, run};
+use crate::enclosure::{BINARY, FOLDER, run};
 use crate::moment::wait_for;
 use crate::network::Host;
 use crate::process::Process;
@@ -30,6 +30,7 @@ pub(crate) struct Node {
     clock: Option<PathBuf>,
     /// The limit of open files before it was lowered.
     descriptors: Option<String>,
+    is_protected: bool,
 }
 
 impl Node {
@@ -57,6 +58,7 @@ impl Node {
             process: None,
             clock: None,
             descriptors: None,
+            is_protected: false,
         }
     }
 
@@ -87,9 +89,7 @@ impl Node {
                 "DONT_FAKE_MONOTONIC=1",
             ]);
         }
-        command
-            .args([env!("CARGO_BIN_EXE_cfgserver"), "serve"])
-            .args(&self.words);
+        command.args([BINARY, "serve"]).args(&self.words);
         command
     }
 
@@ -165,9 +165,12 @@ impl Node {
     }
 
     /// Makes the disk read-only, or writable again. A disk in use cannot be: the node must not run.
-    pub(crate) fn write_protect(&self, protect: bool) {
-        let mode = if protect { "ro" } else { "rw" };
-        run(&format!("mount -o remount,{mode} {}/disk", self.folder.display()));
+    pub(crate) fn write_protect(&mut self, protect: bool) {
+        if self.is_protected != protect {
+            let mode = if protect { "ro" } else { "rw" };
+            run(&format!("mount -o remount,bind,{mode} {}/disk", self.folder.display()));
+            self.is_protected = protect;
+        }
     }
 
     /// Leaves it this many free descriptors; answers how many it has open.

@@ -87,6 +87,8 @@ const CLOCK_BACK: &str = "clock-back";
 /// The fixed sequence of the tests: one of each family.
 pub(crate) const SHORT: &[&str] = &[
     "part-primary",
+    "part-primary-with-minority",
+    "kill-leader-amid-switch",
     "kill-leader-and-primary",
     "freeze-primary-race",
     "disk-full-follower",
