@@ -19,6 +19,10 @@ use crate::writes::{Loss, Outcome, Write, failures, longest_gap_ms, missing};
 const RESOLUTION_MS: u64 = 100;
 /// A runner that woke this late says nothing about times.
 pub(crate) const STARVED_MS: u64 = 700;
+/// How far back writes are looked at again, that were there before.
+const AGAIN_MS: u64 = 30_000;
+/// After this time all replicas have what was written while all was well.
+const REPLICATED_MS: u64 = 2_000;
 /// The switch is told a little after the new primary became one.
 const TOLD_MS: u64 = 500;
 
@@ -83,13 +87,17 @@ impl Judge {
     fn losses(&mut self, scene: &Scene, watch: &Watch, report: &mut FaultReport, until: u64) {
         self.gone.resize(watch.groups.len(), BTreeSet::new());
         for (place, group) in watch.groups.iter().enumerate() {
-            let mut writes = group.book.since(self.looked);
-            writes.retain(|write| write.at < until);
+            let mut writes = group.book.since(self.looked.saturating_sub(AGAIN_MS));
+            writes.retain(|write| write.at < until && !self.gone[place].contains(&write.number));
             match missing_at_primary(scene, place, &writes) {
                 None => report.violate(format!("{}: its primary cannot be read", group.name)),
                 Some((gone, rows)) => {
-                    for row in rows.iter().filter(|row| !scene.hit.contains(&row.instance)) {
-                        report.violate(format!("writes lost on an instance to which nothing happened: {row:?}"));
+                    for row in &rows {
+                        if !scene.hit.contains(&row.instance) {
+                            report.violate(format!("writes lost on an instance to which nothing happened: {row:?}"));
+                        } else if row.from_ms + REPLICATED_MS < self.looked {
+                            report.violate(format!("writes lost that all replicas had: {row:?}"));
+                        }
                     }
                     report.losses.extend(rows);
                     self.gone[place].extend(gone);

@@ -11,7 +11,7 @@ use crate::chance::Chance;
 use crate::client::{Client, Value};
 use crate::crew::Stop;
 use crate::moment::{last, ms};
-use crate::register::{Held, Lost, Register};
+use crate::register::{Held, Lost, Register, Verdict};
 
 const PACE_MS: u64 = 20;
 /// Longer than a node takes for a write that it forwards.
@@ -32,6 +32,8 @@ pub(crate) struct Tally {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     pub(crate) unknown: u64,
+    /// Writes without an answer that were done after somebody had looked.
+    pub(crate) late: u64,
 }
 
 impl Tally {
@@ -39,6 +41,7 @@ impl Tally {
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
         self.unknown += other.unknown;
+        self.late += other.late;
     }
 }
 
@@ -54,11 +57,20 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Compares all that was acknowledged with what a node tells; answers what is gone.
     pub(crate) fn compare(&mut self, masters: &Value) -> Vec<Lost> {
-        let mut lost = std::mem::take(&mut self.lost);
-        for (name, register) in &mut self.registers {
-            lost.extend(register.compare(name, held(name, masters)));
+        let mut registers = std::mem::take(&mut self.registers);
+        for (name, register) in &mut registers {
+            self.weigh(register.compare(name, held(name, masters), ms()));
         }
-        lost
+        self.registers = registers;
+        std::mem::take(&mut self.lost)
+    }
+
+    fn weigh(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Known | Verdict::Done => {}
+            Verdict::DoneLate => self.tally.late += 1,
+            Verdict::Lost(lost) => self.lost.push(lost),
+        }
     }
 
     /// The group was removed and monitored again: its settings are the defaults.
@@ -142,11 +154,12 @@ impl Operator {
                 ledger.last_acknowledged = Some(ms());
             }
             Ok(answer) => {
-                ledger.lost.extend(settle(register, &name, &answer, effect));
+                let verdict = settle(register, &name, &answer, effect);
+                ledger.weigh(verdict);
                 ledger.tally.refused += 1;
             }
             Err(_) => {
-                register.leave_open(effect);
+                register.leave_open(effect, ms());
                 ledger.tally.unknown += 1;
                 return;
             }
@@ -179,15 +192,15 @@ impl Operator {
 }
 
 /// Some refusals say what is there, and that nothing was done; any other error may come from a write that was done.
-fn settle(register: &mut Register, name: &str, answer: &Value, effect: Held) -> Option<Lost> {
+fn settle(register: &mut Register, name: &str, answer: &Value, effect: Held) -> Verdict {
     let text = answer.text();
     if text.contains("Duplicate master") {
         register.observe(name, true)
     } else if text.contains("No such master") {
         register.observe(name, false)
     } else {
-        register.leave_open(effect);
-        None
+        register.leave_open(effect, ms());
+        Verdict::Known
     }
 }
 

@@ -6,6 +6,7 @@ use crate::faults::{ALL, SHORT};
 
 pub(crate) const USAGE: &str = "\
 usage: scripts/faults [--minutes N] [--fault NAME[,NAME...]] [--kills N] [--seed N] [--nodes 3|5] [--report FILE]
+       scripts/faults --prove
        scripts/faults --list
 
 Real nodes and Redis servers, each in a network namespace of its own, with real faults. Needs root, or unprivileged
@@ -16,6 +17,7 @@ user namespaces.
   --seed N         decides everything that is drawn [default: 1]
   --nodes N        nodes of the cluster [default: 3]
   --report FILE    the report in Markdown; the raw one stands beside it as .json
+  --prove          does by hand what must not happen, and fails when that is not noticed
   --list           names the faults
 Without arguments: the fixed sequence of the tests.";
 
@@ -30,6 +32,7 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) nodes: u8,
     pub(crate) report: PathBuf,
+    pub(crate) prove: bool,
     pub(crate) list: bool,
     pub(crate) help: bool,
     filters: Vec<String>,
@@ -49,6 +52,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Options, String> {
         seed: 1,
         nodes: 3,
         report: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("hosts/report.md"),
+        prove: false,
         list: false,
         help: false,
         filters: Vec::new(),
@@ -64,6 +68,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Options, String> {
             "--seed" => options.seed = number(value()?)?,
             "--nodes" => options.nodes = nodes(value()?)?,
             "--report" => options.report = std::path::absolute(value()?).map_err(|error| error.to_string())?,
+            "--prove" => options.prove = true,
             "--list" => options.list = true,
             "--help" => options.help = true,
             // What cargo test passes on to every test binary means nothing here, but for names.

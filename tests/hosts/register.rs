@@ -5,19 +5,41 @@ use serde::Serialize;
 /// One name: `None` is "not there".
 pub(crate) type Held = Option<u64>;
 
+/// How long a write without an answer may still be on its way.
+const LATE_MS: u64 = 60_000;
+
+/// A write without an answer: it may have been done, or be done later.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    at: u64,
+    value: Held,
+    /// Somebody looked since, and it was not done then, or overwritten.
+    is_old: bool,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Register {
     acknowledged: Held,
-    /// Writes without an answer: each may have been done, or be done later.
-    open: Vec<Held>,
+    open: Vec<Open>,
 }
 
-/// An acknowledged write that is not there.
+/// What is there does not follow from what was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Lost {
     pub(crate) name: String,
     pub(crate) acknowledged: Held,
     pub(crate) found: Held,
+}
+
+/// How what is there is explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Known,
+    /// A write without an answer was done.
+    Done,
+    /// The same, and somebody had looked in between: it was done late.
+    DoneLate,
+    Lost(Lost),
 }
 
 impl Register {
@@ -32,8 +54,9 @@ impl Register {
         self.acknowledged = value;
     }
 
-    pub(crate) fn leave_open(&mut self, value: Held) {
-        self.open.push(value);
+    pub(crate) fn leave_open(&mut self, value: Held, at: u64) {
+        let is_old = false;
+        self.open.push(Open { at, value, is_old });
     }
 
     /// What it most likely holds: to choose the next write.
@@ -41,32 +64,39 @@ impl Register {
         self.acknowledged
     }
 
-    /// A refusal said whether the name is there; answers what was lost if nothing explains that.
-    pub(crate) fn observe(&mut self, name: &str, there: bool) -> Option<Lost> {
+    /// A refusal said whether the name is there.
+    pub(crate) fn observe(&mut self, name: &str, there: bool) -> Verdict {
         if self.acknowledged.is_some() == there {
-            return None;
+            return Verdict::Known;
         }
-        let explained = self.open.iter().rev().find(|held| held.is_some() == there).copied();
-        let found = explained.unwrap_or(there.then_some(0));
-        let lost = explained.is_none().then(|| Lost {
-            name: name.to_owned(),
-            acknowledged: self.acknowledged,
-            found,
-        });
-        self.acknowledged = found;
-        lost
+        // Which value, is not known.
+        self.explain(name, there.then_some(0), |value| value.is_some() == there)
     }
 
     /// Compares with what is there, and goes on from there.
-    pub(crate) fn compare(&mut self, name: &str, found: Held) -> Option<Lost> {
-        let known = found == self.acknowledged || self.open.contains(&found);
-        let lost = (!known).then(|| Lost {
-            name: name.to_owned(),
-            acknowledged: self.acknowledged,
-            found,
-        });
+    pub(crate) fn compare(&mut self, name: &str, found: Held, at: u64) -> Verdict {
+        let verdict = if found == self.acknowledged {
+            Verdict::Known
+        } else {
+            self.explain(name, found, |value| value == found)
+        };
         self.acknowledged = found;
-        self.open.clear();
-        lost
+        self.open.retain(|open| open.at + LATE_MS > at);
+        self.open.iter_mut().for_each(|open| open.is_old = true);
+        verdict
+    }
+
+    fn explain(&mut self, name: &str, found: Held, fits: impl Fn(Held) -> bool) -> Verdict {
+        let explained = self.open.iter().rev().find(|open| fits(open.value)).copied();
+        let acknowledged = std::mem::replace(&mut self.acknowledged, explained.map_or(found, |open| open.value));
+        match explained {
+            Some(open) if open.is_old => Verdict::DoneLate,
+            Some(_) => Verdict::Done,
+            None => Verdict::Lost(Lost {
+                name: name.to_owned(),
+                acknowledged,
+                found,
+            }),
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod partitions;
 mod processes;
 mod resources;
+pub(crate) mod sabotage;
 
 use crate::node::clock_library;
 use crate::scene::Scene;

@@ -78,6 +78,10 @@ fn sums(text: &mut String, report: &Report) {
             "operator writes refused / without answer",
             format!("{} / {}", operator.refused, operator.unknown),
         ),
+        (
+            "  of these done late: all was well, and then they were done",
+            operator.late.to_string(),
+        ),
         ("operator writes acknowledged and lost", operator_lost.to_string()),
         (
             "two primaries accepted at once, longest",
