@@ -68,7 +68,8 @@ pub(crate) fn run(options: &Options, words: &[String]) -> ExitCode {
             break;
         }
     }
-    if options.kills > 0 && report.all_violations().is_empty() {
+    let is_stuck = report.faults.last().is_some_and(|fault| fault.well_ms.is_none());
+    if options.kills > 0 && !is_stuck {
         let found = kills::run(&mut scene, &watch, options.kills);
         println!(
             "{} kills: {} operator writes acknowledged, {} lost",

@@ -60,8 +60,10 @@ pub(super) fn disk_read_only(scene: &mut Scene) -> String {
     format!("node {} {how}", scene.nodes[node].id)
 }
 
-/// A node that can open nothing more, and then a primary dies.
+/// A node that can open nothing more, and then a primary dies. The store needs a file now and then: a node whose
+/// limit is lowered below what it reserved may end, and must come back with everything.
 fn descriptors(scene: &mut Scene, node: usize) -> String {
+    scene.may_end = true;
     let spare = usize::try_from(scene.chance.within(0, 3)).unwrap_or(0);
     let open = scene.nodes[node].starve_of_descriptors(spare);
     let group = scene.any_group();
