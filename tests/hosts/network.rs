@@ -1,7 +1,7 @@
 //! Hosts: one network namespace each, joined by a bridge, with faults on what a host hears and sends.
 //!
 //! Packets are dropped where they arrive, so that a lost direction looks to the sender as it does in the world: it
-//! hears nothing. The runner's own address is never blocked: it sees all hosts during every fault.
+//! hears nothing. Delay comes from narrow links (tbf) and chance from nft, since not every kernel has netem. The runner's own address is never blocked: it sees all hosts during every fault.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
