@@ -350,7 +350,7 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut BytesMut, answers: &mu
     }
 }
 
-async fn read_request(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<Vec<Bytes>> {
+pub(super) async fn read_request(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<Vec<Bytes>> {
     let mut requests = Requests::unproved();
     loop {
         if let Some(request) = requests.decode(buffer)? {

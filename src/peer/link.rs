@@ -284,6 +284,8 @@ impl Wire {
             Ok(()) => io::Error::other("no longer needed"),
             Err(error) => error,
         };
+        // What the kernel has not delivered yet must not be delivered after its caller was told that it is lost.
+        _ = net::reset(&stream);
         for (_, (_, answer)) in flight.waiting {
             _ = answer.send(Err(CallError::Lost(error.to_string())));
         }
@@ -365,5 +367,44 @@ impl Flight {
             _ => return Err(unexpected()),
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn node(id: u64) -> Arc<Local> {
+        Arc::new(Local::new(id, format!("incarnation of {id}"), None, None))
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_is_not_delivered_later() {
+        let listener = net::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let parts = LinkParts {
+            local: node(1),
+            clock: Clock::start(),
+            tasks: Tasks::default(),
+            runtime: runtime::Handle::current(),
+        };
+        let link = Link::open(&parts, Some(2), &address, Purpose::Votes);
+        let call = link.call(Call::Votes, vec![0; 1 << 20], Duration::from_secs(30));
+        let deaf = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            let mut input = BytesMut::new();
+            let hello = handshake::read_request(&mut stream, &mut input).await.unwrap();
+            handshake::answer(&mut stream, &mut input, &node(2), &hello)
+                .await
+                .unwrap();
+            stream
+        };
+        let (answer, mut stream) = tokio::join!(call, deaf);
+        assert!(matches!(answer, Err(CallError::Lost(_))), "{answer:?}");
+        let mut rest = Vec::new();
+        let end = stream.read_to_end(&mut rest).await;
+        assert_eq!(end.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
+        assert!(rest.len() < 1 << 20, "all of it was delivered");
     }
 }

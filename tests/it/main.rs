@@ -17,6 +17,7 @@ mod fuzzed;
 #[path = "../golden/mod.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod golden;
+mod hosts;
 mod machine;
 mod machine_random;
 mod operations;

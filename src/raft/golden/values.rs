@@ -273,9 +273,9 @@ pub(super) fn group() -> Group {
         failover: Some(Failover {
             epoch: 70_001,
             kind: FailoverKind::Automatic,
-            candidate: v4(1),
+            candidate: v4(2),
             candidate_run_id: run_id('a'),
-            old_primary: v4(2),
+            old_primary: v4(1),
             old_run_id: Some(run_id('b')),
             opened_at: at,
             stage: Stage::Reconfigure { steps: steps() },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::{SOON, now};
@@ -92,10 +92,15 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), SOON)?;
+        Self::reach(([127, 0, 0, 1], port).into(), SOON)
+    }
+
+    /// A connection to anywhere, with its own patience for the connection, reads and writes.
+    pub(crate) fn reach(address: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SOON))?;
-        stream.set_write_timeout(Some(SOON))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         Ok(Self {
             reader: BufReader::new(stream),
         })
