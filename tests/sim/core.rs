@@ -1,9 +1,6 @@
 //! What all parts of the world share: time, the queue, chance, the network, the instances, the log, and the facts
 //! that invariants look at.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-
 use cfgserver::model::{Address, NodeId};
 
 use crate::chance::Chance;
@@ -11,6 +8,7 @@ use crate::event::Event;
 use crate::fact::Fact;
 use crate::log::Log;
 use crate::net::Net;
+use crate::queue::Queue;
 use crate::record::{Coverage, Story};
 use crate::redis::{Fleet, Index, Owner};
 use crate::settings::Settings;
@@ -18,38 +16,10 @@ use crate::settings::Settings;
 /// Monotonic time begins here, so that nothing is near zero.
 pub(crate) const START: u64 = 3_600_000;
 
-/// An event in the queue. The earliest is the greatest, and of one moment the first.
-struct Queued {
-    at: u64,
-    sequence: u64,
-    event: Event,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.sequence).cmp(&(self.at, self.sequence))
-    }
-}
-
 /// What all parts share.
 pub(crate) struct Core {
     pub(crate) now: u64,
-    queue: BinaryHeap<Queued>,
-    sequence: u64,
+    queue: Queue,
     pub(crate) chance: Chance,
     pub(crate) settings: Settings,
     pub(crate) net: Net,
@@ -72,8 +42,7 @@ impl Core {
     pub(crate) fn new(settings: Settings, chance: Chance, story: Story) -> Self {
         Self {
             now: START,
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::new(START),
             chance,
             net: Net::new(settings.nodes),
             fleet: Fleet::default(),
@@ -90,12 +59,7 @@ impl Core {
     }
 
     pub(crate) fn push(&mut self, at: u64, event: Event) {
-        self.sequence += 1;
-        self.queue.push(Queued {
-            at: at.max(self.now),
-            sequence: self.sequence,
-            event,
-        });
+        self.queue.push(at, event);
     }
 
     pub(crate) fn after(&mut self, ms: u64, event: Event) {
@@ -104,9 +68,9 @@ impl Core {
 
     /// The next event; time goes there.
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        let next = self.queue.pop()?;
-        self.now = next.at;
-        Some(next.event)
+        let (at, event) = self.queue.pop()?;
+        self.now = at;
+        Some(event)
     }
 
     /// How long nothing has changed between the nodes.
@@ -198,6 +162,10 @@ impl Core {
 
     /// Passes on what the instances have planned and ended.
     pub(crate) fn drain_fleet(&mut self) {
+        let fleet = &self.fleet;
+        if fleet.later.is_empty() && fleet.ended.is_empty() && fleet.overwritten.is_empty() {
+            return;
+        }
         for (at, who, generation) in std::mem::take(&mut self.fleet.later) {
             self.push(at, Event::Replicate { who, generation });
         }

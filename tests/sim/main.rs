@@ -16,6 +16,7 @@ mod log;
 mod mutations;
 mod net;
 mod node;
+mod queue;
 mod reached;
 mod record;
 mod redis;
