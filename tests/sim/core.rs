@@ -1,7 +1,9 @@
 //! What all parts of the world share: time, the queue, chance, the network, the instances, the log, and the facts
 //! that invariants look at.
 
-use cfgserver::model::{Address, NodeId};
+use std::sync::Arc;
+
+use cfgserver::model::{Address, Facts, NodeId};
 
 use crate::chance::Chance;
 use crate::event::Event;
@@ -145,6 +147,15 @@ impl Core {
 
     pub(crate) fn server_at(&self, address: Address) -> Option<Index> {
         self.fleet.at(address)
+    }
+
+    /// What a node reads of an instance.
+    pub(crate) fn facts_of(&mut self, server: Index) -> Arc<Facts> {
+        let facts = self.fleet.facts(server, self.now);
+        if self.settings.check_plans {
+            assert_eq!(*facts, self.fleet.read(server, self.now), "what is parsed anew is the same");
+        }
+        facts
     }
 
     /// Registers a connection with an instance; its number.

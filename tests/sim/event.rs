@@ -1,8 +1,10 @@
 //! What comes at its time.
 
+use std::sync::Arc;
+
 use cfgserver::detect::{PingAnswer, VoteAck, VoteReport};
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, GroupId, NodeId, RunId, Term};
+use cfgserver::model::{Address, Facts, GroupId, NodeId, RunId, Term};
 use cfgserver::redis::Answer;
 use cfgserver::requests::{Write, WriteError, WriteReply};
 
@@ -98,7 +100,6 @@ pub(crate) enum Event {
     VoterDue {
         node: NodeId,
         life: u32,
-        serial: u64,
     },
     Report {
         to: NodeId,
@@ -239,7 +240,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) enum ProbeAnswer {
     Ping(PingAnswer),
-    Info(String),
+    Info(Arc<Facts>),
     Ended { refused: bool },
 }
 
