@@ -36,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) changed_at: u64,
     /// Orders that wait for the network to be whole again.
     pub(crate) held: Vec<Event>,
+    /// A node has something to tell its subscribers.
+    pub(crate) publishing: bool,
     /// Faults are over.
     pub(crate) quiet: bool,
 }
@@ -55,6 +57,7 @@ impl Core {
             next_serial: 0,
             changed_at: START,
             held: Vec::new(),
+            publishing: false,
             quiet: false,
             settings,
         }

@@ -8,6 +8,7 @@ use cfgserver::model::{Address, Facts, GroupId, NodeId, RunId, Term};
 use cfgserver::redis::Answer;
 use cfgserver::requests::{Write, WriteError, WriteReply};
 
+use crate::clients::Step;
 use crate::faults::Fault;
 use crate::redis::Index;
 
@@ -222,6 +223,11 @@ pub(crate) enum Event {
     },
     WriteLimit {
         request: u64,
+    },
+    Proxy {
+        proxy: usize,
+        connection: u64,
+        step: Box<Step>,
     },
 
     // The world.

@@ -7,6 +7,7 @@
 mod chance;
 mod clients;
 mod core;
+mod doubles;
 mod event;
 mod fact;
 mod faults;

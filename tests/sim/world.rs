@@ -132,6 +132,11 @@ impl World {
             Event::TryCommit { term } => self.core.try_commit(term),
             Event::Election { number } => self.core.election(number),
             Event::ClientTurn { client, connection } => self.client_turn(client, connection),
+            Event::Proxy {
+                proxy,
+                connection,
+                step,
+            } => self.proxy_step(proxy, connection, *step),
             Event::OperatorTurn { operator } => self.operator_turn(operator),
             Event::WriteDone { request, result, .. } => self.write_done(request, *result),
             Event::WriteRetry { request } => self.write_attempt(request),
