@@ -7,6 +7,7 @@
 mod chance;
 mod clients;
 mod core;
+mod doubles;
 mod event;
 mod fact;
 mod faults;
@@ -17,6 +18,7 @@ mod mutations;
 mod names;
 mod net;
 mod node;
+mod queue;
 mod reached;
 mod record;
 mod redis;
