@@ -84,6 +84,7 @@ impl<'a> Draft<'a> {
             entered_at: self.now,
             mine: false,
             promote_sent: false,
+            sent_before: false,
         })
     }
 
