@@ -12,7 +12,7 @@ pub(super) fn all_is_well(scene: &dyn Scene) -> Result<(), String> {
     if leaders != 1 {
         return Err(format!("{leaders} nodes lead"));
     }
-    for node in nodes(scene) {
+    for node in nodes(scene).filter(|node| node.member) {
         if !node.caught_up || node.state.revision() != state.revision() {
             return Err(format!("node {} is behind", node.id));
         }
