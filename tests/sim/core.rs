@@ -116,11 +116,7 @@ impl Core {
 
     /// Addresses as names of instances.
     pub(crate) fn named(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for server in &self.fleet.servers {
-            text = text.replace(&server.address.to_string(), &server.name);
-        }
-        text
+        crate::names::in_words(&self.fleet, text)
     }
 
     /// Bytes from a node get to an instance.
@@ -156,7 +152,11 @@ impl Core {
     pub(crate) fn facts_of(&mut self, server: Index) -> Arc<Facts> {
         let facts = self.fleet.facts(server, self.now);
         if self.settings.check_plans {
-            assert_eq!(*facts, self.fleet.read(server, self.now), "what is parsed anew is the same");
+            assert_eq!(
+                *facts,
+                self.fleet.read(server, self.now),
+                "what is parsed anew is the same"
+            );
         }
         facts
     }

@@ -15,6 +15,7 @@ mod invariants;
 mod log;
 #[cfg(feature = "mutations")]
 mod mutations;
+mod names;
 mod net;
 mod node;
 mod queue;

@@ -411,7 +411,10 @@ impl World {
         let keys = self.core.fleet.keys(server);
         let answers: Vec<Answer> = self.core.fleet.execute(server, conn, &requests(&job), now);
         if let Job::Order {
-            order, again: false, ..
+            order,
+            run_id,
+            again: false,
+            ..
         } = &*job
         {
             let name = self.core.fleet.servers[server].name.clone();
@@ -424,6 +427,8 @@ impl World {
             self.core.fact(Fact::OrderDone {
                 group,
                 server,
+                term,
+                run_id: run_id.clone(),
                 order: order.clone(),
                 was_primary,
                 keys,

@@ -6,6 +6,7 @@ use cfgserver::requests::{Effect, WriteError, WriteReply, dispatch};
 use super::{RETRY_MS, WRITE_MS, Writing, with_view, words};
 use crate::core::Core;
 use crate::event::Event;
+use crate::fact::Fact;
 use crate::world::{World, group_name};
 
 /// The one with a list, which is first.
@@ -245,6 +246,12 @@ impl World {
             Err(WriteError::NoGoodReplica(_)) => "operator: no good replica",
             Err(_) => "operator: refused",
         });
+        if let Ok(reply) = &result {
+            self.core.fact(Fact::Acknowledged {
+                write: writing.write.clone(),
+                reply: reply.clone(),
+            });
+        }
         if let Some(render) = writing.render.take() {
             let reply = render(result);
             self.core.tell("operator", || format!("{}: {reply:?}", writing.text));

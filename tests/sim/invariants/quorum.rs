@@ -34,7 +34,7 @@ impl Invariant for Quorum {
             return Ok(());
         };
         let primary = scene.server_at(group.primary);
-        if primary.is_some_and(|server| !server.is_primary() || server.restarted_lately(scene.now())) {
+        if primary.is_some_and(|server| !server.is_primary()) {
             return Ok(());
         }
         if *votes < group.config.quorum {
