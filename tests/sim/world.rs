@@ -59,8 +59,10 @@ impl World {
     }
 
     fn begin(&mut self) {
-        let settings = format!("{:?}", self.core.settings);
-        self.core.tell("seed", || settings);
+        if self.core.story.is_kept() {
+            let settings = format!("{:?}", self.core.settings);
+            self.core.tell("seed", || settings);
+        }
         let applied = self.core.log.entries.len();
         for node in &mut self.nodes {
             node.applied = applied;

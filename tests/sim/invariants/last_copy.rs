@@ -34,10 +34,11 @@ impl Invariant for LastCopy {
                 address,
                 order: Order::Follow { primary, .. },
                 applied,
+                repeated,
                 ..
             } => {
                 // A repair rests on the leader's own sighting of the primary: Up.
-                let repairs = applied.group(*group).is_some_and(|group| group.failover.is_none());
+                let repairs = !repeated && applied.group(*group).is_some_and(|group| group.failover.is_none());
                 let seen = scene.sighting(*node, *group, *primary);
                 if repairs && seen.is_none_or(|seen| seen.verdict != Verdict::Up) {
                     return Err(format!(
