@@ -17,7 +17,7 @@ use crate::fact::Fact;
 use crate::faults::Trap;
 use crate::invariants::Invariants;
 use crate::node::{Node, requests};
-use crate::record::Story;
+use crate::record::{Coverage, Story};
 use crate::redis::Index;
 use crate::settings::Settings;
 
@@ -56,6 +56,13 @@ impl World {
         };
         world.begin();
         world
+    }
+
+    /// What it has reached.
+    pub(crate) fn take_coverage(&mut self) -> Coverage {
+        let mut coverage = std::mem::take(&mut self.core.coverage);
+        coverage.rules = self.core.judged.take();
+        coverage
     }
 
     fn begin(&mut self) {

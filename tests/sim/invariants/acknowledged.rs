@@ -34,6 +34,7 @@ impl Invariant for Acknowledged {
                 write,
                 reply: WriteReply::Outcome { outcome, revision },
             } => {
+                scene.judges(self.name());
                 let state = scene.state();
                 if *revision > state.revision() {
                     return Err(format!(

@@ -57,6 +57,7 @@ impl Invariant for LastCopy {
                     &scene.fleet().servers[overwritten.who],
                     &scene.fleet().servers[overwritten.source],
                 );
+                scene.judges(self.name());
                 let lost = overwritten.ordered && overwritten.had_keys && !overwritten.source_has_keys;
                 let known = self.sent.get(&who.address) == Some(&(source.address, true));
                 if lost && known && who.home == source.home {
