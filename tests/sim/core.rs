@@ -80,6 +80,7 @@ impl Core {
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let (at, event) = self.queue.pop()?;
         self.now = at;
+        self.fleet.now = at;
         Some(event)
     }
 

@@ -21,6 +21,7 @@ use crate::record::{Coverage, Story};
 use crate::redis::Index;
 use crate::settings::Settings;
 
+use end::LOOK_MS;
 use scene::Stage;
 
 pub(crate) struct World {
@@ -170,7 +171,7 @@ impl World {
             Event::Quiet => {
                 self.quiet_since = self.core.now;
                 self.make_quiet();
-                self.core.after(500, Event::Look);
+                self.core.after(LOOK_MS, Event::Look);
             }
             Event::Look => return self.look(),
             other => panic!("an event of a node without a node: {other:?}"),
