@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use crate::failover::{Action, Order, Scene, emptied, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Revision, Role, RunId, Stage};
+use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Revision, Role, RunId, Stage, VoteKey};
 
 /// What one leader remembers about one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// When this node began to lead, or first saw the group as leader.
     pub(super) took_over_at: Instant,
+    /// What votes are about, and since when this leader collects them.
+    pub(super) collected: Option<(VoteKey, Instant)>,
     /// Since when somebody says that the primary is down.
     pub(super) alarm_at: Option<Instant>,
     /// When the probe was last asked for fresh INFO.
@@ -108,7 +110,7 @@ pub(super) struct OrderMemory {
 pub enum OrderFault {
     /// Another process answers at the address; nothing was sent.
     OtherProcess,
-    /// The majority lease did not hold; nothing was sent.
+    /// The majority lease did not hold, or the group has moved on; nothing was sent.
     LeaseLost,
     /// The instance said no; its words.
     Refused(Arc<str>),
@@ -152,6 +154,10 @@ impl Memory {
     pub fn observe(&mut self, scene: &Scene<'_>, now: Instant) {
         since(&mut self.alarm_at, scene.alarm(), now);
         since(&mut self.emptied_at, emptied::suspected(scene), now);
+        let key = scene.group.vote_key();
+        if self.collected.as_ref().is_none_or(|(known, _)| *known != key) {
+            self.collected = Some((key, now));
+        }
         self.observe_stage(scene, now);
         let switched = scene.group.switches.last().map(|last| last.revision);
         if self.switch_known.map(|(revision, _)| revision) != switched {

@@ -239,7 +239,7 @@ enum Gate {
 fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
     let primary = failover.old_primary;
     let Some(run_id) = fenceable(draft, failover, attempt) else {
-        return Gate::Open;
+        return catches_up(draft, failover, attempt);
     };
     if promoted_before(draft, failover) {
         return Gate::Open;
@@ -266,6 +266,23 @@ fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate 
         Written::Hopeless => Gate::Open,
         Written::Offset(offset) => has_all(draft, failover, offset),
     }
+}
+
+/// The old primary is out of sight again, but its writes are held back and the candidate is still being sent the rest.
+fn catches_up(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
+    let paused = draft.memory.paused.as_ref();
+    let paused = paused.filter(|paused| paused.address == failover.old_primary && !attempt.promote_sent);
+    let Some(offset) = paused.and_then(|paused| paused.offset) else {
+        return Gate::Open;
+    };
+    let deadline = attempt.entered_at.plus(EQUAL_OFFSETS_OUTAGE_MS);
+    let link = draft.link(failover.candidate, &failover.candidate_run_id);
+    let linked = matches!(link, LinkView::Ready { facts, .. } if facts.primary_link_up);
+    if draft.now >= deadline || !linked {
+        return Gate::Open;
+    }
+    draft.wake_by(deadline);
+    has_all(draft, failover, offset)
 }
 
 /// A leader before this one got as far as the order: waiting for offsets would only lengthen the time with two masters.

@@ -46,9 +46,16 @@ impl Invariant for Promotion {
                 address,
                 run_id,
                 order: Order::Promote,
+                applied,
                 ..
             } => {
-                if self.decided.contains(&(*group, *address, run_id.clone())) {
+                // Not only once: a candidate that was given up is left alone.
+                let open = applied.group(*group).and_then(|group| group.failover.as_ref());
+                let decided = open.is_some_and(|open| {
+                    let process = (open.candidate, &open.candidate_run_id);
+                    open.stage == Stage::Promote && process == (*address, run_id)
+                });
+                if decided && self.decided.contains(&(*group, *address, run_id.clone())) {
                     Ok(())
                 } else {
                     Err(format!("{address} is ordered to be a primary, which nobody decided"))
