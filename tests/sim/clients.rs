@@ -56,9 +56,11 @@ enum Kind {
 }
 
 struct Operator {
-    node: NodeId,
     session: Session,
     busy: bool,
+    /// What it has on its list, if it has one; how often it asked for the first.
+    script: VecDeque<String>,
+    tries: u32,
 }
 
 struct Writing {
@@ -141,15 +143,18 @@ impl World {
             );
         }
         self.proxies_begin();
-        if self.core.settings.operator_every_ms > 0 {
-            let session = session(&self.core, 1_000);
+        for id in [1_000, 1_001] {
+            let session = session(&self.core, id);
             self.clients.operators.push(Operator {
-                node: 1,
                 session,
                 busy: false,
+                script: VecDeque::new(),
+                tries: 0,
             });
+        }
+        if self.core.settings.operator_every_ms > 0 {
             let ms = self.core.settings.operator_every_ms;
-            self.core.after(ms, Event::OperatorTurn { operator: 0 });
+            self.core.after(ms, Event::OperatorTurn { operator: 1 });
         }
     }
 

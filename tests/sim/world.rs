@@ -14,12 +14,14 @@ use crate::clients::Clients;
 use crate::core::{Core, START};
 use crate::event::{Event, Job, ProbeAnswer};
 use crate::fact::Fact;
+use crate::faults::Trap;
 use crate::invariants::Invariants;
 use crate::node::{Node, requests};
-use crate::record::Story;
+use crate::record::{Coverage, Story};
 use crate::redis::Index;
 use crate::settings::Settings;
 
+use end::LOOK_MS;
 use scene::Stage;
 
 pub(crate) struct World {
@@ -28,6 +30,7 @@ pub(crate) struct World {
     pub(crate) clients: Clients,
     pub(crate) invariants: Invariants,
     pub(crate) events: u64,
+    pub(crate) traps: Vec<Trap>,
     quiet_since: u64,
     pub(crate) finished: bool,
 }
@@ -46,6 +49,7 @@ impl World {
                 clients: Clients::default(),
                 invariants: Invariants::new(),
                 events: 0,
+                traps: Vec::new(),
                 quiet_since: 0,
                 finished: false,
                 core,
@@ -55,9 +59,18 @@ impl World {
         world
     }
 
+    /// What it has reached.
+    pub(crate) fn take_coverage(&mut self) -> Coverage {
+        let mut coverage = std::mem::take(&mut self.core.coverage);
+        coverage.rules = self.core.judged.take();
+        coverage
+    }
+
     fn begin(&mut self) {
-        let settings = format!("{:?}", self.core.settings);
-        self.core.tell("seed", || settings);
+        if self.core.story.is_kept() {
+            let settings = format!("{:?}", self.core.settings);
+            self.core.tell("seed", || settings);
+        }
         let applied = self.core.log.entries.len();
         for node in &mut self.nodes {
             node.applied = applied;
@@ -80,9 +93,15 @@ impl World {
         self.events += 1;
         self.handle(event)?;
         self.core.drain_fleet();
+        if std::mem::take(&mut self.core.log.retiring) {
+            self.retire_nodes();
+        }
         self.publish();
         if !self.core.facts.is_empty() {
             let facts = std::mem::take(&mut self.core.facts);
+            if !self.traps.is_empty() {
+                self.spring_traps(&facts);
+            }
             let stage = Stage {
                 core: &self.core,
                 nodes: &self.nodes,
@@ -144,14 +163,15 @@ impl World {
             Event::Fault(fault) => self.fault(fault),
             Event::NodeResumed { node } => self.nodes[node as usize - 1].resume(&mut self.core),
             Event::NodeStarts { node } => {
-                if !self.nodes[node as usize - 1].running {
+                let known = &self.nodes[node as usize - 1];
+                if !known.running && !known.gone {
                     self.nodes[node as usize - 1].start(&mut self.core);
                 }
             }
             Event::Quiet => {
                 self.quiet_since = self.core.now;
                 self.make_quiet();
-                self.core.after(500, Event::Look);
+                self.core.after(LOOK_MS, Event::Look);
             }
             Event::Look => return self.look(),
             other => panic!("an event of a node without a node: {other:?}"),
@@ -238,6 +258,7 @@ impl World {
             } if node.leads(term) => {
                 node.link_timeout(core, (group, address), serial, step);
             }
+            Event::ChangeLook { term, .. } => node.change_look(core, term),
             Event::HandedOver { term, .. } => node.handed_over(core, term),
             Event::LearnLeader { term, leader, .. } => node.learn_leader(core, term, leader),
             Event::Apply { .. } => node.apply(core),
@@ -438,6 +459,16 @@ impl World {
                 },
             );
         }
+    }
+
+    /// An empty node starts and waits to be added.
+    pub(crate) fn join_node(&mut self) -> NodeId {
+        let id = self.nodes.len() as NodeId + 1;
+        self.nodes.push(Node::new(id));
+        self.core.net.nodes = id;
+        self.core.net.waiting.insert(id);
+        self.nodes[id as usize - 1].start(&mut self.core);
+        id
     }
 
     fn writer_turn(&mut self, group: usize) {

@@ -42,6 +42,7 @@ impl Invariant for Quorum {
         }
         // What arrived while the leader stood still is read when it goes on.
         let leader_paused_ms = scene.node(*leader).paused_ms;
+        scene.judges(self.name());
         let lately = |node: &NodeScene| {
             let at = scene.judged_down_at(node.id, group.id, group.primary);
             let judged = at.is_some_and(|at| scene.now() - at < LATELY_MS + node.paused_ms + leader_paused_ms);
@@ -72,8 +73,9 @@ impl Invariant for Quorum {
             let same = key.as_ref() == Some(&group.vote_key()) && switched_ms > LATELY_MS;
             same && settled && heard && !lately(node) && seen.is_some_and(fresh)
         };
-        let up = nodes(scene).filter(up).count();
-        if up * 2 > applied.electorate().count() {
+        let electorate: Vec<_> = applied.electorate().collect();
+        let up = nodes(scene).filter(|node| electorate.contains(&node.id)).filter(up).count();
+        if up * 2 > electorate.len() {
             return Err(format!("{}: {up} nodes see its primary up", group.name));
         }
         Ok(())

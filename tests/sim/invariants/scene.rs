@@ -37,6 +37,8 @@ pub(crate) trait Scene {
     fn settled_ms(&self) -> u64;
     /// Clients that listen for switches.
     fn listeners(&self) -> Vec<Listener>;
+    /// A rule has something to judge.
+    fn judges(&self, _rule: &'static str) {}
     /// Proxies, and what they believe.
     fn proxies(&self) -> Vec<ProxyScene> {
         Vec::new()
@@ -53,6 +55,8 @@ pub(crate) trait Scene {
 pub(crate) struct NodeScene {
     pub(crate) id: NodeId,
     pub(crate) running: bool,
+    /// It belongs to the cluster.
+    pub(crate) member: bool,
     pub(crate) started_at: u64,
     /// For how long it stood still in the last minute.
     pub(crate) paused_ms: u64,

@@ -7,6 +7,8 @@ use crate::event::Event;
 /// How long after the faults everything must be well again. The brake on flapping may hold the third failover for a
 /// minute, and later ones longer: see `quiet_limit`.
 const QUIET_MS: u64 = 60_000;
+/// How often that is looked at.
+pub(super) const LOOK_MS: u64 = 200;
 
 impl World {
     /// Is all well?
@@ -24,7 +26,7 @@ impl World {
                 Ok(())
             }
             Err(_) if waited < self.quiet_limit() => {
-                self.core.after(500, Event::Look);
+                self.core.after(LOOK_MS, Event::Look);
                 Ok(())
             }
             Err(why) => {
