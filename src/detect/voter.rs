@@ -145,7 +145,11 @@ mod tests {
         assert_eq!(voter.report().votes.len(), 1);
         voter.answered(None);
         let again = voter.report();
-        assert_eq!((again.whole, again.votes.len()), (true, 1), "what became of it is unknown");
+        assert_eq!(
+            (again.whole, again.votes.len()),
+            (true, 1),
+            "what became of it is unknown"
+        );
     }
 
     #[test]
