@@ -426,7 +426,7 @@ mod tests {
         });
         let run_id = RunId::new("b");
         let sent = |memory: &Memory| memory.attempt.unwrap().promote_sent;
-        let mut give = |memory: &mut Memory, fault| {
+        let give = |memory: &mut Memory, fault| {
             memory.ordered(ADDRESSES[1], &run_id, &Order::Promote, now);
             memory.answered(ADDRESSES[1], Err(fault), now);
         };
