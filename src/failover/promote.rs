@@ -114,10 +114,23 @@ fn copied_other_data(draft: &Draft<'_>, failover: &Failover) -> bool {
     facts.role == Role::Replica && its.is_some() && known.iter().any(Option::is_some) && !kept
 }
 
+/// A copy of a primary without data was complete in the moment before the promotion.
+fn lost_its_data(draft: &Draft<'_>, failover: &Failover, facts: &Facts) -> bool {
+    let Some(member) = draft.group.members.get(&failover.candidate) else {
+        return false;
+    };
+    let its = facts.lineage.as_ref();
+    let known = [member.lineage.as_ref(), group_lineage(draft.group)];
+    let kept = its.is_none() || known.into_iter().any(|known| related(its, known));
+    member.non_empty && facts.keys == 0 && !kept
+}
+
 /// What the answer to Promote means; `None`: give the order again.
 fn answer_of_candidate(draft: &mut Draft<'_>, failover: &Failover, memory: &OrderMemory) -> Option<Candidate> {
     match memory.answer.as_ref()? {
         Ok(Some(facts)) if is_other_process(failover, facts) => Some(Candidate::Lost("restarted".into())),
+        // A master of a burnt epoch is a stray: whoever still has the data is next.
+        Ok(Some(facts)) if lost_its_data(draft, failover, facts) => Some(Candidate::Lost("lost its data".into())),
         Ok(Some(facts)) if facts.role == Role::Primary => Some(Candidate::Promoted(facts.clone())),
         Ok(Some(_)) => Some(Candidate::Lost("stayed a replica".into())),
         Err(OrderFault::OtherProcess) => Some(Candidate::Lost("restarted".into())),
@@ -226,7 +239,7 @@ enum Gate {
 fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
     let primary = failover.old_primary;
     let Some(run_id) = fenceable(draft, failover, attempt) else {
-        return Gate::Open;
+        return catches_up(draft, failover, attempt);
     };
     if promoted_before(draft, failover) {
         return Gate::Open;
@@ -244,15 +257,39 @@ fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate 
     draft.wake_by(deadline);
     let read_since = match pausing {
         Pausing::Hopeless => return Gate::Open,
-        Pausing::UnderWay => return Gate::Shut,
+        Pausing::UnderWay => {
+            read_meanwhile(draft, failover, attempt);
+            return Gate::Shut;
+        }
         Pausing::Done { at } => at,
         Pausing::Impossible => attempt.entered_at,
     };
     match written(draft, primary, &run_id, read_since) {
         Written::Unknown => Gate::Shut,
         Written::Hopeless => Gate::Open,
-        Written::Offset(offset) => has_all(draft, failover, offset),
+        Written::Offset(offset) => has_all(draft, failover, attempt, offset),
     }
+}
+
+/// The old primary is out of sight again, but its writes are held back and the candidate is still being sent the rest.
+fn catches_up(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
+    let paused = draft.memory.paused.as_ref();
+    let paused = paused.filter(|paused| paused.address == failover.old_primary && !attempt.promote_sent);
+    let Some(offset) = paused.and_then(|paused| paused.offset) else {
+        return Gate::Open;
+    };
+    let limit_ms = match failover.kind {
+        FailoverKind::Operator => EQUAL_OFFSETS_MS,
+        _ => EQUAL_OFFSETS_OUTAGE_MS,
+    };
+    let deadline = attempt.entered_at.plus(limit_ms);
+    let link = draft.link(failover.candidate, &failover.candidate_run_id);
+    let linked = matches!(link, LinkView::Ready { facts, .. } if facts.primary_link_up);
+    if draft.now >= deadline || !linked {
+        return Gate::Open;
+    }
+    draft.wake_by(deadline);
+    has_all(draft, failover, attempt, offset)
 }
 
 /// A leader before this one got as far as the order: waiting for offsets would only lengthen the time with two masters.
@@ -264,7 +301,8 @@ fn promoted_before(draft: &mut Draft<'_>, failover: &Failover) -> bool {
 /// The process whose writes can be held back. `None`: there is nothing to fence.
 fn fenceable(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Option<RunId> {
     let member = draft.group.members.get(&failover.old_primary)?;
-    let lost = failover.kind == FailoverKind::Emptied || attempt.promote_sent;
+    let reinstated = failover.candidate == failover.old_primary;
+    let lost = failover.kind == FailoverKind::Emptied || attempt.promote_sent || reinstated;
     if lost || member.quarantine.is_some() || !draft.sees_up(failover.old_primary) {
         return None;
     }
@@ -354,17 +392,30 @@ fn written(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, since: Insta
 }
 
 /// Whether the candidate has everything up to `offset`. INFO is read again and again on its link until it has:
-/// nothing here waits for a probe.
-fn has_all(draft: &mut Draft<'_>, failover: &Failover, offset: u64) -> Gate {
+/// nothing here waits for a probe. What was read before this stage may be of a stream that it has left since.
+fn has_all(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt, offset: u64) -> Gate {
     match draft.link(failover.candidate, &failover.candidate_run_id) {
-        LinkView::Ready { facts, .. } if facts.replica_offset >= offset => Gate::Open,
-        LinkView::Ready { reading, .. } => {
-            if !reading {
-                draft.act(Action::ReadInfo(failover.candidate));
-            }
+        LinkView::Ready { facts, facts_at, .. } if facts_at >= attempt.entered_at && facts.replica_offset >= offset => {
+            Gate::Open
+        }
+        LinkView::Ready { reading: false, .. } => {
+            draft.act(Action::ReadInfo(failover.candidate));
             Gate::Shut
         }
         _ => Gate::Shut,
+    }
+}
+
+/// While the pause is on its way INFO of the candidate is read for the first time.
+fn read_meanwhile(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
+    if let LinkView::Ready {
+        facts_at,
+        reading: false,
+        ..
+    } = draft.link(failover.candidate, &failover.candidate_run_id)
+        && facts_at < attempt.entered_at
+    {
+        draft.act(Action::ReadInfo(failover.candidate));
     }
 }
 

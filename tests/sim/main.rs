@@ -7,6 +7,7 @@
 mod chance;
 mod clients;
 mod core;
+mod doubles;
 mod event;
 mod fact;
 mod faults;
@@ -14,8 +15,10 @@ mod invariants;
 mod log;
 #[cfg(feature = "mutations")]
 mod mutations;
+mod names;
 mod net;
 mod node;
+mod queue;
 mod reached;
 mod record;
 mod redis;

@@ -1,13 +1,11 @@
-//! Never is an instance ordered that is known to be of another group, and nothing happens to a group that was removed.
+//! Never is an instance ordered that is known to be of another group (rule 9).
 
 use cfgserver::failover::Order;
 use cfgserver::machine::State;
 use cfgserver::model::{Address, Facts, Group, Member};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct Foreign;
@@ -17,19 +15,8 @@ impl Invariant for Foreign {
         "only the group's own instances are ordered"
     }
 
-    fn check(&mut self, _: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::Committed {
-                before, after, events, ..
-            } => {
-                for event in events.iter() {
-                    let Some(id) = event.group else { continue };
-                    if before.group(id).is_none() && after.group(id).is_none() {
-                        return Err(format!("an event of group {id}, which does not exist"));
-                    }
-                }
-                Ok(())
-            }
             Fact::OrderSent {
                 node,
                 group,
@@ -39,16 +26,15 @@ impl Invariant for Foreign {
                 applied,
                 ..
             } => {
-                let known = applied.group(*group);
-                let Some(known) = known else {
-                    return Err(format!(
-                        "node {node} orders {address} ({order}) for a group that it knows is removed"
-                    ));
+                let Some(known) = applied.group(*group) else {
+                    return Ok(());
                 };
-                let leader = nodes.iter().find(|other| other.id == *node);
-                let seen = leader.and_then(|leader| leader.seen.0.get(group)?.get(address)?.facts.clone());
+                scene.judges(self.name());
+                let seen = scene.sighting(*node, *group, *address).and_then(|seen| seen.facts);
                 // A process on record stays a member whatever it was made to copy: it is turned, but not promoted.
                 let on_record = known.members.get(address).and_then(|member| member.run_id.as_ref()) == Some(run_id);
+                // An order for a process that is there no more is obeyed by nobody.
+                let seen = seen.filter(|facts| facts.run_id == *run_id);
                 let turned = on_record && matches!(order, Order::Follow { .. } | Order::Unpause);
                 if !turned
                     && *address != known.primary

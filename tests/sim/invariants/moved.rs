@@ -4,10 +4,8 @@
 use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::{GroupId, Revision};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct Moved;
@@ -17,7 +15,7 @@ impl Invariant for Moved {
         "a command is applied to what it was planned on"
     }
 
-    fn check(&mut self, _: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Committed {
             command,
             outcome: Outcome::Done { .. },
@@ -30,6 +28,7 @@ impl Invariant for Moved {
         let Some((id, on)) = planned(command) else {
             return Ok(());
         };
+        scene.judges(self.name());
         let group = before.group(id);
         if group.is_none_or(|group| group.version != on) {
             return Err(format!("{command:?} was applied although the group moved on"));
@@ -44,7 +43,8 @@ impl Invariant for Moved {
     }
 }
 
-fn planned(command: &Command) -> Option<(GroupId, Revision)> {
+/// The group and the version that a command was planned on.
+pub(super) fn planned(command: &Command) -> Option<(GroupId, Revision)> {
     match command {
         Command::Learn { group, on, .. }
         | Command::Outage { group, on, .. }

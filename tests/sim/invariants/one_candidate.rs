@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use cfgserver::model::{Address, Epoch, GroupId, RunId};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct OneCandidate {
@@ -19,7 +17,7 @@ impl Invariant for OneCandidate {
         "one candidate per group and epoch"
     }
 
-    fn check(&mut self, _: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Committed { before, after, .. } = fact else {
             return Ok(());
         };
@@ -29,6 +27,7 @@ impl Invariant for OneCandidate {
                 return Err(format!("{}: the epoch went back", group.name));
             }
             let Some(failover) = &group.failover else { continue };
+            scene.judges(self.name());
             let candidate = (failover.candidate, failover.candidate_run_id.clone());
             let first = self
                 .candidates

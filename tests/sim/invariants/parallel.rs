@@ -1,16 +1,14 @@
 //! After a switch at most parallel-syncs replicas copy at a time because they were ordered to. The old primary, which is
-//! turned first of all, is not counted. Only what one leader did is counted: a successor may not know of the last
-//! order of the one before it yet, and may give one more.
+//! turned first of all, is not counted. A leader counts what it ordered itself, and what is committed of the orders of
+//! those before it: the last one may not be on record yet, and is the one that a successor may give too many.
 
 use std::collections::BTreeMap;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, Epoch, GroupId, NodeId, Term};
+use cfgserver::model::{Address, Epoch, GroupId, NodeId, ReconfStep, Stage, Term};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 use crate::redis::Replica;
 
 /// A replica that does not follow within this long is given up, and so is one that is out of reach.
@@ -27,7 +25,7 @@ impl Invariant for Parallel {
         "parallel-syncs is respected"
     }
 
-    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         if let Fact::OrderDone {
             group,
             server,
@@ -35,10 +33,10 @@ impl Invariant for Parallel {
             ..
         } = fact
         {
-            let instance = &core.fleet.servers[*server];
+            let instance = &scene.fleet().servers[*server];
             if instance.follows == Some(*primary) {
                 let (.., turned) = self.turned.entry(*group).or_default();
-                turned.insert(instance.address, core.now);
+                turned.insert(instance.address, scene.now());
             }
         }
         let Fact::OrderSent {
@@ -64,23 +62,31 @@ impl Invariant for Parallel {
             turned.clear();
         }
         let seen_down = |address: &Address| {
-            let leader = nodes.iter().find(|other| other.id == *node);
-            let seen = leader.and_then(|leader| leader.seen.0.get(id)?.get(address));
+            let seen = scene.sighting(*node, *id, *address);
             seen.is_none_or(|seen| seen.verdict.is_down())
         };
         let copying = |(address, at): (&Address, &u64)| {
-            let server = core.server_at(*address).map(|index| &core.fleet.servers[index]);
+            let server = scene.server_at(*address);
             let busy = server.is_some_and(|server| {
                 matches!(server.replica, Replica::Transfer { .. } | Replica::Loading { .. })
                     && server.running
                     && server.ordered_to_follow
             });
-            busy && core.now - at < GIVEN_UP_MS && !seen_down(address)
+            busy && scene.now() - at < GIVEN_UP_MS && !seen_down(address)
         };
         let counts = |other: &Address| other != address && *other != failover.old_primary;
+        if let Stage::Reconfigure { steps } = &failover.stage {
+            let on_its_way = |step: &ReconfStep| matches!(step, ReconfStep::Sent | ReconfStep::InProgress);
+            for (other, _) in steps.iter().filter(|(_, step)| on_its_way(step)) {
+                turned.entry(*other).or_insert(scene.now());
+            }
+        }
         let others = turned.iter().filter(|(other, _)| counts(other));
         let busy = others.filter(|other| copying(*other)).count();
         let allowed = group.config.parallel_syncs as usize;
+        if busy > 0 || allowed == 1 {
+            scene.judges(self.name());
+        }
         if busy + 1 > allowed {
             return Err(format!("{}: {} copy at a time, {allowed} may", group.name, busy + 1));
         }

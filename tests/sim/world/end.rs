@@ -1,24 +1,32 @@
 //! After the faults: is all well again, and if not, why.
 
 use super::World;
+use super::scene::Stage;
 use crate::event::Event;
 
 /// How long after the faults everything must be well again. The brake on flapping may hold the third failover for a
 /// minute, and later ones longer: see `quiet_limit`.
 const QUIET_MS: u64 = 60_000;
+/// How often that is looked at.
+pub(super) const LOOK_MS: u64 = 200;
 
 impl World {
     /// Is all well?
     pub(super) fn look(&mut self) -> Result<(), String> {
         let waited = self.core.now - self.quiet_since;
-        match self.invariants.all_is_well(&self.core, &self.nodes, &self.clients) {
+        let stage = Stage {
+            core: &self.core,
+            nodes: &self.nodes,
+            clients: &self.clients,
+        };
+        match self.invariants.all_is_well(&stage) {
             Ok(()) => {
-                self.invariants.at_the_end(&self.core, &self.nodes)?;
+                self.invariants.at_the_end(&stage)?;
                 self.finished = true;
                 Ok(())
             }
             Err(_) if waited < self.quiet_limit() => {
-                self.core.after(500, Event::Look);
+                self.core.after(LOOK_MS, Event::Look);
                 Ok(())
             }
             Err(why) => {
