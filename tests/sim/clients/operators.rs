@@ -105,6 +105,11 @@ impl World {
             Err(WriteError::Refused(text)) => !text.contains("in progress") && !text.contains("wait to be added"),
             Err(WriteError::NoLeader | WriteError::Unknown) => false,
         };
+        if matches!(result, Err(WriteError::Refused(text)) if text.contains("be reached")) {
+            // Another one first: perhaps that is what is in the way.
+            admin.script.rotate_left(1);
+            return self.admin_again(ADMIN);
+        }
         if over || admin.tries > TRIES_MAX {
             self.core.coverage.mark(if over {
                 "operator: the list goes on"

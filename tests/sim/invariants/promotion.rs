@@ -104,7 +104,12 @@ impl Promotion {
         let on_record = state.group(group).and_then(|group| group.primary_member());
         let others_have = others_have && on_record.is_none_or(|primary| primary.non_empty);
         let promoted = instance.is_primary() && !was_primary;
-        if keys == 0 && others_have && promoted && !self.replaced.too_late_to_know(scene, server) {
+        if keys == 0
+            && others_have
+            && promoted
+            && !scene.fleet().is_emptied(server)
+            && !self.replaced.too_late_to_know(scene, server)
+        {
             return Err(format!("{} has no data and was promoted", instance.name));
         }
         Ok(())

@@ -69,7 +69,7 @@ impl Fleet {
     }
 
     /// What it has of its stream ends where a FLUSHALL left nothing.
-    fn is_emptied(&self, who: Index) -> bool {
+    pub(crate) fn is_emptied(&self, who: Index) -> bool {
         let (root, offset) = (self.root_of(who), self.offset(who, self.now));
         let mut parts = self.emptied.iter();
         parts.any(|part| Some(part.root) == root && part.from <= offset && offset < part.to)
@@ -104,7 +104,10 @@ impl Fleet {
         }
         server.keys = server.keys.max(1);
         if let Some(root) = self.root_of(who).filter(|_| !self.emptied.is_empty()) {
-            let open = self.emptied.iter_mut().filter(|part| part.root == root && part.to == u64::MAX);
+            let open = self
+                .emptied
+                .iter_mut()
+                .filter(|part| part.root == root && part.to == u64::MAX);
             open.for_each(|part| part.to = (offset + bytes).max(part.from + 1));
         }
         let server = &mut self.servers[who];

@@ -26,7 +26,9 @@ pub(in crate::node) struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Learner,
-    CatchUp { goal: usize },
+    CatchUp {
+        goal: usize,
+    },
     Voter,
     ToldOfVoter,
     /// The state must know the node before it can remember that it was removed.
@@ -79,7 +81,12 @@ impl Node {
     /// The voter that is there and has most of the log.
     fn successor(&self, core: &Core) -> Option<NodeId> {
         let others = core.log.voters().filter(|voter| *voter != self.id);
-        others.max_by_key(|voter| (core.net.in_contact(self.id, *voter), core.log.applied.get(voter).copied()))
+        others.max_by_key(|voter| {
+            (
+                core.net.in_contact(self.id, *voter),
+                core.log.applied.get(voter).copied(),
+            )
+        })
     }
 
     fn begin_addition(
@@ -125,6 +132,15 @@ impl Node {
         }
         if self.leader.as_ref().is_some_and(|leader| leader.change.is_some()) {
             return Err(refused("another change of the cluster is in progress"));
+        }
+        let rest: Vec<NodeId> = core.log.voters().filter(|voter| *voter != id).collect();
+        let there = rest
+            .iter()
+            .filter(|voter| core.net.in_contact(self.id, **voter))
+            .count();
+        if there * 2 <= rest.len() {
+            core.coverage.mark("operator: a removal would leave no majority");
+            return Err(refused("too few of the voters that would stay can be reached"));
         }
         Ok((id, Step::Known))
     }
