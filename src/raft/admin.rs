@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use openraft::{ChangeMembers, ServerState};
+use openraft::{ChangeMembers, Instant as _, ServerState};
 use tracing::{info, warn};
 
 use super::core::Core;
@@ -30,6 +30,8 @@ const TOLD_LIMIT: Duration = Duration::from_secs(5);
 const TAKE_OVER_LIMIT: Duration = Duration::from_secs(2);
 /// Orders are answered or given up within this.
 const ORDERS_LIMIT: Duration = Duration::from_secs(3);
+/// A peer that was heard within this is there.
+const HEARD_LIMIT: Duration = Duration::from_secs(3);
 /// How often figures are looked at while something is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -135,6 +137,7 @@ impl Core {
             return Err(WriteError::NoLeader);
         }
         let _changing = self.begin_change()?;
+        self.check_rest(&metrics, id)?;
         // The state must know the node before it can remember that it was removed.
         self.await_told(|state| state.nodes().contains_key(&id)).await?;
         let change = if voters.contains(&id) {
@@ -147,6 +150,33 @@ impl Core {
         info!(target: "cfgserver::raft", node = id, "node removed");
         self.retire(id, &node.address).await;
         self.await_told(|state| !state.nodes().contains_key(&id)).await
+    }
+
+    /// A majority of the voters that stay must be there: otherwise the change would never be committed, and nothing
+    /// after it either. Whoever lost a node for good removes that one first.
+    fn check_rest(&self, metrics: &Metrics, leaving: NodeId) -> Result<(), WriteError> {
+        let rest: Vec<NodeId> = metrics
+            .membership_config
+            .voter_ids()
+            .filter(|id| *id != leaving)
+            .collect();
+        let there = rest.iter().filter(|id| self.hears(metrics, **id)).count();
+        if there * 2 > rest.len() {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "only {there} of the {} voters that would stay can be reached",
+            rest.len()
+        )))
+    }
+
+    /// A peer that answered of late, or this node itself.
+    fn hears(&self, metrics: &Metrics, id: NodeId) -> bool {
+        let acks = metrics.heartbeat.as_ref();
+        let acked = acks.and_then(|acks| acks.get(&id).copied().flatten());
+        let acked = acked.is_some_and(|acked| acked.elapsed() < HEARD_LIMIT);
+        let heard = self.contacts.peer(id).map(|heard| self.clock.now().since(heard));
+        id == self.me || acked || heard.is_some_and(|ms| ms < HEARD_LIMIT.as_millis() as u64)
     }
 
     /// Tells a removed node so. It may be dead: then it hears it from whomever it greets next.
