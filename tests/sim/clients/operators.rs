@@ -39,7 +39,18 @@ impl World {
         if up.is_empty() {
             return self.admin_again(operator);
         }
-        let node = *self.core.chance.pick(&up);
+        let ready: Vec<NodeId> = up
+            .iter()
+            .copied()
+            .filter(|id| self.nodes[*id as usize - 1].status.ready)
+            .collect();
+        // Mostly at a node that is in service: one that waits to be added knows of no leader.
+        let choice = if ready.is_empty() || self.core.chance.permille(100) {
+            &up
+        } else {
+            &ready
+        };
+        let node = *self.core.chance.pick(choice);
         let text = match self.clients.operators[operator].script.front() {
             Some(text) => text.clone(),
             None => self.draw_request(),
