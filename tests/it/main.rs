@@ -21,6 +21,7 @@ mod proxy_listen;
 mod raft;
 mod real_sentinel;
 mod redis_link;
+mod removal;
 mod scenarios;
 mod server;
 mod servers;

@@ -4,6 +4,7 @@
 mod cluster;
 mod formation;
 mod membership;
+mod removal;
 mod single;
 mod snapshot;
 mod trio;
