@@ -28,6 +28,7 @@ mod raft;
 mod read_policy;
 mod real_sentinel;
 mod redis_link;
+mod removal;
 mod scenarios;
 mod server;
 mod servers;

@@ -39,7 +39,18 @@ impl World {
         if up.is_empty() {
             return self.admin_again(operator);
         }
-        let node = *self.core.chance.pick(&up);
+        let ready: Vec<NodeId> = up
+            .iter()
+            .copied()
+            .filter(|id| self.nodes[*id as usize - 1].status.ready)
+            .collect();
+        // Mostly at a node that is in service: one that waits to be added knows of no leader.
+        let choice = if ready.is_empty() || self.core.chance.permille(100) {
+            &up
+        } else {
+            &ready
+        };
+        let node = *self.core.chance.pick(choice);
         let text = match self.clients.operators[operator].script.front() {
             Some(text) => text.clone(),
             None => self.draw_request(),
@@ -105,6 +116,11 @@ impl World {
             Err(WriteError::Refused(text)) => !text.contains("in progress") && !text.contains("wait to be added"),
             Err(WriteError::NoLeader | WriteError::Unknown) => false,
         };
+        if matches!(result, Err(WriteError::Refused(text)) if text.contains("be reached")) {
+            // Another one first: perhaps that is what is in the way.
+            admin.script.rotate_left(1);
+            return self.admin_again(ADMIN);
+        }
         if over || admin.tries > TRIES_MAX {
             self.core.coverage.mark(if over {
                 "operator: the list goes on"
