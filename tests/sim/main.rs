@@ -10,6 +10,8 @@ mod core;
 mod event;
 mod fact;
 mod faults;
+#[cfg(feature = "sim")]
+mod full;
 mod invariants;
 mod log;
 #[cfg(feature = "mutations")]
@@ -24,5 +26,10 @@ mod settings;
 mod world;
 
 fn main() -> std::process::ExitCode {
-    runner::main(std::env::args().skip(1).collect())
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(feature = "sim")]
+    if words.iter().any(|word| word == "--full") {
+        return full::main(&words);
+    }
+    runner::main(words)
 }
