@@ -10,8 +10,8 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::cli::{self, EXIT_CANNOT_START, EXIT_FATAL, EXIT_OK, Invocation, ServeConfig};
 use crate::chance;
+use crate::cli::{self, EXIT_CANNOT_START, EXIT_FATAL, EXIT_OK, Invocation, ServeConfig};
 use crate::raft::{Failure, Tuning};
 use crate::store::RocksStore;
 use crate::telemetry;

@@ -156,7 +156,9 @@ impl Machine {
 
 /// Where a node is reached.
 pub(crate) fn host_port(id: NodeId) -> HostPort {
-    format!("{}:{PORT}", address(id)).parse().expect("an address is a host and a port")
+    format!("{}:{PORT}", address(id))
+        .parse()
+        .expect("an address is a host and a port")
 }
 
 /// How the first nodes found their cluster.

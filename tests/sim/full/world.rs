@@ -77,7 +77,11 @@ impl World {
             }
         }
         let leaders = self.machines.iter().filter(|machine| leads(machine)).count();
-        if leaders == 1 { Ok(()) } else { Err(format!("{leaders} leaders")) }
+        if leaders == 1 {
+            Ok(())
+        } else {
+            Err(format!("{leaders} leaders"))
+        }
     }
 
     fn kill_leader(&mut self) {
@@ -85,7 +89,8 @@ impl World {
             return;
         };
         let at = node::address(machine.id);
-        self.story.tell(self.now_ms(), "world", &format!("node {} is killed", machine.id));
+        self.story
+            .tell(self.now_ms(), "world", &format!("node {} is killed", machine.id));
         self.sim.crash(at);
         let kept = self.chance.index(machine.disk.volatile() + 1);
         machine.disk.cut(kept);
@@ -98,7 +103,8 @@ impl World {
         for machine in &self.machines {
             if let Some(why) = machine.take_ended() {
                 self.sim.crash(node::address(machine.id));
-                self.story.tell(self.sim.elapsed().as_millis() as u64, machine.host.name(), &why);
+                self.story
+                    .tell(self.sim.elapsed().as_millis() as u64, machine.host.name(), &why);
             }
         }
         Ok(())
@@ -106,5 +112,7 @@ impl World {
 }
 
 fn leads(machine: &Machine) -> bool {
-    machine.running().is_some_and(|running| running.handle.leadership().borrow().me)
+    machine
+        .running()
+        .is_some_and(|running| running.handle.leadership().borrow().me)
 }
