@@ -10,6 +10,8 @@ mod core;
 mod event;
 mod fact;
 mod faults;
+#[cfg(feature = "sim")]
+mod full;
 mod invariants;
 mod log;
 #[cfg(feature = "mutations")]
@@ -24,5 +26,15 @@ mod settings;
 mod world;
 
 fn main() -> std::process::ExitCode {
+    #[cfg(feature = "sim")]
+    if std::env::args().any(|word| word == "--checks") {
+        let failed = full::checks();
+        println!("checks that failed: {failed:?}");
+        return if failed.is_empty() {
+            std::process::ExitCode::SUCCESS
+        } else {
+            std::process::ExitCode::FAILURE
+        };
+    }
     runner::main(std::env::args().skip(1).collect())
 }
