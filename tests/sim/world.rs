@@ -1,6 +1,7 @@
 //! A whole world: nodes, instances, clients, faults; time goes from event to event.
 
 mod end;
+mod scene;
 mod setup;
 
 use std::collections::VecDeque;
@@ -18,6 +19,8 @@ use crate::node::{Node, requests};
 use crate::record::Story;
 use crate::redis::Index;
 use crate::settings::Settings;
+
+use scene::Stage;
 
 pub(crate) struct World {
     pub(crate) core: Core,
@@ -80,8 +83,13 @@ impl World {
         self.publish();
         if !self.core.facts.is_empty() {
             let facts = std::mem::take(&mut self.core.facts);
+            let stage = Stage {
+                core: &self.core,
+                nodes: &self.nodes,
+                clients: &self.clients,
+            };
             for fact in &facts {
-                self.invariants.check(&self.core, &self.nodes, fact)?;
+                self.invariants.check(&stage, fact)?;
             }
         }
         Ok(())

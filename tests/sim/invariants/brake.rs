@@ -4,10 +4,8 @@
 use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::FailoverKind;
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene, nodes};
 use crate::fact::Fact;
-use crate::node::Node;
 
 const WINDOW_MS: u64 = 3_600_000;
 const FIRST_WAIT_MS: u64 = 30_000;
@@ -20,7 +18,7 @@ impl Invariant for Brake {
         "automatic switches are braked"
     }
 
-    fn check(&mut self, _: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Committed {
             command,
             outcome: Outcome::Done { .. },
@@ -42,7 +40,7 @@ impl Invariant for Brake {
         let (Some(group), now) = (before.group(*group), after.header().now) else {
             return Ok(());
         };
-        if nodes.iter().any(|node| node.skew_ms != 0) {
+        if nodes(scene).any(|node| node.skewed) {
             return Ok(());
         }
         let recent = group

@@ -7,10 +7,8 @@ use cfgserver::failover::Order;
 use cfgserver::machine::{Command, Outcome, Rejection};
 use cfgserver::model::{Epoch, Fault, GroupId};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct Cancel {
@@ -22,7 +20,7 @@ impl Invariant for Cancel {
         "no way back after the order to promote"
     }
 
-    fn check(&mut self, _: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::OrderSent {
                 group,

@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use cfgserver::model::{Address, GroupId, GroupName};
 
-use super::Invariant;
-use crate::clients::Clients;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct Chain {
@@ -19,14 +16,15 @@ pub(super) struct Chain {
 }
 
 impl Invariant for Chain {
-    fn well(&self, core: &Core, clients: &Clients) -> Result<(), String> {
-        let state = core.log.state();
-        for (number, client) in clients.subscribers.iter().enumerate() {
-            if !client.subscribed || client.node.is_none() {
+    fn well(&self, scene: &dyn Scene) -> Result<(), String> {
+        let state = scene.state();
+        for listener in scene.listeners() {
+            let number = listener.client;
+            if !listener.listens {
                 return Err(format!("client {number} has not subscribed yet"));
             }
             for group in state.groups() {
-                let told = self.told.get(&(number, client.connection, group.name.clone()));
+                let told = self.told.get(&(number, listener.connection, group.name.clone()));
                 let known = told.map(|(place, address)| (self.history[&group.name][*place].0, *address));
                 // One that was removed and monitored anew is told with its first switch.
                 if known.is_some_and(|(id, address)| id == group.id && address != group.primary) {
@@ -41,7 +39,7 @@ impl Invariant for Chain {
         "each connection is told one chain of addresses"
     }
 
-    fn check(&mut self, _: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Committed { after, .. } => {
                 for group in after.groups() {

@@ -4,10 +4,8 @@ use cfgserver::failover::Order;
 use cfgserver::machine::State;
 use cfgserver::model::{Address, Facts, Group, Member};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct Foreign;
@@ -17,7 +15,7 @@ impl Invariant for Foreign {
         "only the group's own instances are ordered"
     }
 
-    fn check(&mut self, _: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Committed {
                 before, after, events, ..
@@ -45,8 +43,7 @@ impl Invariant for Foreign {
                         "node {node} orders {address} ({order}) for a group that it knows is removed"
                     ));
                 };
-                let leader = nodes.iter().find(|other| other.id == *node);
-                let seen = leader.and_then(|leader| leader.seen.0.get(group)?.get(address)?.facts.clone());
+                let seen = scene.sighting(*node, *group, *address).and_then(|seen| seen.facts);
                 // A process on record stays a member whatever it was made to copy: it is turned, but not promoted.
                 let on_record = known.members.get(address).and_then(|member| member.run_id.as_ref()) == Some(run_id);
                 let turned = on_record && matches!(order, Order::Follow { .. } | Order::Unpause);

@@ -9,10 +9,8 @@ use std::collections::BTreeMap;
 use cfgserver::failover::Order;
 use cfgserver::model::{Address, Verdict};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 /// INFO of the primary may be as old as this when somebody is sent to it, its way included.
 const KNOWN_MS: u64 = 2_000 + 1_500;
@@ -28,7 +26,7 @@ impl Invariant for LastCopy {
         "the last copy is not overwritten"
     }
 
-    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::OrderSent {
                 node,
@@ -40,27 +38,23 @@ impl Invariant for LastCopy {
             } => {
                 // A repair rests on the leader's own sighting of the primary: Up.
                 let repairs = applied.group(*group).is_some_and(|group| group.failover.is_none());
-                let seen = nodes[*node as usize - 1]
-                    .seen
-                    .0
-                    .get(group)
-                    .and_then(|seen| seen.get(primary));
+                let seen = scene.sighting(*node, *group, *primary);
                 if repairs && seen.is_none_or(|seen| seen.verdict != Verdict::Up) {
                     return Err(format!(
                         "{address} is turned to {primary}, which node {node} does not see Up"
                     ));
                 }
-                let known_empty = core.server_at(*primary).is_some_and(|index| {
-                    let source = &core.fleet.servers[index];
-                    core.fleet.keys(index) == 0 && core.now - source.started_at > KNOWN_MS
+                let known_empty = scene.fleet().at(*primary).is_some_and(|index| {
+                    let source = &scene.fleet().servers[index];
+                    scene.fleet().keys(index) == 0 && scene.now() - source.started_at > KNOWN_MS
                 });
                 self.sent.insert(*address, (*primary, known_empty));
                 Ok(())
             }
             Fact::Overwritten(overwritten) => {
                 let (who, source) = (
-                    &core.fleet.servers[overwritten.who],
-                    &core.fleet.servers[overwritten.source],
+                    &scene.fleet().servers[overwritten.who],
+                    &scene.fleet().servers[overwritten.source],
                 );
                 let lost = overwritten.ordered && overwritten.had_keys && !overwritten.source_has_keys;
                 let known = self.sent.get(&who.address) == Some(&(source.address, true));

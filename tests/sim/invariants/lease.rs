@@ -1,9 +1,7 @@
 //! Orders come from one leader at a time: never while another node leads in a newer term.
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene, nodes};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct Lease;
@@ -13,22 +11,20 @@ impl Invariant for Lease {
         "no order after the lease"
     }
 
-    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::OrderSent { node, term, order, .. } = fact else {
             return Ok(());
         };
-        let newer = nodes
-            .iter()
-            .find(|other| other.running && other.view.me && other.view.term > *term);
-        match newer {
-            Some(newer) => Err(format!(
-                "node {node} of term {term} orders ({order}) while node {} leads in term {}",
-                newer.id, newer.view.term
-            )),
-            None if core.log.term > *term && core.log.led => Err(format!(
-                "node {node} of term {term} orders ({order}) in term {}",
-                core.log.term
-            )),
+        for other in nodes(scene).filter(|other| other.running) {
+            if let Some(newer) = other.leads.filter(|newer| newer > term) {
+                return Err(format!(
+                    "node {node} of term {term} orders ({order}) while node {} leads in term {newer}",
+                    other.id
+                ));
+            }
+        }
+        match scene.led_term().filter(|led| led > term) {
+            Some(led) => Err(format!("node {node} of term {term} orders ({order}) in term {led}")),
             None => Ok(()),
         }
     }

@@ -12,27 +12,28 @@ mod parallel;
 mod promotion;
 mod quorum;
 mod same_state;
+mod scene;
 mod synced;
 mod well;
 mod window;
 
-use crate::clients::Clients;
-use crate::core::Core;
 use crate::fact::Fact;
-use crate::node::Node;
+
+use scene::nodes;
+pub(crate) use scene::{Listener, NodeScene, Scene};
 
 /// A rule that every step must keep.
 trait Invariant {
     /// What it says, in a few words.
     fn name(&self) -> &'static str;
     /// Looks at what happened.
-    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String>;
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String>;
     /// Whether all is well again, as far as it can tell.
-    fn well(&self, _core: &Core, _clients: &Clients) -> Result<(), String> {
+    fn well(&self, _scene: &dyn Scene) -> Result<(), String> {
         Ok(())
     }
     /// Looks back, when all is well again.
-    fn at_the_end(&mut self, _core: &Core, _nodes: &[Node]) -> Result<(), String> {
+    fn at_the_end(&mut self, _scene: &dyn Scene) -> Result<(), String> {
         Ok(())
     }
 }
@@ -63,24 +64,24 @@ impl Invariants {
         }
     }
 
-    pub(crate) fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    pub(crate) fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         for rule in &mut self.rules {
-            rule.check(core, nodes, fact)
+            rule.check(scene, fact)
                 .map_err(|why| format!("{}: {why}", rule.name()))?;
         }
         Ok(())
     }
 
-    pub(crate) fn at_the_end(&mut self, core: &Core, nodes: &[Node]) -> Result<(), String> {
+    pub(crate) fn at_the_end(&mut self, scene: &dyn Scene) -> Result<(), String> {
         for rule in &mut self.rules {
-            rule.at_the_end(core, nodes)
+            rule.at_the_end(scene)
                 .map_err(|why| format!("{}: {why}", rule.name()))?;
         }
         Ok(())
     }
 
-    pub(crate) fn all_is_well(&self, core: &Core, nodes: &[Node], clients: &Clients) -> Result<(), String> {
-        self.rules.iter().try_for_each(|rule| rule.well(core, clients))?;
-        well::all_is_well(core, nodes)
+    pub(crate) fn all_is_well(&self, scene: &dyn Scene) -> Result<(), String> {
+        self.rules.iter().try_for_each(|rule| rule.well(scene))?;
+        well::all_is_well(scene)
     }
 }

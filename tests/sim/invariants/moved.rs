@@ -4,10 +4,8 @@
 use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::{GroupId, Revision};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct Moved;
@@ -17,7 +15,7 @@ impl Invariant for Moved {
         "a command is applied to what it was planned on"
     }
 
-    fn check(&mut self, _: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Committed {
             command,
             outcome: Outcome::Done { .. },

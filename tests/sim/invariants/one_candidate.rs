@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use cfgserver::model::{Address, Epoch, GroupId, RunId};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct OneCandidate {
@@ -19,7 +17,7 @@ impl Invariant for OneCandidate {
         "one candidate per group and epoch"
     }
 
-    fn check(&mut self, _: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Committed { before, after, .. } = fact else {
             return Ok(());
         };

@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 use cfgserver::failover::Order;
 use cfgserver::model::{Address, Epoch, GroupId, NodeId, Term};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 use crate::redis::Replica;
 
 /// A replica that does not follow within this long is given up, and so is one that is out of reach.
@@ -27,7 +25,7 @@ impl Invariant for Parallel {
         "parallel-syncs is respected"
     }
 
-    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         if let Fact::OrderDone {
             group,
             server,
@@ -35,10 +33,10 @@ impl Invariant for Parallel {
             ..
         } = fact
         {
-            let instance = &core.fleet.servers[*server];
+            let instance = &scene.fleet().servers[*server];
             if instance.follows == Some(*primary) {
                 let (.., turned) = self.turned.entry(*group).or_default();
-                turned.insert(instance.address, core.now);
+                turned.insert(instance.address, scene.now());
             }
         }
         let Fact::OrderSent {
@@ -64,18 +62,17 @@ impl Invariant for Parallel {
             turned.clear();
         }
         let seen_down = |address: &Address| {
-            let leader = nodes.iter().find(|other| other.id == *node);
-            let seen = leader.and_then(|leader| leader.seen.0.get(id)?.get(address));
+            let seen = scene.sighting(*node, *id, *address);
             seen.is_none_or(|seen| seen.verdict.is_down())
         };
         let copying = |(address, at): (&Address, &u64)| {
-            let server = core.server_at(*address).map(|index| &core.fleet.servers[index]);
+            let server = scene.server_at(*address);
             let busy = server.is_some_and(|server| {
                 matches!(server.replica, Replica::Transfer { .. } | Replica::Loading { .. })
                     && server.running
                     && server.ordered_to_follow
             });
-            busy && core.now - at < GIVEN_UP_MS && !seen_down(address)
+            busy && scene.now() - at < GIVEN_UP_MS && !seen_down(address)
         };
         let counts = |other: &Address| other != address && *other != failover.old_primary;
         let others = turned.iter().filter(|(other, _)| counts(other));

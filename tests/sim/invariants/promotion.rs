@@ -7,10 +7,8 @@ use cfgserver::failover::Order;
 use cfgserver::machine::Command;
 use cfgserver::model::{Address, GroupId, RunId, Stage};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 #[derive(Default)]
 pub(super) struct Promotion {
@@ -23,7 +21,7 @@ impl Invariant for Promotion {
         "only the committed candidate is promoted"
     }
 
-    fn check(&mut self, core: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Committed {
                 command, after, before, ..
@@ -38,7 +36,7 @@ impl Invariant for Promotion {
                             .insert((group.id, failover.candidate, failover.candidate_run_id.clone()));
                     }
                 }
-                self.completed(core, command, before, after)
+                self.completed(scene, command, before, after)
             }
             Fact::OrderSent {
                 group,
@@ -60,7 +58,7 @@ impl Invariant for Promotion {
                 keys,
                 was_primary,
                 ..
-            } => self.carried_out(core, *group, *server, *keys, *was_primary),
+            } => self.carried_out(scene, *group, *server, *keys, *was_primary),
             _ => Ok(()),
         }
     }
@@ -69,32 +67,32 @@ impl Invariant for Promotion {
 impl Promotion {
     fn carried_out(
         &self,
-        core: &Core,
+        scene: &dyn Scene,
         group: GroupId,
         server: usize,
         keys: u64,
         was_primary: bool,
     ) -> Result<(), String> {
-        let instance = &core.fleet.servers[server];
+        let instance = &scene.fleet().servers[server];
         if !self.decided.contains(&(group, instance.address, instance.run_id())) {
             return Err(format!("{} was promoted, which nobody decided", instance.name));
         }
-        let others = core
-            .fleet
+        let others = scene
+            .fleet()
             .servers
             .iter()
             .enumerate()
             .filter(|(_, other)| other.home == instance.home);
         let others_have = others
             .filter(|(who, _)| *who != server)
-            .any(|(who, _)| core.fleet.keys(who) > 0);
+            .any(|(who, _)| scene.fleet().keys(who) > 0);
         // Replicas follow a primary that came back empty by themselves, and then the group is on record as empty.
-        let state = core.log.state();
+        let state = scene.state();
         let on_record = state.group(group).and_then(|group| group.primary_member());
         let others_have = others_have && on_record.is_none_or(|primary| primary.non_empty);
         // While the primary has just come back without its data it is a race: the candidate had data when it was read.
-        let primary = state.group(group).and_then(|group| core.server_at(group.primary));
-        let race = primary.is_some_and(|primary| core.fleet.servers[primary].restarted_lately(core.now));
+        let primary = state.group(group).and_then(|group| scene.server_at(group.primary));
+        let race = primary.is_some_and(|primary| primary.restarted_lately(scene.now()));
         let others_have = others_have && !race;
         let promoted = instance.is_primary() && !was_primary;
         if keys == 0 && others_have && promoted {
@@ -106,7 +104,7 @@ impl Promotion {
     /// The candidate is, or has been since, a master.
     fn completed(
         &self,
-        core: &Core,
+        scene: &dyn Scene,
         command: &Command,
         before: &cfgserver::machine::State,
         after: &cfgserver::machine::State,
@@ -121,7 +119,7 @@ impl Promotion {
         if from == to {
             return Ok(());
         }
-        let instance = core.server_at(to).map(|server| &core.fleet.servers[server]);
+        let instance = scene.server_at(to);
         let Some(instance) = instance else {
             return Err(format!("{to} is nobody"));
         };

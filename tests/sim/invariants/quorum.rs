@@ -6,10 +6,8 @@
 
 use cfgserver::model::{Sighting, Verdict};
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, NodeScene, Scene, nodes};
 use crate::fact::Fact;
-use crate::node::Node;
 
 /// A vote counts for this long after it was refreshed, and before that it travelled.
 const LATELY_MS: u64 = 1_500 + 800;
@@ -22,7 +20,7 @@ impl Invariant for Quorum {
         "a failover is opened by a quorum of votes"
     }
 
-    fn check(&mut self, core: &Core, nodes: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Opening {
             node: leader,
             group,
@@ -35,27 +33,27 @@ impl Invariant for Quorum {
         let Some(group) = applied.group(*group) else {
             return Ok(());
         };
-        let primary = core.server_at(group.primary).map(|server| &core.fleet.servers[server]);
-        if primary.is_some_and(|server| !server.is_primary() || server.restarted_lately(core.now)) {
+        let primary = scene.server_at(group.primary);
+        if primary.is_some_and(|server| !server.is_primary() || server.restarted_lately(scene.now())) {
             return Ok(());
         }
         if *votes < group.config.quorum {
             return Err(format!("{}: {votes} votes of {}", group.name, group.config.quorum));
         }
         // What arrived while the leader stood still is read when it goes on.
-        let leader_paused_ms = nodes[*leader as usize - 1].paused_ms(core.now);
-        let lately = |node: &&Node| {
-            let at = node.judged_down.get(&(group.id, group.primary));
-            let judged = at.is_some_and(|at| core.now - at < LATELY_MS + node.paused_ms(core.now) + leader_paused_ms);
+        let leader_paused_ms = scene.node(*leader).paused_ms;
+        let lately = |node: &NodeScene| {
+            let at = scene.judged_down_at(node.id, group.id, group.primary);
+            let judged = at.is_some_and(|at| scene.now() - at < LATELY_MS + node.paused_ms + leader_paused_ms);
             // Another life of it may have thought so.
             // One that could not say so for longer than a vote counts does not count either.
-            let mute = core.settled_ms() > LATELY_MS && !core.net.goes(node.id, *leader) && leader_paused_ms == 0;
+            let mute = scene.settled_ms() > LATELY_MS && !scene.goes(node.id, *leader) && leader_paused_ms == 0;
             if mute {
                 return false;
             }
-            judged || !node.running || core.now - node.started_at < LATELY_MS
+            judged || !node.running || scene.now() - node.started_at < LATELY_MS
         };
-        let judged = nodes.iter().filter(lately).count() as u32;
+        let judged = nodes(scene).filter(lately).count() as u32;
         if judged < group.config.quorum {
             return Err(format!(
                 "{}: {judged} nodes judged so of {}",
@@ -64,17 +62,17 @@ impl Invariant for Quorum {
         }
         let switched_at = group.switches.last().map_or(0, |last| last.at.0);
         let switched_ms = applied.header().now.0.saturating_sub(switched_at);
-        let up = |node: &&Node| {
-            let seen = node.seen.0.get(&group.id).and_then(|seen| seen.get(&group.primary));
-            let settled = node.paused_ms(core.now) == 0 && core.settled_ms() > LATELY_MS;
-            let heard = core.net.in_contact(*leader, node.id);
-            let fresh = |seen: &Sighting| seen.verdict == Verdict::Up && core.now - seen.watched_since.0 > LATELY_MS;
+        let up = |node: &NodeScene| {
+            let seen = scene.sighting(node.id, group.id, group.primary);
+            let settled = node.paused_ms == 0 && scene.settled_ms() > LATELY_MS;
+            let heard = scene.in_contact(*leader, node.id);
+            let fresh = |seen: Sighting| seen.verdict == Verdict::Up && scene.now() - seen.watched_since.0 > LATELY_MS;
             // One that is behind votes about the time before the last switch.
             let key = node.state.group(group.id).map(|known| known.vote_key());
             let same = key.as_ref() == Some(&group.vote_key()) && switched_ms > LATELY_MS;
             same && settled && heard && !lately(node) && seen.is_some_and(fresh)
         };
-        let up = nodes.iter().filter(up).count();
+        let up = nodes(scene).filter(up).count();
         if up * 2 > applied.electorate().count() {
             return Err(format!("{}: {up} nodes see its primary up", group.name));
         }

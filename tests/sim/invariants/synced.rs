@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cfgserver::failover::Order;
 use cfgserver::model::GroupId;
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 /// INFO may be as old as this when a candidate is chosen (and a little older when it is ordered).
 const INFO_MS: u64 = 5_000 + 1_000;
@@ -24,12 +22,12 @@ impl Invariant for Synced {
         "only the group's own data is promoted"
     }
 
-    fn check(&mut self, core: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Committed { after, .. } => {
                 for group in after.groups() {
                     let lineage = group.primary_member().and_then(|member| member.lineage.as_ref());
-                    let root = lineage.and_then(|lineage| core.fleet.lineages.root(&lineage.replid));
+                    let root = lineage.and_then(|lineage| scene.fleet().lineages.root(&lineage.replid));
                     self.roots.entry(group.id).or_default().extend(root);
                 }
                 Ok(())
@@ -41,15 +39,15 @@ impl Invariant for Synced {
                 was_primary: false,
                 ..
             } => {
-                let instance = &core.fleet.servers[*server];
-                let root = core.fleet.lineages.root(&format!("{:x}", instance.lineage));
+                let instance = &scene.fleet().servers[*server];
+                let root = scene.fleet().lineages.root(&format!("{:x}", instance.lineage));
                 let own = self.roots.get(group).filter(|roots| !roots.is_empty());
                 let strange = own.zip(root).is_some_and(|(own, root)| !own.contains(&root));
                 // While the primary has just come back without its data it is a race: the candidate had data when it
                 // was read, at most INFO_MS ago.
-                let state = core.log.state();
-                let primary = state.group(*group).and_then(|group| core.server_at(group.primary));
-                let race = primary.is_some_and(|primary| core.now - core.fleet.servers[primary].started_at < INFO_MS);
+                let state = scene.state();
+                let primary = state.group(*group).and_then(|group| scene.server_at(group.primary));
+                let race = primary.is_some_and(|primary| scene.now() - primary.started_at < INFO_MS);
                 if instance.is_primary() && strange && !race && !instance.version.starts_with('2') {
                     return Err(format!(
                         "{} has other data than the group and was promoted",

@@ -1,9 +1,7 @@
 //! A node judges an instance Down only after a full window of silence in which it was awake itself.
 
-use super::Invariant;
-use crate::core::Core;
+use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::node::Node;
 
 /// A pause of the node that is too short to be a stall counts as silence; so does the tick before a longer one.
 const UNNOTICED_MS: u64 = 500 + 50;
@@ -16,7 +14,7 @@ impl Invariant for Window {
         "down only after a full window of silence"
     }
 
-    fn check(&mut self, core: &Core, _: &[Node], fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Silent {
             node,
             address,
@@ -28,7 +26,7 @@ impl Invariant for Window {
             return Ok(());
         };
         let stalled_ms = stalled_ms.saturating_sub(UNNOTICED_MS);
-        let awake_ms = (core.now - heard_at).saturating_sub(stalled_ms);
+        let awake_ms = (scene.now() - heard_at).saturating_sub(stalled_ms);
         if awake_ms < *down_after_ms {
             return Err(format!(
                 "node {node} judged {address} after {awake_ms} ms of {down_after_ms}"

@@ -1,6 +1,7 @@
 //! After the faults: is all well again, and if not, why.
 
 use super::World;
+use super::scene::Stage;
 use crate::event::Event;
 
 /// How long after the faults everything must be well again. The brake on flapping may hold the third failover for a
@@ -11,9 +12,14 @@ impl World {
     /// Is all well?
     pub(super) fn look(&mut self) -> Result<(), String> {
         let waited = self.core.now - self.quiet_since;
-        match self.invariants.all_is_well(&self.core, &self.nodes, &self.clients) {
+        let stage = Stage {
+            core: &self.core,
+            nodes: &self.nodes,
+            clients: &self.clients,
+        };
+        match self.invariants.all_is_well(&stage) {
             Ok(()) => {
-                self.invariants.at_the_end(&self.core, &self.nodes)?;
+                self.invariants.at_the_end(&stage)?;
                 self.finished = true;
                 Ok(())
             }
