@@ -13,6 +13,7 @@ mod faults;
 #[cfg(feature = "sim")]
 mod full;
 mod invariants;
+mod linear;
 mod log;
 #[cfg(feature = "mutations")]
 mod mutations;
