@@ -1,6 +1,7 @@
 //! Clients of the nodes: subscribers, lookers and operators, each over a real session and real requests.
 
 mod operators;
+mod proxies;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::fact::Fact;
 use crate::node::Node;
 use crate::world::{World, group_name};
 
+pub(crate) use proxies::{Proxy, Step};
+
 /// How long a write of a client may take.
 const WRITE_MS: u64 = 5_000;
 const RETRY_MS: u64 = 10;
@@ -24,6 +27,7 @@ const RETRY_MS: u64 = 10;
 #[derive(Default)]
 pub(crate) struct Clients {
     pub(crate) subscribers: Vec<Subscriber>,
+    pub(crate) proxies: Vec<Proxy>,
     operators: Vec<Operator>,
     writes: BTreeMap<u64, Writing>,
 }
@@ -136,6 +140,7 @@ impl World {
                 },
             );
         }
+        self.proxies_begin();
         if self.core.settings.operator_every_ms > 0 {
             let session = session(&self.core, 1_000);
             self.clients.operators.push(Operator {
@@ -150,14 +155,18 @@ impl World {
 
     /// Events of nodes go into the queues of their subscribers.
     pub(crate) fn publish(&mut self) {
-        for node in &mut self.nodes {
+        if !std::mem::take(&mut self.core.publishing) {
+            return;
+        }
+        for place in 0..self.nodes.len() {
+            let node = &mut self.nodes[place];
             if node.published.is_empty() {
                 continue;
             }
-            let events = std::mem::take(&mut node.published);
+            let (id, events) = (node.id, std::mem::take(&mut node.published));
             let mut rendered: Option<Vec<Arc<Published>>> = None;
             for (number, client) in self.clients.subscribers.iter_mut().enumerate() {
-                if client.node != Some(node.id) || !client.subscribed {
+                if client.node != Some(id) || !client.subscribed {
                     continue;
                 }
                 let rendered =
@@ -176,11 +185,23 @@ impl World {
                     );
                 }
             }
+            for number in 0..self.clients.proxies.len() {
+                if self.clients.proxies[number].listens_at(id) {
+                    let rendered =
+                        rendered.get_or_insert_with(|| events.iter().map(|event| Arc::new(publish(event))).collect());
+                    self.proxy_is_told(number, rendered);
+                }
+            }
         }
     }
 
     /// Their node is gone: they connect anew, somewhere.
     pub(crate) fn clients_lost(&mut self, id: NodeId) {
+        for number in 0..self.clients.proxies.len() {
+            if self.clients.proxies[number].node == Some(id) {
+                self.proxy_lost(number);
+            }
+        }
         for number in 0..self.clients.subscribers.len() {
             let client = &mut self.clients.subscribers[number];
             if client.node == Some(id) {

@@ -1,11 +1,14 @@
 //! What comes at its time.
 
+use std::sync::Arc;
+
 use cfgserver::detect::{PingAnswer, VoteAck, VoteReport};
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, GroupId, NodeId, RunId, Term};
+use cfgserver::model::{Address, Facts, GroupId, NodeId, RunId, Term};
 use cfgserver::redis::Answer;
 use cfgserver::requests::{Write, WriteError, WriteReply};
 
+use crate::clients::Step;
 use crate::faults::Fault;
 use crate::redis::Index;
 
@@ -98,7 +101,6 @@ pub(crate) enum Event {
     VoterDue {
         node: NodeId,
         life: u32,
-        serial: u64,
     },
     Report {
         to: NodeId,
@@ -222,6 +224,11 @@ pub(crate) enum Event {
     WriteLimit {
         request: u64,
     },
+    Proxy {
+        proxy: usize,
+        connection: u64,
+        step: Box<Step>,
+    },
 
     // The world.
     Fault(Fault),
@@ -239,7 +246,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) enum ProbeAnswer {
     Ping(PingAnswer),
-    Info(String),
+    Info(Arc<Facts>),
     Ended { refused: bool },
 }
 

@@ -69,4 +69,24 @@ pub(crate) enum Fact {
         stalled_ms: u64,
     },
     Overwritten(Overwritten),
+    /// A proxy hung up, or ended itself.
+    ProxyEnded {
+        name: &'static str,
+        /// `None`: it ended itself.
+        cause: Option<Cause>,
+        why: String,
+    },
+}
+
+/// Why a proxy hung up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// What a node sent.
+    Sent,
+    /// The node said that it has not caught up.
+    Loading,
+    /// The node said that there is no such group.
+    Unknown,
+    /// It was not ready in time: a primary that it was told does not say that it is one.
+    Late,
 }

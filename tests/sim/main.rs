@@ -7,6 +7,7 @@
 mod chance;
 mod clients;
 mod core;
+mod doubles;
 mod event;
 mod fact;
 mod faults;
@@ -19,6 +20,7 @@ mod log;
 mod mutations;
 mod net;
 mod node;
+mod queue;
 mod reached;
 mod record;
 mod redis;

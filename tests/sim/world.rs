@@ -97,16 +97,7 @@ impl World {
 
     fn handle(&mut self, event: Event) -> Result<(), String> {
         if let Some(id) = event.node() {
-            let node = &self.nodes[id as usize - 1];
-            if !node.running || event.life().is_some_and(|life| life != node.life) {
-                return Ok(());
-            }
-            if node.paused_until > self.core.now {
-                let until = node.paused_until;
-                self.core.push(until, event);
-                return Ok(());
-            }
-            self.at_node(id, event);
+            self.to_node(id, event);
             return Ok(());
         }
         match event {
@@ -141,6 +132,11 @@ impl World {
             Event::TryCommit { term } => self.core.try_commit(term),
             Event::Election { number } => self.core.election(number),
             Event::ClientTurn { client, connection } => self.client_turn(client, connection),
+            Event::Proxy {
+                proxy,
+                connection,
+                step,
+            } => self.proxy_step(proxy, connection, *step),
             Event::OperatorTurn { operator } => self.operator_turn(operator),
             Event::WriteDone { request, result, .. } => self.write_done(request, *result),
             Event::WriteRetry { request } => self.write_attempt(request),
@@ -161,6 +157,20 @@ impl World {
             other => panic!("an event of a node without a node: {other:?}"),
         }
         Ok(())
+    }
+
+    /// For that life of the node, once it runs.
+    fn to_node(&mut self, id: NodeId, event: Event) {
+        let node = &self.nodes[id as usize - 1];
+        if !node.running || event.life().is_some_and(|life| life != node.life) {
+            return;
+        }
+        if node.paused_until > self.core.now {
+            let until = node.paused_until;
+            self.core.push(until, event);
+            return;
+        }
+        self.at_node(id, event);
     }
 
     fn at_node(&mut self, id: NodeId, event: Event) {
@@ -188,7 +198,7 @@ impl World {
             } => {
                 node.probe_answered(core, group, address, attempt, answer);
             }
-            Event::VoterDue { serial, .. } => node.voter_due(core, serial),
+            Event::VoterDue { .. } => node.voter_due(core),
             Event::Report {
                 from,
                 life,
@@ -283,6 +293,7 @@ impl World {
         } else {
             cfgserver::detect::PingAnswer::Pong
         };
+        // It takes both ways in one: the node hears at once, unless it stands still.
         let event = Event::ProbeAnswered {
             node,
             life,
@@ -291,7 +302,7 @@ impl World {
             attempt,
             answer: ProbeAnswer::Ping(meaning),
         };
-        self.core.push(now, event);
+        self.to_node(node, event);
     }
 
     fn info_asked(
@@ -326,7 +337,7 @@ impl World {
             return;
         }
         if self.core.comes_from(node, server) {
-            let text = self.core.fleet.info(server, now);
+            let facts = self.core.facts_of(server);
             let ms = self.core.delay();
             let event = Event::ProbeAnswered {
                 node,
@@ -334,7 +345,7 @@ impl World {
                 group,
                 address,
                 attempt,
-                answer: ProbeAnswer::Info(text),
+                answer: ProbeAnswer::Info(facts),
             };
             self.core.after(ms, event);
         } else {

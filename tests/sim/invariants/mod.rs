@@ -10,6 +10,7 @@ mod moved;
 mod one_candidate;
 mod parallel;
 mod promotion;
+mod proxies;
 mod quorum;
 mod same_state;
 mod scene;
@@ -20,7 +21,7 @@ mod window;
 use crate::fact::Fact;
 
 use scene::nodes;
-pub(crate) use scene::{Listener, NodeScene, Scene};
+pub(crate) use scene::{Listener, NodeScene, ProxyScene, Scene};
 
 /// A rule that every step must keep.
 trait Invariant {
@@ -60,6 +61,7 @@ impl Invariants {
                 Box::<same_state::SameState>::default(),
                 Box::<synced::Synced>::default(),
                 Box::<moved::Moved>::default(),
+                Box::<proxies::Proxies>::default(),
             ],
         }
     }

@@ -147,6 +147,7 @@ impl Node {
 
     /// `pubsub::Hub::publish`: events first, then the state, then whoever watches it.
     fn publish(&mut self, core: &mut Core, state: Arc<State>, events: Vec<model::Event>) {
+        core.publishing |= !events.is_empty();
         self.published.extend(events);
         self.state = state;
         self.follow_state(core);

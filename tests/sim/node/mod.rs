@@ -72,6 +72,8 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) life: u32,
     pub(crate) running: bool,
+    /// It will never run again, or never as this node.
+    pub(crate) gone: bool,
     pub(crate) started_at: u64,
     pub(crate) paused_until: u64,
     /// The wall clock is ahead by this.
@@ -103,6 +105,7 @@ impl Node {
             id,
             life: 0,
             running: false,
+            gone: false,
             started_at: 0,
             paused_until: 0,
             skew_ms: 0,
@@ -190,6 +193,7 @@ impl Node {
                 command: command.clone(),
                 at,
             };
+            core.publishing = true;
             self.published
                 .extend(cfgserver::machine::apply(&mut state, &entry).events);
         }

@@ -152,6 +152,11 @@ impl Server {
         self.follows.is_none()
     }
 
+    /// A full copy is on its way to it.
+    pub(crate) fn syncing(&self) -> bool {
+        matches!(self.replica, Replica::Transfer { .. } | Replica::Loading { .. })
+    }
+
     pub(crate) fn link_up(&self) -> bool {
         matches!(self.replica, Replica::Up { .. })
     }

@@ -7,9 +7,11 @@ use cfgserver::model::{Address, GroupId, NodeId, Sighting, Term};
 
 use crate::clients::Clients;
 use crate::core::Core;
-use crate::invariants::{Listener, NodeScene, Scene};
+use crate::invariants::{Listener, NodeScene, ProxyScene, Scene};
 use crate::node::Node;
 use crate::redis::Fleet;
+
+use super::group_name;
 
 /// The parts of the world that a rule looks at.
 pub(super) struct Stage<'a> {
@@ -82,6 +84,20 @@ impl Scene for Stage<'_> {
 
     fn settled_ms(&self) -> u64 {
         self.core.settled_ms()
+    }
+
+    fn proxies(&self) -> Vec<ProxyScene> {
+        let groups = 0..self.core.settings.groups.len();
+        let groups: Vec<String> = groups.map(|group| group_name(group).to_string()).collect();
+        let proxies = self.clients.proxies.iter();
+        proxies
+            .map(|proxy| ProxyScene {
+                name: proxy.name,
+                ready: proxy.ready(),
+                groups: groups.clone(),
+                addresses: proxy.addresses(),
+            })
+            .collect()
     }
 
     fn listeners(&self) -> Vec<Listener> {
