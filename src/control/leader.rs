@@ -138,7 +138,9 @@ impl Leader {
             let clock = self.shared.clock;
             let board = self.shared.board.clone();
             tokio::select! {
+                biased;
                 changed = leadership.changed() => if changed.is_err() { break },
+                changed = revision.changed() => if changed.is_err() { break } else { self.log_moved() },
                 ask = asked.recv() => match ask {
                     Some(ask) => self.ask(ask),
                     None => break,
@@ -146,7 +148,6 @@ impl Leader {
                 Some(done) = self.link_work.next() => self.link_done(done),
                 Some(proposed) = self.proposals.next() => self.proposed(proposed),
                 () = board.dirty_notified() => {}
-                changed = revision.changed() => if changed.is_err() { break } else { self.log_moved() },
                 () = clock.sleep_until(wake_at.map_or(latest, |at| at.min(latest))) => {}
             }
             self.drain();

@@ -61,6 +61,7 @@ pub(super) async fn run(shared: Arc<Shared>, tasks: Tasks) {
     roster.follow(&board.state());
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = revisions.changed() => {
                 if changed.is_err() {
@@ -137,6 +138,7 @@ impl Roster {
         let (shared, brief) = (self.shared.clone(), watched.brief.clone());
         self.tasks.spawn("probe-instance", async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = shared.clock.sleep_until(begin) => {}
             }

@@ -71,6 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, votes: Arc<dyn Votes>, stop: Cancel
         if led {
             let report = voter.next_report(&shared);
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 changed = leadership.changed() => {
                     voter.whole = true;
@@ -92,6 +93,7 @@ pub(super) async fn run(shared: Arc<Shared>, votes: Arc<dyn Votes>, stop: Cancel
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = leadership.changed() => {
                 voter.whole = true;

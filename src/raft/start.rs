@@ -378,6 +378,7 @@ async fn begin(core: &Arc<Core>) -> Result<(), StartError> {
             let founding = core.clone().found(founders);
             core.tasks.spawn_on("raft-founding", core.runtime.handle(), async move {
                 tokio::select! {
+                    biased;
                     () = stopping.cancelled() => {}
                     () = founding => {}
                 }

@@ -156,7 +156,11 @@ impl Core {
     pub(crate) fn facts_of(&mut self, server: Index) -> Arc<Facts> {
         let facts = self.fleet.facts(server, self.now);
         if self.settings.check_plans {
-            assert_eq!(*facts, self.fleet.read(server, self.now), "what is parsed anew is the same");
+            assert_eq!(
+                *facts,
+                self.fleet.read(server, self.now),
+                "what is parsed anew is the same"
+            );
         }
         facts
     }

@@ -1,5 +1,9 @@
 //! The doubles of both proxy forks, as the real-process tests have them: pure, bytes in and actions out.
-#![allow(dead_code, unused_imports, reason = "the tests beside them need more of them than a simulator does")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the tests beside them need more of them than a simulator does"
+)]
 
 #[path = "../it/proxies/bdrp.rs"]
 mod bdrp;

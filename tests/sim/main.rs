@@ -29,15 +29,16 @@ mod settings;
 mod world;
 
 fn main() -> std::process::ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
     #[cfg(feature = "sim")]
-    if std::env::args().any(|word| word == "--checks") {
+    if words.iter().any(|word| word == "--full") {
+        return full::main(&words);
+    }
+    #[cfg(feature = "sim")]
+    if words.iter().any(|word| word == "--checks") {
         let failed = full::checks();
         println!("checks that failed: {failed:?}");
-        return if failed.is_empty() {
-            std::process::ExitCode::SUCCESS
-        } else {
-            std::process::ExitCode::FAILURE
-        };
+        return std::process::ExitCode::from(u8::from(!failed.is_empty()));
     }
-    runner::main(std::env::args().skip(1).collect())
+    runner::main(words)
 }

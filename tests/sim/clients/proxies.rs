@@ -76,7 +76,11 @@ impl World {
             let names: Vec<&str> = groups.iter().map(String::as_str).collect();
             let (double, name, sentinels): (Box<dyn Double>, _, _) = if self.core.chance.permille(500) {
                 let heartbeat_ms = *self.core.chance.pick(&[1_000, 3_000]);
-                (Box::new(Netease::new(&names, nodes.len(), heartbeat_ms)), "netease", nodes)
+                (
+                    Box::new(Netease::new(&names, nodes.len(), heartbeat_ms)),
+                    "netease",
+                    nodes,
+                )
             } else {
                 let primaries = (0..names.len()).map(|group| format!("10.0.{group}.1:6379"));
                 let servers: Vec<(&str, String)> = names.into_iter().zip(primaries).collect();
@@ -164,7 +168,12 @@ impl World {
         if !self.nodes[id as usize - 1].running {
             if self.nodes[id as usize - 1].gone {
                 // Its operator gives it another one.
-                let there: Vec<NodeId> = self.nodes.iter().filter(|node| !node.gone).map(|node| node.id).collect();
+                let there: Vec<NodeId> = self
+                    .nodes
+                    .iter()
+                    .filter(|node| !node.gone)
+                    .map(|node| node.id)
+                    .collect();
                 self.clients.proxies[number].sentinels[place] = *self.core.chance.pick(&there);
             }
             return self.proxy_lost(number);
@@ -204,7 +213,9 @@ impl World {
 
     /// The node reads what came, answers, and tells what it has to tell before each answer.
     fn proxy_asks(&mut self, number: usize, bytes: &[u8]) {
-        let Some(id) = self.clients.proxies[number].node else { return };
+        let Some(id) = self.clients.proxies[number].node else {
+            return;
+        };
         self.clients.proxies[number].input.extend_from_slice(bytes);
         loop {
             let proxy = &mut self.clients.proxies[number];

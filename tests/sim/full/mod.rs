@@ -1,6 +1,25 @@
-//! Whole nodes in a simulated network: what they talk to.
+//! The full simulator: whole nodes, openraft included, in a simulated network; a seed decides everything.
+//!
+//! ```text
+//! runner   seeds: replay with a story, sweep, twice
+//! world    one run: hosts, phases (calm, chaos, heal), what is checked after each step
+//! node     a node as a host: its process starts, ends, is killed, stands still
+//! disk     its disk: syncs late, is slow, fails, loses what it had not synced
+//! story    what nodes log, with simulated time
+//! ```
+//!
+//! One simulation per thread. Machines are [`cfgserver::host::Host`]s: whoever runs on one should be run by
+//! `Host::run` (then chance, wall clock, name and standing still are the machine's) and use `cfgserver::net` for its
+//! sockets (then [`cfgserver::net::weather`] cuts hold bytes back as TCP does, and do not lose them).
 
+mod disk;
 pub(crate) mod instances;
+mod node;
+mod runner;
+mod story;
+mod world;
+
+pub(crate) use runner::main;
 
 /// The doubles against themselves; the name of each that fails.
 pub(crate) fn checks() -> Vec<&'static str> {

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::group::Group;
-use super::{Answer, Call, GroupSpec, Operation, check};
+use cfgserver::machine::{Command, State};
+use cfgserver::model::{self, FailoverKind};
+use cfgserver::resp::Reply;
+
+use super::group::{Group, settings};
+use super::words::{Said, said};
+use super::{Answer, Call, GroupSpec, Operation, Seen, Shape, check};
 
 /// An operation that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,17 +66,67 @@ impl Histories {
         }
     }
 
-    /// The cluster moved on by itself, at some time in between.
-    pub(crate) fn moved(&mut self, name: &str, call: Call, from: u64, until: u64) {
+    /// What a reply says of it.
+    pub(crate) fn said(&mut self, ticket: &Ticket, reply: &Reply, now: u64) {
+        let Some(operation) = self.operation(ticket) else {
+            return;
+        };
+        match said(&operation.call, reply) {
+            Said::Answer(answer) => self.end(ticket, answer, now),
+            Said::NothingDone => self.nothing_done(ticket),
+            Said::Unknown => {}
+        }
+    }
+
+    /// An entry was committed, at some time in between. What operators did not ask for, the cluster did by itself.
+    pub(crate) fn committed(&mut self, command: &Command, before: &State, after: &State, (from, until): (u64, u64)) {
+        let asked_for = matches!(
+            command,
+            Command::Monitor { .. }
+                | Command::Remove { .. }
+                | Command::Set { .. }
+                | Command::OpenFailover {
+                    kind: FailoverKind::Operator,
+                    ..
+                }
+        );
+        if asked_for {
+            return;
+        }
+        for group in after.groups() {
+            let Some(known) = before.group(group.id) else { continue };
+            let (before, after) = (Shape::of(known), Shape::of(group));
+            if before != after {
+                let call = Call::Moves { before, after };
+                self.settled(group.name.as_str(), call, Answer::Done, (from, until));
+            }
+        }
+    }
+
+    /// What a name is at the end, when everything that was answered is applied everywhere.
+    pub(crate) fn ends_as(&mut self, name: &str, group: Option<&model::Group>, now: u64) {
+        let seen = group.map(|group| Seen {
+            primary: Some(group.primary.to_string()),
+            settings: settings(&group.config),
+        });
+        self.settled(name, Call::Read, Answer::Seen(seen), (now, now));
+    }
+
+    fn settled(&mut self, name: &str, call: Call, answer: Answer, (invoked_at, answered_at): (u64, u64)) {
         let history = self.0.entry(name.to_owned()).or_default();
         history.operations.push(Operation {
             call,
-            answer: Some(Answer::Done),
-            invoked_at: from,
-            answered_at: until,
+            answer: Some(answer),
+            invoked_at,
+            answered_at,
             place: u64::MAX,
             may_be_behind: false,
         });
+    }
+
+    /// Every name that something was asked of.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
     }
 
     fn operation(&mut self, ticket: &Ticket) -> Option<&mut Operation<Call, Answer>> {

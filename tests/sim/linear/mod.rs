@@ -11,9 +11,11 @@
 
 mod group;
 mod history;
+mod words;
 
 pub(crate) use group::{Answer, Call, Group, GroupSpec, QUORUM, Seen, Shape};
 pub(crate) use history::{Histories, Ticket};
+pub(crate) use words::{Said, asked, said};
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use cfgserver::host::Host;
 use cfgserver::model::Address;
+use cfgserver::net::{TcpStream, connect, weather};
 use cfgserver::resp::{AnswerDecoder, AnswerLimits, Reply, encode_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
-use turmoil::net::TcpStream;
 use turmoil::{Builder, Sim};
 
-use super::{Instances, Way};
+use super::Instances;
 use crate::fact::Fact;
 use crate::redis::{Fleet, Index, Replica, Server};
 
@@ -61,7 +62,7 @@ struct Client {
 
 impl Client {
     async fn connect(who: Index) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address(who).to_string()).await?;
+        let stream = connect(&address(who).to_string(), Duration::from_secs(60)).await?;
         Ok(Self {
             stream,
             input: BytesMut::new(),
@@ -117,7 +118,8 @@ where
         .rng_seed(1)
         .build();
     instances.join(&mut sim);
-    let run = client(instances.clone());
+    weather::clear();
+    let run = Host::new("client", CLIENT.parse().unwrap(), 1).run(client(instances.clone()));
     sim.client(CLIENT, async move {
         run.await;
         Ok(())
@@ -308,12 +310,12 @@ fn one_way() {
         |instances| async move {
             let mut client = Client::connect(R).await.unwrap();
             client.info().await;
-            let ip = CLIENT.parse().unwrap();
-            instances.cut(ip, R, Way::From);
+            let way = (address(R).ip, CLIENT.parse().unwrap());
+            weather::cut(way);
             client.send("SLAVEOF NO ONE").await;
             assert!(timeout(Duration::from_millis(300), client.next()).await.is_err());
             assert!(instances.look(|fleet| fleet.servers[R].is_primary()));
-            instances.mend(ip, R, Way::From);
+            weather::mend(way);
             assert_eq!(client.next().await, Some(Reply::OK));
         },
     );

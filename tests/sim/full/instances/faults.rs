@@ -1,10 +1,8 @@
 //! What goes wrong with instances.
 
-use std::net::IpAddr;
-
 use cfgserver::model::Address;
 
-use super::{Instances, Way};
+use super::Instances;
 use crate::redis::Index;
 
 impl Instances {
@@ -69,16 +67,6 @@ impl Instances {
         self.restart(who, true, load_ms);
     }
 
-    /// Cuts a client's host from an instance, one way, or ends that. What is sent meanwhile arrives afterwards, as TCP
-    /// has it, unless the connection was closed from the instance's side.
-    pub(crate) fn cut(&self, client: IpAddr, who: Index, way: Way) {
-        self.stage().cuts.insert((way, client, who));
-    }
-
-    pub(crate) fn mend(&self, client: IpAddr, who: Index, way: Way) {
-        self.stage().cuts.remove(&(way, client, who));
-    }
-
     /// Two instances do not reach each other, or do again.
     pub(crate) fn cut_replication(&self, one: Index, other: Index) {
         let mut stage = self.stage();
@@ -88,11 +76,10 @@ impl Instances {
         stage.drain();
     }
 
-    /// Every network fault between instances, and between them and others, is over.
+    /// Every instance reaches every other.
     pub(crate) fn mend_all(&self) {
         let mut stage = self.stage();
         let now = stage.clock();
-        stage.cuts.clear();
         stage.fleet.cut.clear();
         stage.fleet.look_at_streams(now);
         stage.drain();

@@ -68,6 +68,15 @@ async fn converse(instances: Instances, wire: u64, close: Arc<Notify>, mut strea
         () = close.notified() => {}
         () = serve(&instances, wire, &mut stream) => {}
     }
+    instances.stage().close(wire);
+    // The end of a connection travels like its bytes.
+    loop {
+        let held_ms = instances.stage().held_ms(wire);
+        match held_ms {
+            Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            None => break,
+        }
+    }
     instances.stage().disconnected(wire);
 }
 
@@ -80,7 +89,7 @@ async fn serve(instances: &Instances, wire: u64, stream: &mut TcpStream) {
         if !matches!(stream.read_buf(&mut input).await, Ok(1..)) {
             return;
         }
-        if !passes(instances, wire, Way::To).await {
+        if !passes(instances, wire, Way::In).await {
             return;
         }
         let mut ends = false;
@@ -99,7 +108,7 @@ async fn serve(instances: &Instances, wire: u64, stream: &mut TcpStream) {
                 }
             }
         }
-        if !passes(instances, wire, Way::From).await {
+        if !passes(instances, wire, Way::Out).await {
             return;
         }
         if stream.write_all_buf(&mut output).await.is_err() || ends {

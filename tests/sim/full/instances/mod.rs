@@ -5,13 +5,12 @@
 //! talk         one connection: bytes to requests, MULTI .. EXEC, subscriptions
 //! commands     what an instance does with a request, word by word
 //! stage        what all of them share: fleet, connections, what is planned, facts
-//! faults       crash, restart, hang, host down, LOADING, a stranger at the address, one-way cuts
+//! faults       crash, restart, hang, host down, LOADING, a stranger at the address
 //! ```
 //!
 //! What the caller owes: `tcp_capacity` of the simulation in the thousands (connections that a host that is down does
 //! not take wait there), [`Instances::step`] after each step of the simulation, and [`Instances::know`] after each
-//! committed change of a group's members. To cut a node from an instance use [`Instances::cut`] or `hold`:
-//! `partition` drops the SYN, and turmoil calls that a refused connection.
+//! committed change of a group's members. Cuts are the weather's ([`cfgserver::net::weather`]).
 
 pub(crate) mod check;
 mod commands;
@@ -20,7 +19,7 @@ mod host;
 mod stage;
 mod talk;
 
-pub(crate) use stage::{Stage, Way};
+pub(crate) use stage::Stage;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,12 +1,13 @@
 //! What all instances share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cfgserver::failover::Order;
 use cfgserver::machine::State;
 use cfgserver::model::{Address, GroupId};
+use cfgserver::net::weather;
 use tokio::sync::Notify;
 
 use crate::core::START;
@@ -15,13 +16,13 @@ use crate::record::Coverage;
 use crate::redis::{Fleet, Index};
 use crate::world::group_name;
 
-/// Which bytes get lost between a client and an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Way {
-    /// Requests.
-    To,
-    /// Answers.
-    From,
+/// Which bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Requests: the process reads them.
+    In,
+    /// Answers: the network takes them.
+    Out,
 }
 
 /// A connection, as the instance knows it.
@@ -38,6 +39,9 @@ pub(super) struct Wire {
     pub(super) closed: bool,
     pub(super) close: Arc<Notify>,
 }
+
+/// How often it is looked whether the network is whole again.
+const CUT_MS: u64 = 3;
 
 /// Whether a connection may go on.
 pub(super) enum Gate {
@@ -57,7 +61,6 @@ pub(crate) struct Stage {
     next_wire: u64,
     /// Per instance: its process or its host begins or ends.
     pub(super) changed: Vec<Arc<Notify>>,
-    pub(super) cuts: BTreeSet<(Way, IpAddr, Index)>,
     members: BTreeMap<Address, Vec<(GroupId, String)>>,
     pub(super) facts: Vec<Fact>,
     pub(super) story: Vec<(u64, Index, String)>,
@@ -74,7 +77,6 @@ impl Stage {
             sequence: 0,
             wires: BTreeMap::new(),
             next_wire: 0,
-            cuts: BTreeSet::new(),
             members: BTreeMap::new(),
             facts: Vec::new(),
             story: Vec::new(),
@@ -185,6 +187,14 @@ impl Stage {
         Some((self.next_wire, close))
     }
 
+    /// How long the other side cannot learn yet that a connection has ended.
+    pub(super) fn held_ms(&self, wire: u64) -> Option<u64> {
+        let wire = self.wires.get(&wire)?;
+        let server = &self.fleet.servers[wire.who];
+        let open = server.host_up && weather::is_open((server.address.ip, wire.peer.ip()));
+        (!open).then_some(CUT_MS)
+    }
+
     pub(super) fn disconnected(&mut self, wire: u64) {
         self.wires.remove(&wire);
     }
@@ -225,12 +235,11 @@ impl Stage {
             return Gate::Closed;
         };
         let server = &self.fleet.servers[wire.who];
-        if !server.host_up || self.cuts.contains(&(way, wire.peer.ip(), wire.who)) {
-            return Gate::Waits(3);
+        match way {
+            _ if !server.host_up => Gate::Waits(CUT_MS),
+            Way::In if server.hung(now) => Gate::Waits(server.hung_until - now),
+            Way::Out if !weather::is_open((server.address.ip, wire.peer.ip())) => Gate::Waits(CUT_MS),
+            _ => Gate::Open,
         }
-        if way == Way::To && server.hung(now) {
-            return Gate::Waits(server.hung_until - now);
-        }
-        Gate::Open
     }
 }
