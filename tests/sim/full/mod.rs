@@ -12,6 +12,7 @@
 //! `Host::run` (then chance, wall clock, name and standing still are the machine's) and use `cfgserver::net` for its
 //! sockets (then [`cfgserver::net::weather`] cuts hold bytes back as TCP does, and do not lose them).
 
+pub(crate) mod clients;
 mod disk;
 pub(crate) mod instances;
 mod node;
