@@ -8,6 +8,7 @@
 //! notes        what all of them write down: facts, histories, a story
 //! ```
 
+pub(crate) mod check;
 mod line;
 mod notes;
 mod operators;
