@@ -56,9 +56,11 @@ enum Kind {
 }
 
 struct Operator {
-    node: NodeId,
     session: Session,
     busy: bool,
+    /// What it has on its list, if it has one; how often it asked for the first.
+    script: VecDeque<String>,
+    tries: u32,
 }
 
 struct Writing {
@@ -141,15 +143,18 @@ impl World {
             );
         }
         self.proxies_begin();
-        if self.core.settings.operator_every_ms > 0 {
-            let session = session(&self.core, 1_000);
+        for id in [1_000, 1_001] {
+            let session = session(&self.core, id);
             self.clients.operators.push(Operator {
-                node: 1,
                 session,
                 busy: false,
+                script: VecDeque::new(),
+                tries: 0,
             });
+        }
+        if self.core.settings.operator_every_ms > 0 {
             let ms = self.core.settings.operator_every_ms;
-            self.core.after(ms, Event::OperatorTurn { operator: 0 });
+            self.core.after(ms, Event::OperatorTurn { operator: 1 });
         }
     }
 
@@ -369,7 +374,7 @@ impl World {
             Reply::Push(parts) => self.client_pushed(number, parts),
             Reply::Array(parts) => {
                 if let (Some(name), [Reply::Bulk(ip), Reply::Bulk(port)]) = (asked, parts.as_slice()) {
-                    self.client_told(number, name, None, ip, port);
+                    self.client_told(number, name, None, ip, port, false);
                 } else {
                     parts.iter().for_each(|part| self.client_listed(number, part));
                 }
@@ -389,7 +394,7 @@ impl World {
         };
         if let (Some(name), Some(ip), Some(port)) = (field("name"), field("ip"), field("port")) {
             let name = String::from_utf8_lossy(&name).into_owned();
-            self.client_told(number, &name, None, &ip, &port);
+            self.client_told(number, &name, None, &ip, &port, true);
         }
     }
 
@@ -410,11 +415,11 @@ impl World {
         let words: Vec<&str> = text.split(' ').collect();
         if let [name, old_ip, old_port, ip, port] = words.as_slice() {
             let from = Address::parse(old_ip, old_port).ok();
-            self.client_told(number, name, from, ip.as_bytes(), port.as_bytes());
+            self.client_told(number, name, from, ip.as_bytes(), port.as_bytes(), false);
         }
     }
 
-    fn client_told(&mut self, number: usize, name: &str, from: Option<Address>, ip: &[u8], port: &[u8]) {
+    fn client_told(&mut self, number: usize, name: &str, from: Option<Address>, ip: &[u8], port: &[u8], listed: bool) {
         let (ip, port) = (String::from_utf8_lossy(ip), String::from_utf8_lossy(port));
         let (Ok(group), Ok(to)) = (GroupName::new(name), Address::parse(&ip, &port)) else {
             return;
@@ -439,6 +444,7 @@ impl World {
             from,
             to,
             subscribed,
+            listed,
         });
     }
 }

@@ -116,11 +116,7 @@ impl Core {
 
     /// Addresses as names of instances.
     pub(crate) fn named(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for server in &self.fleet.servers {
-            text = text.replace(&server.address.to_string(), &server.name);
-        }
-        text
+        crate::names::in_words(&self.fleet, text)
     }
 
     /// Bytes from a node get to an instance.

@@ -166,6 +166,13 @@ pub(crate) enum Event {
         term: Term,
     },
 
+    /// A look at the change of the membership.
+    ChangeLook {
+        node: NodeId,
+        life: u32,
+        term: Term,
+    },
+
     // Raft.
     TryCommit {
         term: Term,
@@ -265,6 +272,7 @@ impl Event {
             | Self::LinkConnected { node, .. }
             | Self::LinkTimeout { node, .. }
             | Self::HandedOver { node, .. }
+            | Self::ChangeLook { node, .. }
             | Self::LearnLeader { node, .. }
             | Self::Apply { node, .. }
             | Self::FeedTick { node, .. }
@@ -290,6 +298,7 @@ impl Event {
             | Self::LinkConnected { life, .. }
             | Self::LinkTimeout { life, .. }
             | Self::HandedOver { life, .. }
+            | Self::ChangeLook { life, .. }
             | Self::LearnLeader { life, .. }
             | Self::Apply { life, .. }
             | Self::FeedTick { life, .. }

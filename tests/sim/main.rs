@@ -18,6 +18,7 @@ mod linear;
 mod log;
 #[cfg(feature = "mutations")]
 mod mutations;
+mod names;
 mod net;
 mod node;
 mod queue;

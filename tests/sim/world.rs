@@ -14,6 +14,7 @@ use crate::clients::Clients;
 use crate::core::{Core, START};
 use crate::event::{Event, Job, ProbeAnswer};
 use crate::fact::Fact;
+use crate::faults::Trap;
 use crate::invariants::Invariants;
 use crate::node::{Node, requests};
 use crate::record::Story;
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) clients: Clients,
     pub(crate) invariants: Invariants,
     pub(crate) events: u64,
+    pub(crate) traps: Vec<Trap>,
     quiet_since: u64,
     pub(crate) finished: bool,
 }
@@ -46,6 +48,7 @@ impl World {
                 clients: Clients::default(),
                 invariants: Invariants::new(),
                 events: 0,
+                traps: Vec::new(),
                 quiet_since: 0,
                 finished: false,
                 core,
@@ -80,9 +83,15 @@ impl World {
         self.events += 1;
         self.handle(event)?;
         self.core.drain_fleet();
+        if std::mem::take(&mut self.core.log.retiring) {
+            self.retire_nodes();
+        }
         self.publish();
         if !self.core.facts.is_empty() {
             let facts = std::mem::take(&mut self.core.facts);
+            if !self.traps.is_empty() {
+                self.spring_traps(&facts);
+            }
             let stage = Stage {
                 core: &self.core,
                 nodes: &self.nodes,
@@ -144,7 +153,8 @@ impl World {
             Event::Fault(fault) => self.fault(fault),
             Event::NodeResumed { node } => self.nodes[node as usize - 1].resume(&mut self.core),
             Event::NodeStarts { node } => {
-                if !self.nodes[node as usize - 1].running {
+                let known = &self.nodes[node as usize - 1];
+                if !known.running && !known.gone {
                     self.nodes[node as usize - 1].start(&mut self.core);
                 }
             }
@@ -238,6 +248,7 @@ impl World {
             } if node.leads(term) => {
                 node.link_timeout(core, (group, address), serial, step);
             }
+            Event::ChangeLook { term, .. } => node.change_look(core, term),
             Event::HandedOver { term, .. } => node.handed_over(core, term),
             Event::LearnLeader { term, leader, .. } => node.learn_leader(core, term, leader),
             Event::Apply { .. } => node.apply(core),
@@ -400,7 +411,10 @@ impl World {
         let keys = self.core.fleet.keys(server);
         let answers: Vec<Answer> = self.core.fleet.execute(server, conn, &requests(&job), now);
         if let Job::Order {
-            order, again: false, ..
+            order,
+            run_id,
+            again: false,
+            ..
         } = &*job
         {
             let name = self.core.fleet.servers[server].name.clone();
@@ -413,6 +427,8 @@ impl World {
             self.core.fact(Fact::OrderDone {
                 group,
                 server,
+                term,
+                run_id: run_id.clone(),
                 order: order.clone(),
                 was_primary,
                 keys,
@@ -433,6 +449,16 @@ impl World {
                 },
             );
         }
+    }
+
+    /// An empty node starts and waits to be added.
+    pub(crate) fn join_node(&mut self) -> NodeId {
+        let id = self.nodes.len() as NodeId + 1;
+        self.nodes.push(Node::new(id));
+        self.core.net.nodes = id;
+        self.core.net.waiting.insert(id);
+        self.nodes[id as usize - 1].start(&mut self.core);
+        id
     }
 
     fn writer_turn(&mut self, group: usize) {

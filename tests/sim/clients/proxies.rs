@@ -360,6 +360,7 @@ impl World {
                 from: None,
                 to,
                 subscribed: false,
+                listed: false,
             });
         }
     }

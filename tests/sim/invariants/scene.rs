@@ -53,6 +53,8 @@ pub(crate) trait Scene {
 pub(crate) struct NodeScene {
     pub(crate) id: NodeId,
     pub(crate) running: bool,
+    /// It belongs to the cluster.
+    pub(crate) member: bool,
     pub(crate) started_at: u64,
     /// For how long it stood still in the last minute.
     pub(crate) paused_ms: u64,

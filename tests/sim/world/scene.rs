@@ -57,10 +57,11 @@ impl Scene for Stage<'_> {
         NodeScene {
             id,
             running: node.running,
+            member: self.core.log.is_member(id),
             started_at: node.started_at,
             paused_ms: node.paused_ms(self.core.now),
             skewed: node.skew_ms != 0,
-            leads: node.view.me.then_some(node.view.term),
+            leads: (node.running && node.view.me).then_some(node.view.term),
             state: node.state.clone(),
             caught_up: node.applied >= self.core.log.entries.len(),
         }
