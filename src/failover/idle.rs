@@ -4,7 +4,7 @@ use crate::failover::adopt::{self, Adoption};
 use crate::failover::draft::Draft;
 use crate::failover::emptied::{self, Emptied};
 use crate::failover::selection::{Purpose, Selection, select};
-use crate::failover::{Action, Order, brake, learn, reach, repair};
+use crate::failover::{Action, Order, brake, learn, reach, reinstate, repair};
 use crate::machine::Command;
 use crate::model::{Address, Age, FailoverKind, Fault, Mode};
 
@@ -95,7 +95,8 @@ fn outage(draft: &mut Draft<'_>, votes: u32) {
         return;
     }
     let selection = select(draft.scene, draft.memory, Purpose::Outage, draft.now);
-    if let Some((candidate, run_id)) = selection.chosen {
+    let chosen = selection.chosen.clone().or_else(|| reinstate::demoted_primary(draft));
+    if let Some((candidate, run_id)) = chosen {
         let (group, on) = draft.target();
         draft.propose(Command::OpenFailover {
             group,

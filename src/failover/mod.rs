@@ -26,10 +26,12 @@ mod order;
 mod promote;
 mod reach;
 mod reconfigure;
+mod reinstate;
 mod repair;
 mod request;
 mod scene;
 mod selection;
+mod soundness;
 
 pub use brake::held_until;
 pub use identity::Elsewhere;

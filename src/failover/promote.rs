@@ -114,10 +114,23 @@ fn copied_other_data(draft: &Draft<'_>, failover: &Failover) -> bool {
     facts.role == Role::Replica && its.is_some() && known.iter().any(Option::is_some) && !kept
 }
 
+/// A copy of a primary without data was complete in the moment before the promotion.
+fn lost_its_data(draft: &Draft<'_>, failover: &Failover, facts: &Facts) -> bool {
+    let Some(member) = draft.group.members.get(&failover.candidate) else {
+        return false;
+    };
+    let its = facts.lineage.as_ref();
+    let known = [member.lineage.as_ref(), group_lineage(draft.group)];
+    let kept = its.is_none() || known.into_iter().any(|known| related(its, known));
+    member.non_empty && facts.keys == 0 && !kept
+}
+
 /// What the answer to Promote means; `None`: give the order again.
 fn answer_of_candidate(draft: &mut Draft<'_>, failover: &Failover, memory: &OrderMemory) -> Option<Candidate> {
     match memory.answer.as_ref()? {
         Ok(Some(facts)) if is_other_process(failover, facts) => Some(Candidate::Lost("restarted".into())),
+        // A master of a burnt epoch is a stray: whoever still has the data is next.
+        Ok(Some(facts)) if lost_its_data(draft, failover, facts) => Some(Candidate::Lost("lost its data".into())),
         Ok(Some(facts)) if facts.role == Role::Primary => Some(Candidate::Promoted(facts.clone())),
         Ok(Some(_)) => Some(Candidate::Lost("stayed a replica".into())),
         Err(OrderFault::OtherProcess) => Some(Candidate::Lost("restarted".into())),
@@ -264,7 +277,8 @@ fn promoted_before(draft: &mut Draft<'_>, failover: &Failover) -> bool {
 /// The process whose writes can be held back. `None`: there is nothing to fence.
 fn fenceable(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Option<RunId> {
     let member = draft.group.members.get(&failover.old_primary)?;
-    let lost = failover.kind == FailoverKind::Emptied || attempt.promote_sent;
+    let reinstated = failover.candidate == failover.old_primary;
+    let lost = failover.kind == FailoverKind::Emptied || attempt.promote_sent || reinstated;
     if lost || member.quarantine.is_some() || !draft.sees_up(failover.old_primary) {
         return None;
     }

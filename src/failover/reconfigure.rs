@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView, OrderView};
 use crate::failover::identity::{group_lineage, same_replid};
+use crate::failover::soundness::is_worth_copying;
 use crate::failover::{Order, OrderFault, learn};
 use crate::machine::Command;
 use crate::model::{Address, Age, Facts, Failover, Instant, Mode, ReconfStep, Role, RunId, Verdict};
@@ -138,13 +139,13 @@ fn unreachable(draft: &Draft<'_>, address: Address) -> bool {
 
 /// Rule 11: nobody is sent to a new primary that is not seen now, as master, as the process that was promoted: another
 /// one may have come back without its data, and whoever follows it loses its own.
-fn is_sound(draft: &mut Draft<'_>) -> bool {
+fn is_sound(draft: &mut Draft<'_>, address: Address) -> bool {
     let primary = draft.group.primary;
-    let known = draft.group.primary_member().and_then(|member| member.run_id.as_ref());
+    let own = draft.facts(address).map(|(facts, _)| facts);
     let just_promoted = draft.now.since(draft.attempt().entered_at) <= RECONNECT_MS;
     let sound = draft.facts(primary).is_some_and(|(facts, _)| {
-        let itself = facts.role == Role::Primary && known == Some(&facts.run_id);
-        itself && draft.sees_up(primary) && (draft.is_connected(primary) || just_promoted)
+        let there = draft.sees_up(primary) && (draft.is_connected(primary) || just_promoted);
+        there && is_worth_copying(draft.group, &facts, own.as_deref())
     });
     if !sound {
         // What a successor saw of it may be from before the promotion.
@@ -202,7 +203,7 @@ fn turn(draft: &mut Draft<'_>, failover: &Failover, address: Address, step: Reco
     if step != ReconfStep::Waiting || !draft.sees_up(address) || unreachable(draft, address) {
         return Turn::NotNow;
     }
-    if draft.order_under_way(address) || !is_sound(draft) {
+    if draft.order_under_way(address) || !is_sound(draft, address) {
         return Turn::NotNow;
     }
     if let Told::Failed { at } = told(draft, address) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView};
 use crate::failover::identity::{group_lineage, same_replid, was_primary};
+use crate::failover::soundness::is_worth_copying;
 use crate::failover::{Order, Scene};
 use crate::machine::Command;
 use crate::model::{Address, Age, Facts, Group, Instant, Role, RunId, Verdict};
@@ -225,13 +226,8 @@ fn primary_beyond_doubt(draft: &Draft<'_>, other: &Arc<Facts>, since: Instant) -
     let Some((facts, at)) = draft.facts(primary) else {
         return false;
     };
-    let Some(member) = draft.group.primary_member() else {
-        return false;
-    };
     let fresh = at >= since && draft.now.since(at) <= FRESH_MS && draft.sees_up(primary) && draft.is_connected(primary);
-    let itself = facts.role == Role::Primary && member.run_id.as_ref() == Some(&facts.run_id);
-    let emptied = facts.keys == 0 && (other.keys > 0 || member.non_empty);
-    fresh && itself && !emptied && !facts.loading && member.quarantine.is_none()
+    fresh && is_worth_copying(draft.group, &facts, Some(other))
 }
 
 #[cfg(test)]

@@ -113,7 +113,9 @@ pub(super) fn open(change: &mut Change<'_>, id: GroupId, on: Revision, opening: 
 /// Rule 10: never an instance that was not in sync, is quarantined, or is another process than the planned one.
 fn check_candidate(group: &Group, opening: &Opening<'_>) -> Result<(), Rejection> {
     let member = group.members.get(&opening.candidate).ok_or(Rejection::NotACandidate)?;
-    let good = opening.candidate != group.primary
+    // A primary that was made a replica behind our back may be reinstated, but nobody is asked to switch to where they are.
+    let reinstated = opening.candidate == group.primary;
+    let good = (!reinstated || opening.kind == FailoverKind::Automatic)
         && member.synced
         && member.quarantine.is_none()
         && member.run_id.as_ref() == Some(opening.run_id);
@@ -184,6 +186,10 @@ fn switch(change: &mut Change<'_>, group: &mut Group, to: Address, proof: &Switc
     group.switches.push(switch);
     let excess = group.switches.len().saturating_sub(Group::SWITCHES_MAX);
     group.switches.drain(..excess);
+    if from == to {
+        // Reinstated: the brake counts it, clients have nothing to learn.
+        return;
+    }
     change.tell(
         group.id,
         EventKind::Switch {

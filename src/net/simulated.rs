@@ -353,7 +353,8 @@ impl Inner {
     }
 
     fn end(&mut self) {
-        if let Some(stream) = &mut self.stream {
+        // What is left when a simulation is dropped has nobody to tell.
+        if let Some(stream) = self.stream.as_mut().filter(|_| turmoil::in_simulation()) {
             let mut context = Context::from_waker(Waker::noop());
             // Where that fails the connection has ended already.
             _ = Pin::new(stream).poll_shutdown(&mut context);

@@ -12,6 +12,7 @@ mod fake_redis;
 mod fixtures;
 mod floors;
 mod formation;
+mod linear;
 mod machine;
 mod machine_random;
 mod operations;

@@ -1,6 +1,7 @@
 //! Clients of the nodes: subscribers, lookers and operators, each over a real session and real requests.
 
 mod operators;
+mod proxies;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::fact::Fact;
 use crate::node::Node;
 use crate::world::{World, group_name};
 
+pub(crate) use proxies::{Proxy, Step};
+
 /// How long a write of a client may take.
 const WRITE_MS: u64 = 5_000;
 const RETRY_MS: u64 = 10;
@@ -24,6 +27,7 @@ const RETRY_MS: u64 = 10;
 #[derive(Default)]
 pub(crate) struct Clients {
     pub(crate) subscribers: Vec<Subscriber>,
+    pub(crate) proxies: Vec<Proxy>,
     operators: Vec<Operator>,
     writes: BTreeMap<u64, Writing>,
 }
@@ -52,9 +56,11 @@ enum Kind {
 }
 
 struct Operator {
-    node: NodeId,
     session: Session,
     busy: bool,
+    /// What it has on its list, if it has one; how often it asked for the first.
+    script: VecDeque<String>,
+    tries: u32,
 }
 
 struct Writing {
@@ -136,28 +142,36 @@ impl World {
                 },
             );
         }
-        if self.core.settings.operator_every_ms > 0 {
-            let session = session(&self.core, 1_000);
+        self.proxies_begin();
+        for id in [1_000, 1_001] {
+            let session = session(&self.core, id);
             self.clients.operators.push(Operator {
-                node: 1,
                 session,
                 busy: false,
+                script: VecDeque::new(),
+                tries: 0,
             });
+        }
+        if self.core.settings.operator_every_ms > 0 {
             let ms = self.core.settings.operator_every_ms;
-            self.core.after(ms, Event::OperatorTurn { operator: 0 });
+            self.core.after(ms, Event::OperatorTurn { operator: 1 });
         }
     }
 
     /// Events of nodes go into the queues of their subscribers.
     pub(crate) fn publish(&mut self) {
-        for node in &mut self.nodes {
+        if !std::mem::take(&mut self.core.publishing) {
+            return;
+        }
+        for place in 0..self.nodes.len() {
+            let node = &mut self.nodes[place];
             if node.published.is_empty() {
                 continue;
             }
-            let events = std::mem::take(&mut node.published);
+            let (id, events) = (node.id, std::mem::take(&mut node.published));
             let mut rendered: Option<Vec<Arc<Published>>> = None;
             for (number, client) in self.clients.subscribers.iter_mut().enumerate() {
-                if client.node != Some(node.id) || !client.subscribed {
+                if client.node != Some(id) || !client.subscribed {
                     continue;
                 }
                 let rendered =
@@ -176,11 +190,23 @@ impl World {
                     );
                 }
             }
+            for number in 0..self.clients.proxies.len() {
+                if self.clients.proxies[number].listens_at(id) {
+                    let rendered =
+                        rendered.get_or_insert_with(|| events.iter().map(|event| Arc::new(publish(event))).collect());
+                    self.proxy_is_told(number, rendered);
+                }
+            }
         }
     }
 
     /// Their node is gone: they connect anew, somewhere.
     pub(crate) fn clients_lost(&mut self, id: NodeId) {
+        for number in 0..self.clients.proxies.len() {
+            if self.clients.proxies[number].node == Some(id) {
+                self.proxy_lost(number);
+            }
+        }
         for number in 0..self.clients.subscribers.len() {
             let client = &mut self.clients.subscribers[number];
             if client.node == Some(id) {
@@ -348,7 +374,7 @@ impl World {
             Reply::Push(parts) => self.client_pushed(number, parts),
             Reply::Array(parts) => {
                 if let (Some(name), [Reply::Bulk(ip), Reply::Bulk(port)]) = (asked, parts.as_slice()) {
-                    self.client_told(number, name, None, ip, port);
+                    self.client_told(number, name, None, ip, port, false);
                 } else {
                     parts.iter().for_each(|part| self.client_listed(number, part));
                 }
@@ -368,7 +394,7 @@ impl World {
         };
         if let (Some(name), Some(ip), Some(port)) = (field("name"), field("ip"), field("port")) {
             let name = String::from_utf8_lossy(&name).into_owned();
-            self.client_told(number, &name, None, &ip, &port);
+            self.client_told(number, &name, None, &ip, &port, true);
         }
     }
 
@@ -389,11 +415,11 @@ impl World {
         let words: Vec<&str> = text.split(' ').collect();
         if let [name, old_ip, old_port, ip, port] = words.as_slice() {
             let from = Address::parse(old_ip, old_port).ok();
-            self.client_told(number, name, from, ip.as_bytes(), port.as_bytes());
+            self.client_told(number, name, from, ip.as_bytes(), port.as_bytes(), false);
         }
     }
 
-    fn client_told(&mut self, number: usize, name: &str, from: Option<Address>, ip: &[u8], port: &[u8]) {
+    fn client_told(&mut self, number: usize, name: &str, from: Option<Address>, ip: &[u8], port: &[u8], listed: bool) {
         let (ip, port) = (String::from_utf8_lossy(ip), String::from_utf8_lossy(port));
         let (Ok(group), Ok(to)) = (GroupName::new(name), Address::parse(&ip, &port)) else {
             return;
@@ -418,6 +444,7 @@ impl World {
             from,
             to,
             subscribed,
+            listed,
         });
     }
 }

@@ -1,16 +1,16 @@
 //! What all parts of the world share: time, the queue, chance, the network, the instances, the log, and the facts
 //! that invariants look at.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::sync::Arc;
 
-use cfgserver::model::{Address, NodeId};
+use cfgserver::model::{Address, Facts, NodeId};
 
 use crate::chance::Chance;
 use crate::event::Event;
 use crate::fact::Fact;
 use crate::log::Log;
 use crate::net::Net;
+use crate::queue::Queue;
 use crate::record::{Coverage, Story};
 use crate::redis::{Fleet, Index, Owner};
 use crate::settings::Settings;
@@ -18,38 +18,10 @@ use crate::settings::Settings;
 /// Monotonic time begins here, so that nothing is near zero.
 pub(crate) const START: u64 = 3_600_000;
 
-/// An event in the queue. The earliest is the greatest, and of one moment the first.
-struct Queued {
-    at: u64,
-    sequence: u64,
-    event: Event,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.sequence).cmp(&(self.at, self.sequence))
-    }
-}
-
 /// What all parts share.
 pub(crate) struct Core {
     pub(crate) now: u64,
-    queue: BinaryHeap<Queued>,
-    sequence: u64,
+    queue: Queue,
     pub(crate) chance: Chance,
     pub(crate) settings: Settings,
     pub(crate) net: Net,
@@ -64,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) changed_at: u64,
     /// Orders that wait for the network to be whole again.
     pub(crate) held: Vec<Event>,
+    /// A node has something to tell its subscribers.
+    pub(crate) publishing: bool,
     /// Faults are over.
     pub(crate) quiet: bool,
 }
@@ -72,8 +46,7 @@ impl Core {
     pub(crate) fn new(settings: Settings, chance: Chance, story: Story) -> Self {
         Self {
             now: START,
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::new(START),
             chance,
             net: Net::new(settings.nodes),
             fleet: Fleet::default(),
@@ -84,18 +57,14 @@ impl Core {
             next_serial: 0,
             changed_at: START,
             held: Vec::new(),
+            publishing: false,
             quiet: false,
             settings,
         }
     }
 
     pub(crate) fn push(&mut self, at: u64, event: Event) {
-        self.sequence += 1;
-        self.queue.push(Queued {
-            at: at.max(self.now),
-            sequence: self.sequence,
-            event,
-        });
+        self.queue.push(at, event);
     }
 
     pub(crate) fn after(&mut self, ms: u64, event: Event) {
@@ -104,9 +73,9 @@ impl Core {
 
     /// The next event; time goes there.
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        let next = self.queue.pop()?;
-        self.now = next.at;
-        Some(next.event)
+        let (at, event) = self.queue.pop()?;
+        self.now = at;
+        Some(event)
     }
 
     /// How long nothing has changed between the nodes.
@@ -147,11 +116,7 @@ impl Core {
 
     /// Addresses as names of instances.
     pub(crate) fn named(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for server in &self.fleet.servers {
-            text = text.replace(&server.address.to_string(), &server.name);
-        }
-        text
+        crate::names::in_words(&self.fleet, text)
     }
 
     /// Bytes from a node get to an instance.
@@ -183,6 +148,19 @@ impl Core {
         self.fleet.at(address)
     }
 
+    /// What a node reads of an instance.
+    pub(crate) fn facts_of(&mut self, server: Index) -> Arc<Facts> {
+        let facts = self.fleet.facts(server, self.now);
+        if self.settings.check_plans {
+            assert_eq!(
+                *facts,
+                self.fleet.read(server, self.now),
+                "what is parsed anew is the same"
+            );
+        }
+        facts
+    }
+
     /// Registers a connection with an instance; its number.
     pub(crate) fn connect(&mut self, server: Index, owner: Owner, leader: Option<u64>) -> u64 {
         self.fleet.next_conn += 1;
@@ -198,6 +176,10 @@ impl Core {
 
     /// Passes on what the instances have planned and ended.
     pub(crate) fn drain_fleet(&mut self) {
+        let fleet = &self.fleet;
+        if fleet.later.is_empty() && fleet.ended.is_empty() && fleet.overwritten.is_empty() {
+            return;
+        }
         for (at, who, generation) in std::mem::take(&mut self.fleet.later) {
             self.push(at, Event::Replicate { who, generation });
         }

@@ -1,11 +1,14 @@
 //! What comes at its time.
 
+use std::sync::Arc;
+
 use cfgserver::detect::{PingAnswer, VoteAck, VoteReport};
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, GroupId, NodeId, RunId, Term};
+use cfgserver::model::{Address, Facts, GroupId, NodeId, RunId, Term};
 use cfgserver::redis::Answer;
 use cfgserver::requests::{Write, WriteError, WriteReply};
 
+use crate::clients::Step;
 use crate::faults::Fault;
 use crate::redis::Index;
 
@@ -98,7 +101,6 @@ pub(crate) enum Event {
     VoterDue {
         node: NodeId,
         life: u32,
-        serial: u64,
     },
     Report {
         to: NodeId,
@@ -164,6 +166,13 @@ pub(crate) enum Event {
         term: Term,
     },
 
+    /// A look at the change of the membership.
+    ChangeLook {
+        node: NodeId,
+        life: u32,
+        term: Term,
+    },
+
     // Raft.
     TryCommit {
         term: Term,
@@ -222,6 +231,11 @@ pub(crate) enum Event {
     WriteLimit {
         request: u64,
     },
+    Proxy {
+        proxy: usize,
+        connection: u64,
+        step: Box<Step>,
+    },
 
     // The world.
     Fault(Fault),
@@ -239,7 +253,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) enum ProbeAnswer {
     Ping(PingAnswer),
-    Info(String),
+    Info(Arc<Facts>),
     Ended { refused: bool },
 }
 
@@ -258,6 +272,7 @@ impl Event {
             | Self::LinkConnected { node, .. }
             | Self::LinkTimeout { node, .. }
             | Self::HandedOver { node, .. }
+            | Self::ChangeLook { node, .. }
             | Self::LearnLeader { node, .. }
             | Self::Apply { node, .. }
             | Self::FeedTick { node, .. }
@@ -283,6 +298,7 @@ impl Event {
             | Self::LinkConnected { life, .. }
             | Self::LinkTimeout { life, .. }
             | Self::HandedOver { life, .. }
+            | Self::ChangeLook { life, .. }
             | Self::LearnLeader { life, .. }
             | Self::Apply { life, .. }
             | Self::FeedTick { life, .. }

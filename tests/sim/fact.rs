@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cfgserver::failover::Order;
 use cfgserver::machine::{Command, Outcome, State};
 use cfgserver::model::{Address, Event, GroupId, GroupName, NodeId, RunId, Term};
+use cfgserver::requests::{Write, WriteReply};
 
 use crate::redis::{Index, Overwritten};
 
@@ -42,6 +43,10 @@ pub(crate) enum Fact {
     OrderDone {
         group: GroupId,
         server: Index,
+        /// Of the leader that gave it.
+        term: Term,
+        /// The process that it was meant for.
+        run_id: RunId,
         order: Order,
         /// It was a primary before.
         was_primary: bool,
@@ -57,6 +62,13 @@ pub(crate) enum Fact {
         to: Address,
         /// It listens for switches already.
         subscribed: bool,
+        /// In a list of all groups.
+        listed: bool,
+    },
+    /// An operator was told that a write is done.
+    Acknowledged {
+        write: Write,
+        reply: WriteReply,
     },
     /// A node judged an instance Down for its silence.
     Silent {
@@ -69,4 +81,24 @@ pub(crate) enum Fact {
         stalled_ms: u64,
     },
     Overwritten(Overwritten),
+    /// A proxy hung up, or ended itself.
+    ProxyEnded {
+        name: &'static str,
+        /// `None`: it ended itself.
+        cause: Option<Cause>,
+        why: String,
+    },
+}
+
+/// Why a proxy hung up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// What a node sent.
+    Sent,
+    /// The node said that it has not caught up.
+    Loading,
+    /// The node said that there is no such group.
+    Unknown,
+    /// It was not ready in time: a primary that it was told does not say that it is one.
+    Late,
 }

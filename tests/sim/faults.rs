@@ -1,13 +1,18 @@
 //! What goes wrong. What kind and when is decided before the run, to whom when it happens.
 
 mod instances;
+mod network;
+mod nodes;
+mod traps;
 
 use cfgserver::model::NodeId;
 
-use crate::core::{Core, START};
+use crate::core::START;
 use crate::event::Event;
 use crate::redis::Index;
 use crate::world::World;
+
+pub(crate) use traps::Trap;
 
 /// A fault, or its end.
 #[derive(Clone, Debug)]
@@ -52,6 +57,26 @@ pub(crate) enum Fault {
     ClockJump,
     ByHand,
     Foreign,
+    /// A primary restarts and loads for long.
+    SlowLoading,
+    SlowDisk,
+    DiskWell {
+        node: NodeId,
+    },
+    FailingDisk,
+    /// A node loses its disk.
+    WipedDisk,
+    /// An empty node in the place of one that lost its disk.
+    Replace {
+        node: NodeId,
+    },
+    NodeAdded,
+    NodeRemoved,
+    LeaderRemoved,
+    ClientsCut,
+    /// Something waits for a moment of the next failover.
+    Trap,
+    Sprung(Trap),
 }
 
 /// Every kind that is drawn.
@@ -82,7 +107,24 @@ pub(crate) const KINDS: &[(Fault, &str)] = &[
     (Fault::ClockJump, "fault: clock jump"),
     (Fault::ByHand, "fault: moved by hand"),
     (Fault::Foreign, "fault: foreign instance"),
+    (Fault::SlowLoading, "fault: slow loading"),
+    (Fault::SlowDisk, "fault: slow disk"),
+    (Fault::FailingDisk, "fault: failing disk"),
+    (Fault::WipedDisk, "fault: wiped disk"),
+    (Fault::NodeAdded, "fault: node added"),
+    (Fault::NodeRemoved, "fault: node removed"),
+    (Fault::LeaderRemoved, "fault: leader removed"),
+    (Fault::ClientsCut, "fault: connections of clients cut"),
+    (Fault::Trap, "fault: trap"),
+    (Fault::Trap, "fault: trap"),
+    (Fault::Trap, "fault: trap"),
+    (Fault::Trap, "fault: trap"),
 ];
+
+/// What should be reached besides.
+pub(crate) fn moments() -> impl Iterator<Item = &'static str> {
+    traps::names()
+}
 
 impl World {
     pub(crate) fn plan_faults(&mut self) {
@@ -98,10 +140,10 @@ impl World {
     }
 
     pub(crate) fn fault(&mut self, fault: Fault) {
-        if self.core.quiet && !matches!(fault, Fault::ServerUp { .. }) {
+        if self.core.quiet && !matches!(fault, Fault::ServerUp { .. } | Fault::Replace { .. }) {
             return;
         }
-        let any_node = self.core.chance.within(1, self.core.settings.nodes);
+        let any_node = self.core.chance.within(1, self.core.net.nodes);
         let leader = self.core.log.leader.unwrap_or(any_node);
         let group = self.core.chance.index(self.core.settings.groups.len());
         let primary = self.primary_of(group);
@@ -148,6 +190,21 @@ impl World {
             Fault::ClockJump => self.clock_jump(any_node),
             Fault::ByHand => self.by_hand(group),
             Fault::Foreign => self.foreign(any_server),
+            Fault::SlowLoading => self.slow_loading(primary.unwrap_or(any_server)),
+            Fault::SlowDisk => {
+                let at_leader = self.core.chance.permille(400);
+                self.slow_disk(if at_leader { leader } else { any_node });
+            }
+            Fault::DiskWell { node } => self.disk_well(node),
+            Fault::FailingDisk => self.failing_disk(any_node),
+            Fault::WipedDisk => self.wipe_node(any_node),
+            Fault::Replace { node } => self.replace_node(node),
+            Fault::NodeAdded => self.add_node(),
+            Fault::NodeRemoved => self.remove_node(any_node),
+            Fault::LeaderRemoved => self.remove_node(leader),
+            Fault::ClientsCut => self.cut_clients(any_node),
+            Fault::Trap => self.set_trap(group, primary.unwrap_or(any_server)),
+            Fault::Sprung(trap) => self.sprung(trap, leader),
         }
         self.core.drain_fleet();
     }
@@ -180,173 +237,20 @@ impl World {
         self.core.fleet.servers[who].name.clone()
     }
 
-    fn crash_node(&mut self, id: NodeId) {
-        let up = self.nodes[id as usize - 1].running;
-        if !up {
-            return;
-        }
-        self.nodes[id as usize - 1].stop(&mut self.core);
-        self.clients_lost(id);
-        if self.core.chance.permille(400) {
-            // The tail of what it had applied was not on disk yet.
-            let node = &mut self.nodes[id as usize - 1];
-            node.applied = node.applied.saturating_sub(self.core.chance.index(4)).max(2);
-        }
-        let ms = self.core.chance.within(100, 8_000);
-        self.core.after(ms, Event::NodeStarts { node: id });
-    }
-
-    fn pause_node(&mut self, id: NodeId) {
-        let node = &mut self.nodes[id as usize - 1];
-        if !node.running || node.paused_until > 0 {
-            return;
-        }
-        let ms = self.core.chance.within(60, 6_000);
-        let until = self.core.now + ms;
-        self.core.push(until, Event::NodeResumed { node: id });
-        node.pause(&mut self.core, until);
-    }
-
-    fn heal_later(&mut self) {
-        let longest_ms = *self.core.chance.pick(&[2_000, 9_000, 9_000, 20_000]);
-        let ms = self.core.chance.within(300, longest_ms);
-        self.core.after(ms, Event::Fault(Fault::Heal));
-    }
-
-    fn isolate(&mut self, id: NodeId) {
-        self.says(format!("node {id} is cut off from the other nodes"));
-        for other in 1..=self.core.settings.nodes {
-            if other != id {
-                self.core.net.cut.insert((id, other));
-                self.core.net.cut.insert((other, id));
-            }
-        }
-        if self.core.chance.permille(300) {
-            self.cut_all_servers(id);
-        }
-        self.core.topology_changed();
-        self.heal_later();
-    }
-
-    fn cut_all_servers(&mut self, id: NodeId) {
-        for server in 0..self.core.fleet.servers.len() {
-            self.core.net.cut_to.insert((id, server));
-            self.core.net.cut_from.insert((id, server));
-        }
-    }
-
-    fn one_way(&mut self, id: NodeId) {
-        let outgoing = self.core.chance.permille(500);
-        self.says(format!("node {id}: one way lost (outgoing: {outgoing})"));
-        for other in (1..=self.core.settings.nodes).filter(|other| *other != id) {
-            let pair = if outgoing { (id, other) } else { (other, id) };
-            if self.core.chance.permille(700) {
-                self.core.net.cut.insert(pair);
-            }
-        }
-        for server in 0..self.core.fleet.servers.len() {
-            if self.core.chance.permille(300) {
-                if outgoing {
-                    self.core.net.cut_to.insert((id, server));
-                } else {
-                    self.core.net.cut_from.insert((id, server));
-                }
-            }
-        }
-        self.core.topology_changed();
-        self.heal_later();
-    }
-
-    fn bridge(&mut self, id: NodeId) {
-        self.says(format!("only node {id} reaches all nodes"));
-        let others: Vec<NodeId> = (1..=self.core.settings.nodes).filter(|other| *other != id).collect();
-        for one in &others {
-            for other in &others {
-                if one % 2 != other % 2 {
-                    self.core.net.cut.insert((*one, *other));
-                }
-            }
-        }
-        self.core.topology_changed();
-        self.heal_later();
-    }
-
-    fn cut_node_from_servers(&mut self, id: NodeId) {
-        self.says(format!("node {id} is cut off from some instances"));
-        for server in 0..self.core.fleet.servers.len() {
-            if self.core.chance.permille(600) {
-                self.core.net.cut_to.insert((id, server));
-                self.core.net.cut_from.insert((id, server));
-            }
-        }
-        self.heal_later();
-    }
-
-    fn cut_server_from_nodes(&mut self, who: Index) {
-        let name = self.name(who);
-        self.says(format!("{name} is cut off from all nodes"));
-        for node in 1..=self.core.settings.nodes {
-            self.core.net.cut_to.insert((node, who));
-            self.core.net.cut_from.insert((node, who));
-        }
-        self.heal_later();
-    }
-
-    fn cut_server_from_servers(&mut self, who: Index) {
-        let name = self.name(who);
-        self.says(format!("{name} is cut off from other instances"));
-        for other in (0..self.core.fleet.servers.len()).filter(|other| *other != who) {
-            self.core.fleet.cut.push((who.min(other), who.max(other)));
-        }
-        self.streams();
-        self.heal_later();
-    }
-
-    fn primary_with_minority(&mut self, who: Index, id: NodeId) {
-        let name = self.name(who);
-        self.says(format!("{name} and node {id} are cut off from the rest"));
-        for node in (1..=self.core.settings.nodes).filter(|node| *node != id) {
-            self.core.net.cut.insert((id, node));
-            self.core.net.cut.insert((node, id));
-            self.core.net.cut_to.insert((node, who));
-            self.core.net.cut_from.insert((node, who));
-        }
-        for server in (0..self.core.fleet.servers.len()).filter(|server| *server != who) {
-            self.core.net.cut_to.insert((id, server));
-            self.core.net.cut_from.insert((id, server));
-            self.core.fleet.cut.push((who.min(server), who.max(server)));
-        }
-        self.core.topology_changed();
-        self.streams();
-        self.heal_later();
-    }
-
-    pub(crate) fn heal(&mut self) {
-        self.says("the network is whole again".to_owned());
-        self.core.net.heal();
-        self.core.fleet.cut.clear();
-        self.streams();
-        self.core.topology_changed();
-        self.core.release_held();
-    }
-
-    fn streams(&mut self) {
-        let now = self.core.now;
-        self.core.fleet.look_at_streams(now);
-    }
-
     /// The faults are over: everything that can be is whole again.
     pub(crate) fn make_quiet(&mut self) {
         self.core.tell("world", || "the faults are over".to_owned());
         self.heal();
         self.core.quiet = true;
-        for id in 1..=self.core.settings.nodes {
+        for id in 1..=self.core.net.nodes {
+            self.core.slow_disk(id, 0);
             let node = &mut self.nodes[id as usize - 1];
             if node.paused_until > 0 {
                 node.paused_until = self.core.now;
                 node.resume(&mut self.core);
             }
-            if !self.nodes[id as usize - 1].running {
+            let node = &self.nodes[id as usize - 1];
+            if !node.running && !node.gone {
                 self.nodes[id as usize - 1].start(&mut self.core);
             }
         }
@@ -360,22 +264,5 @@ impl World {
         }
         self.streams();
         self.core.drain_fleet();
-    }
-}
-
-impl Core {
-    /// Bytes wait in the socket of a node until the network is whole again.
-    pub(crate) fn hold(&mut self, event: Event) {
-        self.held.push(event);
-    }
-
-    fn release_held(&mut self) {
-        for event in std::mem::take(&mut self.held) {
-            if self.chance.permille(600) {
-                let ms = self.chance.within(1, 3_000);
-                self.coverage.mark("fault: held order delivered after all");
-                self.after(ms, event);
-            }
-        }
     }
 }

@@ -5,6 +5,8 @@
 //! believes that it leads until it hears of another; its lease has ended before that other one exists.
 //! What does not live here: votes, heartbeats and disks of Raft itself (the full simulator has them).
 
+mod members;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use cfgserver::model::{self, NodeId, Term, Timestamp};
 use crate::core::Core;
 use crate::event::Event;
 use crate::fact::Fact;
+
+pub(crate) use members::Members;
 
 /// How long a majority's answer keeps the lease.
 const LEASE_MS: u64 = 550;
@@ -45,6 +49,8 @@ struct Pending {
     term: Term,
     origin: Option<Origin>,
     entry: Option<Entry>,
+    /// Another membership.
+    members: Option<Members>,
     ready_at: u64,
 }
 
@@ -66,6 +72,14 @@ pub(crate) struct Log {
     pub(crate) applied: BTreeMap<NodeId, usize>,
     pub(crate) applying: BTreeMap<NodeId, bool>,
     pub(crate) lives: BTreeMap<NodeId, u32>,
+    /// Who belongs to the cluster, as Raft has it.
+    pub(crate) members: Members,
+    /// Removed nodes may have heard of it.
+    pub(crate) retiring: bool,
+    /// The membership has changed in this run.
+    pub(crate) reshaped: bool,
+    /// Disks that take so much longer.
+    slow_disks: BTreeMap<NodeId, u64>,
 }
 
 impl Log {
@@ -79,22 +93,12 @@ impl Log {
         last.unwrap_or_default()
     }
 
-    fn voters(&self) -> Vec<NodeId> {
-        self.state().electorate().collect()
-    }
-
     fn lives(&self, node: NodeId) -> u32 {
         self.lives.get(&node).copied().unwrap_or_default()
     }
 }
 
 impl Core {
-    pub(crate) fn has_majority(&self, node: NodeId) -> bool {
-        let voters = self.log.voters();
-        let near = voters.iter().filter(|other| self.net.in_contact(node, **other)).count();
-        voters.contains(&node) && near * 2 > voters.len() && self.log.resigned != Some(node)
-    }
-
     /// The node may order: its majority answered it lately.
     pub(crate) fn holds_lease(&self, node: NodeId) -> bool {
         let leads = self.log.leader == Some(node) && self.log.lost_at.is_none();
@@ -110,6 +114,7 @@ impl Core {
                 command,
                 at: Timestamp(wall),
             }),
+            members: None,
             ready_at: 0,
         });
         self.commit_first();
@@ -120,20 +125,13 @@ impl Core {
         if self.log.leader != Some(origin.node) || self.log.term != term {
             return false;
         }
-        let mut ms = self.delay() * 2;
-        if !self.quiet && self.chance.permille(self.settings.slow_commit_permille) {
-            ms += self.chance.within(20, 1_500);
-            self.coverage.mark("log: slow commit");
-        }
-        let before = self.log.tail.back().map_or(0, |last| last.ready_at);
-        let ready_at = (self.now + ms).max(before);
-        self.log.tail.push_back(Pending {
+        self.put_in_tail(Pending {
             term,
             origin: Some(origin),
             entry: Some(entry),
-            ready_at,
+            members: None,
+            ready_at: 0,
         });
-        self.push(ready_at, Event::TryCommit { term });
         true
     }
 
@@ -144,16 +142,31 @@ impl Core {
         if self.log.tail.is_empty() || !self.has_majority(leader) {
             return;
         }
-        while self.log.tail.front().is_some_and(|first| first.ready_at <= self.now) {
+        let mut reshaped = false;
+        while let Some(first) = self.log.tail.front().filter(|first| first.ready_at <= self.now) {
+            if let Some(members) = &first.members {
+                if !self.has_majority_of(leader, members) {
+                    break;
+                }
+                reshaped = true;
+            }
             self.commit_first();
         }
         self.spread_entries();
+        if reshaped {
+            self.reshaped();
+        }
     }
 
     fn commit_first(&mut self) {
-        let Some(pending) = self.log.tail.pop_front() else {
+        let Some(mut pending) = self.log.tail.pop_front() else {
             return;
         };
+        if let Some(members) = pending.members.take() {
+            self.log.members = members;
+            let members = self.log.members.keys();
+            self.net.waiting.retain(|id| !members.clone().any(|member| member == id));
+        }
         let before = self.log.state();
         let mut state = before.as_ref().clone();
         let applied = pending.entry.as_ref().map(|entry| machine::apply(&mut state, entry));
@@ -212,10 +225,11 @@ impl Core {
         for node in 1..=self.net.nodes {
             let behind = self.log.applied.get(&node).copied().unwrap_or_default() < goal;
             let applying = self.log.applying.get(&node).copied().unwrap_or_default();
-            if !behind || applying || !(node == leader || self.net.in_contact(leader, node)) {
+            if !behind || applying || !self.log.is_member(node) || !(node == leader || self.net.in_contact(leader, node)) {
                 continue;
             }
             let mut ms = if node == leader { 0 } else { self.delay() };
+            ms += self.log.slow_disks.get(&node).copied().unwrap_or_default();
             if node != leader && !self.quiet && self.chance.permille(self.settings.slow_apply_permille) {
                 ms += self.chance.within(50, 3_000);
                 self.coverage.mark("log: slow apply");
@@ -229,6 +243,7 @@ impl Core {
     /// The network, or a node, changed: does the leader still lead?
     pub(crate) fn topology_changed(&mut self) {
         self.changed_at = self.now;
+        self.log.retiring |= self.log.reshaped;
         let leads = self.log.leader.filter(|leader| self.has_majority(*leader));
         match (leads, self.log.lost_at) {
             (Some(_), Some(_)) => {
@@ -264,9 +279,8 @@ impl Core {
         if number != self.log.elections {
             return;
         }
-        let voters = self.log.voters();
         let resigned = self.log.resigned.take();
-        let able: Vec<NodeId> = voters.into_iter().filter(|node| self.has_majority(*node)).collect();
+        let able: Vec<NodeId> = self.log.voters().filter(|node| self.has_majority(*node)).collect();
         if able.is_empty() {
             self.log.resigned = resigned;
             return self.await_election(200, 600);
@@ -280,7 +294,7 @@ impl Core {
     /// The old leader names its successor.
     pub(crate) fn transfer(&mut self, from: NodeId, to: NodeId) -> bool {
         let possible = self.log.leader == Some(from)
-            && self.log.voters().contains(&to)
+            && self.log.voters().any(|voter| voter == to)
             && self.net.in_contact(from, to)
             && self.has_majority(to);
         if possible {
@@ -325,14 +339,13 @@ impl Core {
         let term = self.log.term;
         self.coverage.mark("raft: elections");
         self.tell_node(winner, || format!("is elected in term {term}"));
-        let ready_at = self.now + self.delay() * 2;
-        self.log.tail.push_back(Pending {
+        self.put_in_tail(Pending {
             term,
             origin: None,
             entry: None,
-            ready_at,
+            members: None,
+            ready_at: 0,
         });
-        self.push(ready_at, Event::TryCommit { term });
         let life = self.log.lives(winner);
         self.after(
             0,
@@ -354,7 +367,7 @@ impl Core {
             return;
         };
         for node in 1..=self.net.nodes {
-            if node != leader && self.net.in_contact(leader, node) {
+            if node != leader && self.log.is_member(node) && self.net.in_contact(leader, node) {
                 let (life, ms) = (self.log.lives(node), self.delay());
                 self.after(
                     ms,

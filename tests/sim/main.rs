@@ -7,17 +7,21 @@
 mod chance;
 mod clients;
 mod core;
+mod doubles;
 mod event;
 mod fact;
 mod faults;
 #[cfg(feature = "sim")]
 mod full;
 mod invariants;
+mod linear;
 mod log;
 #[cfg(feature = "mutations")]
 mod mutations;
+mod names;
 mod net;
 mod node;
+mod queue;
 mod reached;
 mod record;
 mod redis;
@@ -30,6 +34,12 @@ fn main() -> std::process::ExitCode {
     #[cfg(feature = "sim")]
     if words.iter().any(|word| word == "--full") {
         return full::main(&words);
+    }
+    #[cfg(feature = "sim")]
+    if words.iter().any(|word| word == "--checks") {
+        let failed = full::checks();
+        println!("checks that failed: {failed:?}");
+        return std::process::ExitCode::from(u8::from(!failed.is_empty()));
     }
     runner::main(words)
 }

@@ -17,6 +17,8 @@ pub(crate) struct Net {
     pub(crate) cut_from: BTreeSet<(NodeId, Index)>,
     /// Nodes that do not run.
     pub(crate) down: BTreeSet<NodeId>,
+    /// Empty nodes that wait to be added.
+    pub(crate) waiting: BTreeSet<NodeId>,
     /// Nodes that stand still.
     pub(crate) paused: BTreeSet<NodeId>,
 }
@@ -29,6 +31,7 @@ impl Net {
             cut_to: BTreeSet::new(),
             cut_from: BTreeSet::new(),
             down: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             paused: BTreeSet::new(),
         }
     }

@@ -3,7 +3,7 @@
 use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::{FailoverKind, Fault, ReconfStep};
 
-use crate::faults::KINDS;
+use crate::faults::{KINDS, moments};
 use crate::record::Coverage;
 
 /// Reasons of the planner, by what their texts begin with, and their marks.
@@ -102,7 +102,7 @@ const OTHERS: &[&str] = &[
 pub(crate) fn never(coverage: &Coverage) -> Vec<&'static str> {
     let faults = KINDS.iter().map(|(_, name)| *name);
     let reasons = UNFIT.iter().chain(LOST).map(|(_, name)| *name);
-    let all = faults.chain(reasons).chain(OTHERS.iter().copied());
+    let all = faults.chain(reasons).chain(moments()).chain(OTHERS.iter().copied());
     let mut never: Vec<&str> = all.filter(|name| coverage.of(name) == 0).collect();
     never.sort_unstable();
     never.dedup();

@@ -1,5 +1,6 @@
 //! Runs seeds: one with its story, or many on all cores.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -12,6 +13,9 @@ use crate::world::World;
 
 /// What a run must not exceed: a world that spins.
 const EVENTS_MAX: u64 = 3_000_000;
+
+/// How many failing seeds are named.
+const FAILURES_MAX: usize = 200;
 
 /// What a filter of cargo test is compared with.
 const NAME: &str = "sim::sweep";
@@ -225,6 +229,16 @@ fn sweep(options: &Options) -> Sum {
     sum
 }
 
+/// How often each rule was broken; what stands after the first colon differs from seed to seed.
+fn by_rule(failures: &[(u64, String)]) -> BTreeMap<&str, u64> {
+    let mut rules = BTreeMap::new();
+    for (_, why) in failures {
+        let rule = why.split(':').next().unwrap_or_default();
+        *rules.entry(rule).or_default() += 1;
+    }
+    rules
+}
+
 fn report(sum: &Sum, in_full: bool) -> ExitCode {
     let seconds = sum.seconds;
     for (what, count) in sum.coverage.0.iter().filter(|_| in_full) {
@@ -243,7 +257,10 @@ fn report(sum: &Sum, in_full: bool) -> ExitCode {
         println!("never reached: {what}");
     }
     let failures = &sum.failures;
-    for (seed, why) in failures.iter().take(20) {
+    for (rule, count) in by_rule(failures) {
+        println!("{count:>12} failures: {rule}");
+    }
+    for (seed, why) in failures.iter().take(FAILURES_MAX) {
         println!("FAILED: scripts/sim --seed {seed}: {why}");
     }
     let verdict = if failures.is_empty() { "ok" } else { "FAILED" };

@@ -42,6 +42,7 @@ pub(crate) struct Settings {
     /// Operators change things, this often.
     pub(crate) operator_every_ms: u64,
     pub(crate) subscribers: u64,
+    pub(crate) proxies: u64,
 }
 
 impl Settings {
@@ -76,7 +77,8 @@ impl Settings {
             chaos_ms: chance.within(2_000, 20_000),
             faults: chance.within(1, 7),
             operator_every_ms: *chance.pick(&[0, 0, 3_000, 1_000]),
-            subscribers: chance.within(1, 4),
+            subscribers: chance.within(1, 3),
+            proxies: *chance.pick(&[0, 1, 1, 2]),
         }
     }
 }

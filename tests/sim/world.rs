@@ -14,6 +14,7 @@ use crate::clients::Clients;
 use crate::core::{Core, START};
 use crate::event::{Event, Job, ProbeAnswer};
 use crate::fact::Fact;
+use crate::faults::Trap;
 use crate::invariants::Invariants;
 use crate::node::{Node, requests};
 use crate::record::Story;
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) clients: Clients,
     pub(crate) invariants: Invariants,
     pub(crate) events: u64,
+    pub(crate) traps: Vec<Trap>,
     quiet_since: u64,
     pub(crate) finished: bool,
 }
@@ -46,6 +48,7 @@ impl World {
                 clients: Clients::default(),
                 invariants: Invariants::new(),
                 events: 0,
+                traps: Vec::new(),
                 quiet_since: 0,
                 finished: false,
                 core,
@@ -80,9 +83,15 @@ impl World {
         self.events += 1;
         self.handle(event)?;
         self.core.drain_fleet();
+        if std::mem::take(&mut self.core.log.retiring) {
+            self.retire_nodes();
+        }
         self.publish();
         if !self.core.facts.is_empty() {
             let facts = std::mem::take(&mut self.core.facts);
+            if !self.traps.is_empty() {
+                self.spring_traps(&facts);
+            }
             let stage = Stage {
                 core: &self.core,
                 nodes: &self.nodes,
@@ -97,16 +106,7 @@ impl World {
 
     fn handle(&mut self, event: Event) -> Result<(), String> {
         if let Some(id) = event.node() {
-            let node = &self.nodes[id as usize - 1];
-            if !node.running || event.life().is_some_and(|life| life != node.life) {
-                return Ok(());
-            }
-            if node.paused_until > self.core.now {
-                let until = node.paused_until;
-                self.core.push(until, event);
-                return Ok(());
-            }
-            self.at_node(id, event);
+            self.to_node(id, event);
             return Ok(());
         }
         match event {
@@ -141,6 +141,11 @@ impl World {
             Event::TryCommit { term } => self.core.try_commit(term),
             Event::Election { number } => self.core.election(number),
             Event::ClientTurn { client, connection } => self.client_turn(client, connection),
+            Event::Proxy {
+                proxy,
+                connection,
+                step,
+            } => self.proxy_step(proxy, connection, *step),
             Event::OperatorTurn { operator } => self.operator_turn(operator),
             Event::WriteDone { request, result, .. } => self.write_done(request, *result),
             Event::WriteRetry { request } => self.write_attempt(request),
@@ -148,7 +153,8 @@ impl World {
             Event::Fault(fault) => self.fault(fault),
             Event::NodeResumed { node } => self.nodes[node as usize - 1].resume(&mut self.core),
             Event::NodeStarts { node } => {
-                if !self.nodes[node as usize - 1].running {
+                let known = &self.nodes[node as usize - 1];
+                if !known.running && !known.gone {
                     self.nodes[node as usize - 1].start(&mut self.core);
                 }
             }
@@ -161,6 +167,20 @@ impl World {
             other => panic!("an event of a node without a node: {other:?}"),
         }
         Ok(())
+    }
+
+    /// For that life of the node, once it runs.
+    fn to_node(&mut self, id: NodeId, event: Event) {
+        let node = &self.nodes[id as usize - 1];
+        if !node.running || event.life().is_some_and(|life| life != node.life) {
+            return;
+        }
+        if node.paused_until > self.core.now {
+            let until = node.paused_until;
+            self.core.push(until, event);
+            return;
+        }
+        self.at_node(id, event);
     }
 
     fn at_node(&mut self, id: NodeId, event: Event) {
@@ -188,7 +208,7 @@ impl World {
             } => {
                 node.probe_answered(core, group, address, attempt, answer);
             }
-            Event::VoterDue { serial, .. } => node.voter_due(core, serial),
+            Event::VoterDue { .. } => node.voter_due(core),
             Event::Report {
                 from,
                 life,
@@ -228,6 +248,7 @@ impl World {
             } if node.leads(term) => {
                 node.link_timeout(core, (group, address), serial, step);
             }
+            Event::ChangeLook { term, .. } => node.change_look(core, term),
             Event::HandedOver { term, .. } => node.handed_over(core, term),
             Event::LearnLeader { term, leader, .. } => node.learn_leader(core, term, leader),
             Event::Apply { .. } => node.apply(core),
@@ -283,6 +304,7 @@ impl World {
         } else {
             cfgserver::detect::PingAnswer::Pong
         };
+        // It takes both ways in one: the node hears at once, unless it stands still.
         let event = Event::ProbeAnswered {
             node,
             life,
@@ -291,7 +313,7 @@ impl World {
             attempt,
             answer: ProbeAnswer::Ping(meaning),
         };
-        self.core.push(now, event);
+        self.to_node(node, event);
     }
 
     fn info_asked(
@@ -326,7 +348,7 @@ impl World {
             return;
         }
         if self.core.comes_from(node, server) {
-            let text = self.core.fleet.info(server, now);
+            let facts = self.core.facts_of(server);
             let ms = self.core.delay();
             let event = Event::ProbeAnswered {
                 node,
@@ -334,7 +356,7 @@ impl World {
                 group,
                 address,
                 attempt,
-                answer: ProbeAnswer::Info(text),
+                answer: ProbeAnswer::Info(facts),
             };
             self.core.after(ms, event);
         } else {
@@ -389,7 +411,10 @@ impl World {
         let keys = self.core.fleet.keys(server);
         let answers: Vec<Answer> = self.core.fleet.execute(server, conn, &requests(&job), now);
         if let Job::Order {
-            order, again: false, ..
+            order,
+            run_id,
+            again: false,
+            ..
         } = &*job
         {
             let name = self.core.fleet.servers[server].name.clone();
@@ -402,6 +427,8 @@ impl World {
             self.core.fact(Fact::OrderDone {
                 group,
                 server,
+                term,
+                run_id: run_id.clone(),
                 order: order.clone(),
                 was_primary,
                 keys,
@@ -422,6 +449,16 @@ impl World {
                 },
             );
         }
+    }
+
+    /// An empty node starts and waits to be added.
+    pub(crate) fn join_node(&mut self) -> NodeId {
+        let id = self.nodes.len() as NodeId + 1;
+        self.nodes.push(Node::new(id));
+        self.core.net.nodes = id;
+        self.core.net.waiting.insert(id);
+        self.nodes[id as usize - 1].start(&mut self.core);
+        id
     }
 
     fn writer_turn(&mut self, group: usize) {

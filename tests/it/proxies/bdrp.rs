@@ -392,4 +392,5 @@ fn pname(address: &str) -> String {
     pname
 }
 
+#[path = "bdrp/tests.rs"]
 mod tests;

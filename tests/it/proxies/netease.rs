@@ -347,4 +347,5 @@ fn cut(mut address: String) -> String {
     address
 }
 
+#[path = "netease/tests.rs"]
 mod tests;

@@ -6,18 +6,28 @@ use cfgserver::requests::{Effect, WriteError, WriteReply, dispatch};
 use super::{RETRY_MS, WRITE_MS, Writing, with_view, words};
 use crate::core::Core;
 use crate::event::Event;
+use crate::fact::Fact;
 use crate::world::{World, group_name};
+
+/// The one with a list, which is first.
+pub(super) const ADMIN: usize = 0;
+/// How often it asks for the same.
+const TRIES_MAX: u32 = 60;
 
 /// Operators, and the way of a write.
 impl World {
     pub(crate) fn operator_turn(&mut self, operator: usize) {
-        let ms = self.core.settings.operator_every_ms;
-        let ms = self.core.chance.within(ms / 2, ms * 2);
-        if self.core.quiet {
-            return;
+        let scripted = operator == ADMIN;
+        if !scripted {
+            let ms = self.core.settings.operator_every_ms;
+            let ms = self.core.chance.within(ms / 2, ms * 2);
+            if self.core.quiet {
+                return;
+            }
+            self.core.after(ms, Event::OperatorTurn { operator });
         }
-        self.core.after(ms, Event::OperatorTurn { operator });
-        if self.clients.operators[operator].busy {
+        let known = &self.clients.operators[operator];
+        if known.busy || (scripted && known.script.is_empty()) {
             return;
         }
         let up: Vec<NodeId> = self
@@ -27,17 +37,19 @@ impl World {
             .map(|node| node.id)
             .collect();
         if up.is_empty() {
-            return;
+            return self.admin_again(operator);
         }
         let node = *self.core.chance.pick(&up);
-        let text = self.draw_request();
-        self.clients.operators[operator].node = node;
+        let text = match self.clients.operators[operator].script.front() {
+            Some(text) => text.clone(),
+            None => self.draw_request(),
+        };
         let session = &mut self.clients.operators[operator].session;
         let effect = with_view(&self.core, &self.nodes[node as usize - 1], |view| {
             dispatch(session, view, &words(&text))
         });
         let Effect::Write { write, render } = effect else {
-            return;
+            return self.admin_again(operator);
         };
         self.core.coverage.mark("operator: writes");
         self.core.tell("operator", || format!("at node {node}: {text}"));
@@ -62,11 +74,54 @@ impl World {
         self.write_attempt(request);
     }
 
+    /// The administrator does it as soon as it can, and asks again while it is not known to be done.
+    pub(crate) fn admin_wants(&mut self, text: String) {
+        let admin = &mut self.clients.operators[ADMIN];
+        admin.script.push_back(text);
+        if admin.script.len() == 1 && !admin.busy {
+            self.core.after(1, Event::OperatorTurn { operator: ADMIN });
+        }
+    }
+
+    /// The removal of that node is on the list.
+    pub(crate) fn is_to_go(&self, id: NodeId) -> bool {
+        let removal = format!("CFG NODE REMOVE {id}");
+        self.clients.operators[ADMIN].script.contains(&removal)
+    }
+
+    fn admin_again(&mut self, operator: usize) {
+        if operator == ADMIN {
+            let ms = self.core.chance.within(50, 500);
+            self.core.after(ms, Event::OperatorTurn { operator });
+        }
+    }
+
+    /// What is done, or will never be, is struck off the list.
+    fn admin_heard(&mut self, result: &Result<WriteReply, WriteError>) {
+        let admin = &mut self.clients.operators[ADMIN];
+        admin.tries += 1;
+        let over = match result {
+            Ok(_) | Err(WriteError::NoSuchGroup | WriteError::NoGoodReplica(_) | WriteError::InProgress) => true,
+            Err(WriteError::Refused(text)) => !text.contains("in progress") && !text.contains("wait to be added"),
+            Err(WriteError::NoLeader | WriteError::Unknown) => false,
+        };
+        if over || admin.tries > TRIES_MAX {
+            self.core.coverage.mark(if over {
+                "operator: the list goes on"
+            } else {
+                "operator: gave up"
+            });
+            admin.script.pop_front();
+            admin.tries = 0;
+        }
+        self.admin_again(ADMIN);
+    }
+
     pub(super) fn draw_request(&mut self) -> String {
         let group = self.core.chance.index(self.core.settings.groups.len());
         let name = group_name(group);
-        let number = self.core.chance.within(1, self.core.settings.nodes);
-        match self.core.chance.index(12) {
+        let number = self.core.chance.within(1, self.core.net.nodes);
+        match self.core.chance.index(18) {
             0..=3 => format!("SENTINEL FAILOVER {name}"),
             4 => format!("SENTINEL RESET {name}"),
             5 => format!(
@@ -77,6 +132,27 @@ impl World {
             7 => format!("SENTINEL SET {name} quorum {number}"),
             8 => format!("CFG LEADER TRANSFER {number}"),
             9 => format!("SENTINEL REMOVE {name}"),
+            10 => format!(
+                "SENTINEL SET {name} refused-after-milliseconds {}",
+                self.core.chance.pick(&[0, 100, 1_000])
+            ),
+            11 => format!(
+                "SENTINEL SET {name} failover-timeout {}",
+                self.core.chance.pick(&[3_000, 10_000, 60_000])
+            ),
+            12 => format!(
+                "SENTINEL SET {name} mode {}",
+                self.core.chance.pick(&["observe", "manage", "manage"])
+            ),
+            13 => format!(
+                "SENTINEL SET {name} identity {}",
+                self.core.chance.pick(&["strict", "open", "open"])
+            ),
+            14 => format!(
+                "SENTINEL SET {name} master-reboot-down-after-period {} quorum {number}",
+                self.core.chance.pick(&[0, 500, 2_000])
+            ),
+            15 => "CFG LEADER TRANSFER".to_owned(),
             _ => {
                 let known = self.primary_of(group).map(|who| self.core.fleet.servers[who].address);
                 let primary = known.or_else(|| {
@@ -160,6 +236,9 @@ impl World {
             return;
         };
         self.clients.operators[writing.operator].busy = false;
+        if writing.operator == ADMIN {
+            self.admin_heard(&result);
+        }
         self.core.coverage.mark(match &result {
             Ok(_) => "operator: answered",
             Err(WriteError::Unknown) => "operator: outcome unknown",
@@ -167,6 +246,12 @@ impl World {
             Err(WriteError::NoGoodReplica(_)) => "operator: no good replica",
             Err(_) => "operator: refused",
         });
+        if let Ok(reply) = &result {
+            self.core.fact(Fact::Acknowledged {
+                write: writing.write.clone(),
+                reply: reply.clone(),
+            });
+        }
         if let Some(render) = writing.render.take() {
             let reply = render(result);
             self.core.tell("operator", || format!("{}: {reply:?}", writing.text));

@@ -46,6 +46,18 @@ impl World {
         self.core.fleet.start(who, keeps_data, load_ms, now);
     }
 
+    /// Its process is another one, and answers LOADING for long.
+    pub(super) fn slow_loading(&mut self, who: Index) {
+        if !self.core.fleet.servers[who].running {
+            return;
+        }
+        let (name, now) = (self.name(who), self.core.now);
+        let ms = self.core.chance.within(2_000, 20_000);
+        self.says(format!("{name} is restarted and loads for {ms} ms"));
+        self.core.fleet.stop(who, now);
+        self.core.fleet.start(who, true, ms, now);
+    }
+
     pub(super) fn crash_all(&mut self, group: usize) {
         let own: Vec<Index> = (0..self.core.fleet.servers.len())
             .filter(|who| self.core.fleet.servers[*who].home == Some(group))

@@ -12,7 +12,19 @@ pub(super) struct Chain {
     /// Every address that a name had, in order.
     history: BTreeMap<GroupName, Vec<(GroupId, Address)>>,
     /// Per connection and group: where in the history it is.
-    told: BTreeMap<(usize, u64, GroupName), (usize, Address)>,
+    told: BTreeMap<(usize, u64, GroupName), Known>,
+}
+
+/// What a connection knows of a name.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Where in the history of the name it is.
+    place: usize,
+    address: Address,
+    /// From nothing but lists of all groups. What a list said of a group that was removed since is not remembered (it
+    /// would take an address per name and connection): when the name is monitored anew it begins anew for who read
+    /// that list, with its first switch. Whoever looked the name up, or heard of it, is told.
+    listed: bool,
 }
 
 impl Invariant for Chain {
@@ -25,9 +37,8 @@ impl Invariant for Chain {
             }
             for group in state.groups() {
                 let told = self.told.get(&(number, listener.connection, group.name.clone()));
-                let known = told.map(|(place, address)| (self.history[&group.name][*place].0, *address));
-                // One that was removed and monitored anew is told with its first switch.
-                if known.is_some_and(|(id, address)| id == group.id && address != group.primary) {
+                let wrong = told.filter(|known| known.address != group.primary);
+                if wrong.is_some_and(|known| !self.begins_anew(&group.name, *known)) {
                     return Err(format!("client {number} was not told where {} is", group.name));
                 }
             }
@@ -58,40 +69,46 @@ impl Invariant for Chain {
                 from,
                 to,
                 subscribed,
-            } => self.told(*client, *connection, group, *from, *to, *subscribed),
+                listed,
+            } => {
+                let key = (*client, *connection, group.clone());
+                self.told(key, *from, *to, *subscribed, *listed)
+            }
             _ => Ok(()),
         }
     }
 }
 
 impl Chain {
+    /// The name was removed and monitored anew, and nobody remembers what this connection was told of it.
+    fn begins_anew(&self, group: &GroupName, known: Known) -> bool {
+        let history = &self.history[group];
+        let then = history.get(known.place).map(|(id, _)| id);
+        known.listed && then != history.last().map(|(id, _)| id)
+    }
+
     fn told(
         &mut self,
-        client: usize,
-        connection: u64,
-        group: &GroupName,
+        key: (usize, u64, GroupName),
         from: Option<Address>,
         to: Address,
         subscribed: bool,
+        listed: bool,
     ) -> Result<(), String> {
-        let key = (client, connection, group.clone());
+        let (client, _, group) = &key;
         let before = self.told.get(&key).copied();
-        // A name that was removed and monitored anew goes on where it was for those that looked it up, but not for those
-        // that listed everything: reported, and allowed here until that is decided.
-        let same_group = |(place, _): (usize, Address)| {
-            self.history[group].get(place).map(|first| first.0) == self.history[group].last().map(|last| last.0)
-        };
-        if let (Some(from), Some((place, known))) = (from, before) {
-            if from != known && same_group((place, known)) {
+        let expects = before.filter(|known| !self.begins_anew(group, *known));
+        if let (Some(from), Some(Known { address: known, .. })) = (from, expects) {
+            if from != known {
                 return Err(format!(
                     "client {client}: {group} moved from {from}, but it knew {known}"
                 ));
             }
-            if to == known && same_group((place, known)) {
+            if to == known {
                 return Err(format!("client {client}: {group} moved to {to}, where it was"));
             }
         }
-        let place = before.map_or(0, |(place, _)| place);
+        let place = before.map_or(0, |known| known.place);
         let history = self.history.get(group).map(Vec::as_slice).unwrap_or_default();
         let found = history.iter().skip(place).position(|(_, address)| *address == to);
         let Some(found) = found else {
@@ -99,16 +116,19 @@ impl Chain {
                 "client {client}: {group} went back to {to}, or it was never there"
             ));
         };
-        if let (None, Some((_, known)), true) = (from, before, subscribed)
+        if let (None, Some(Known { address: known, .. }), true) = (from, expects, subscribed)
             && known != to
-            // Removed and monitored anew: that is no switch.
-            && same_group((place, known))
         {
             return Err(format!(
                 "client {client}: {group} is at {to}, but no event said so; it knew {known}"
             ));
         }
-        self.told.insert(key, (place + found, to));
+        let known = Known {
+            place: place + found,
+            address: to,
+            listed: listed && before.is_none_or(|known| known.listed),
+        };
+        self.told.insert(key, known);
         Ok(())
     }
 }

@@ -1,16 +1,24 @@
 //! What must hold, one file each. They look at what really happened, not at what a node believes.
 
+mod acknowledged;
+mod addresses;
 mod brake;
 mod cancel;
 mod chain;
+mod fence;
+mod fenced;
 mod foreign;
 mod last_copy;
 mod lease;
 mod moved;
 mod one_candidate;
 mod parallel;
+mod paused;
 mod promotion;
+mod proxies;
 mod quorum;
+mod removed;
+mod replaced;
 mod same_state;
 mod scene;
 mod synced;
@@ -20,7 +28,7 @@ mod window;
 use crate::fact::Fact;
 
 use scene::nodes;
-pub(crate) use scene::{Listener, NodeScene, Scene};
+pub(crate) use scene::{Listener, NodeScene, ProxyScene, Scene};
 
 /// A rule that every step must keep.
 trait Invariant {
@@ -60,6 +68,13 @@ impl Invariants {
                 Box::<same_state::SameState>::default(),
                 Box::<synced::Synced>::default(),
                 Box::<moved::Moved>::default(),
+                Box::<addresses::Addresses>::default(),
+                Box::<removed::Removed>::default(),
+                Box::<paused::Paused>::default(),
+                Box::<fence::Fence>::default(),
+                Box::<fenced::Fenced>::default(),
+                Box::<acknowledged::Acknowledged>::default(),
+                Box::<proxies::Proxies>::default(),
             ],
         }
     }

@@ -42,7 +42,8 @@ impl Invariant for Moved {
     }
 }
 
-fn planned(command: &Command) -> Option<(GroupId, Revision)> {
+/// The group and the version that a command was planned on.
+pub(super) fn planned(command: &Command) -> Option<(GroupId, Revision)> {
     match command {
         Command::Learn { group, on, .. }
         | Command::Outage { group, on, .. }

@@ -1,11 +1,11 @@
 //! After a switch at most parallel-syncs replicas copy at a time because they were ordered to. The old primary, which is
-//! turned first of all, is not counted. Only what one leader did is counted: a successor may not know of the last
-//! order of the one before it yet, and may give one more.
+//! turned first of all, is not counted. A leader counts what it ordered itself, and what is committed of the orders of
+//! those before it: the last one may not be on record yet, and is the one that a successor may give too many.
 
 use std::collections::BTreeMap;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, Epoch, GroupId, NodeId, Term};
+use cfgserver::model::{Address, Epoch, GroupId, NodeId, ReconfStep, Stage, Term};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -75,6 +75,12 @@ impl Invariant for Parallel {
             busy && scene.now() - at < GIVEN_UP_MS && !seen_down(address)
         };
         let counts = |other: &Address| other != address && *other != failover.old_primary;
+        if let Stage::Reconfigure { steps } = &failover.stage {
+            let on_its_way = |step: &ReconfStep| matches!(step, ReconfStep::Sent | ReconfStep::InProgress);
+            for (other, _) in steps.iter().filter(|(_, step)| on_its_way(step)) {
+                turned.entry(*other).or_insert(scene.now());
+            }
+        }
         let others = turned.iter().filter(|(other, _)| counts(other));
         let busy = others.filter(|other| copying(*other)).count();
         let allowed = group.config.parallel_syncs as usize;

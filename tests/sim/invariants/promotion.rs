@@ -7,6 +7,7 @@ use cfgserver::failover::Order;
 use cfgserver::machine::Command;
 use cfgserver::model::{Address, GroupId, RunId, Stage};
 
+use super::replaced::Replaced;
 use super::{Invariant, Scene};
 use crate::fact::Fact;
 
@@ -14,6 +15,7 @@ use crate::fact::Fact;
 pub(super) struct Promotion {
     /// Decided, once: group, instance, process.
     decided: BTreeSet<(GroupId, Address, RunId)>,
+    replaced: Replaced,
 }
 
 impl Invariant for Promotion {
@@ -22,6 +24,7 @@ impl Invariant for Promotion {
     }
 
     fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
+        self.replaced.note(scene, fact);
         match fact {
             Fact::Committed {
                 command, after, before, ..
@@ -90,12 +93,8 @@ impl Promotion {
         let state = scene.state();
         let on_record = state.group(group).and_then(|group| group.primary_member());
         let others_have = others_have && on_record.is_none_or(|primary| primary.non_empty);
-        // While the primary has just come back without its data it is a race: the candidate had data when it was read.
-        let primary = state.group(group).and_then(|group| scene.server_at(group.primary));
-        let race = primary.is_some_and(|primary| primary.restarted_lately(scene.now()));
-        let others_have = others_have && !race;
         let promoted = instance.is_primary() && !was_primary;
-        if keys == 0 && others_have && promoted {
+        if keys == 0 && others_have && promoted && !self.replaced.too_late_to_know(scene, server) {
             return Err(format!("{} has no data and was promoted", instance.name));
         }
         Ok(())

@@ -34,7 +34,7 @@ impl Invariant for Quorum {
             return Ok(());
         };
         let primary = scene.server_at(group.primary);
-        if primary.is_some_and(|server| !server.is_primary() || server.restarted_lately(scene.now())) {
+        if primary.is_some_and(|server| !server.is_primary()) {
             return Ok(());
         }
         if *votes < group.config.quorum {
@@ -72,8 +72,9 @@ impl Invariant for Quorum {
             let same = key.as_ref() == Some(&group.vote_key()) && switched_ms > LATELY_MS;
             same && settled && heard && !lately(node) && seen.is_some_and(fresh)
         };
-        let up = nodes(scene).filter(up).count();
-        if up * 2 > applied.electorate().count() {
+        let electorate: Vec<_> = applied.electorate().collect();
+        let up = nodes(scene).filter(|node| electorate.contains(&node.id)).filter(up).count();
+        if up * 2 > electorate.len() {
             return Err(format!("{}: {up} nodes see its primary up", group.name));
         }
         Ok(())

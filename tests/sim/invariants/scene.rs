@@ -2,6 +2,7 @@
 //!
 //! What one of them does not know has a default that makes no rule fail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cfgserver::machine::{Entry, State};
@@ -36,6 +37,10 @@ pub(crate) trait Scene {
     fn settled_ms(&self) -> u64;
     /// Clients that listen for switches.
     fn listeners(&self) -> Vec<Listener>;
+    /// Proxies, and what they believe.
+    fn proxies(&self) -> Vec<ProxyScene> {
+        Vec::new()
+    }
 
     fn server_at(&self, address: Address) -> Option<&Server> {
         let fleet = self.fleet();
@@ -48,6 +53,8 @@ pub(crate) trait Scene {
 pub(crate) struct NodeScene {
     pub(crate) id: NodeId,
     pub(crate) running: bool,
+    /// It belongs to the cluster.
+    pub(crate) member: bool,
     pub(crate) started_at: u64,
     /// For how long it stood still in the last minute.
     pub(crate) paused_ms: u64,
@@ -68,6 +75,17 @@ pub(crate) struct Listener {
     pub(crate) connection: u64,
     /// It is connected and has subscribed.
     pub(crate) listens: bool,
+}
+
+/// A proxy at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct ProxyScene {
+    pub(crate) name: &'static str,
+    /// It serves its clients.
+    pub(crate) ready: bool,
+    pub(crate) groups: Vec<String>,
+    /// Where it believes a group to be, as `ip:port`.
+    pub(crate) addresses: BTreeMap<String, String>,
 }
 
 /// All nodes of a scene.

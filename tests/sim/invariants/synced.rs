@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use cfgserver::failover::Order;
 use cfgserver::model::GroupId;
 
+use super::replaced::Replaced;
 use super::{Invariant, Scene};
 use crate::fact::Fact;
-
-/// INFO may be as old as this when a candidate is chosen (and a little older when it is ordered).
-const INFO_MS: u64 = 5_000 + 1_000;
 
 #[derive(Default)]
 pub(super) struct Synced {
     /// The roots of all streams that primaries of the group had on record.
     roots: BTreeMap<GroupId, BTreeSet<u32>>,
+    replaced: Replaced,
 }
 
 impl Invariant for Synced {
@@ -23,6 +22,7 @@ impl Invariant for Synced {
     }
 
     fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
+        self.replaced.note(scene, fact);
         match fact {
             Fact::Committed { after, .. } => {
                 for group in after.groups() {
@@ -43,11 +43,7 @@ impl Invariant for Synced {
                 let root = scene.fleet().lineages.root(&format!("{:x}", instance.lineage));
                 let own = self.roots.get(group).filter(|roots| !roots.is_empty());
                 let strange = own.zip(root).is_some_and(|(own, root)| !own.contains(&root));
-                // While the primary has just come back without its data it is a race: the candidate had data when it
-                // was read, at most INFO_MS ago.
-                let state = scene.state();
-                let primary = state.group(*group).and_then(|group| scene.server_at(group.primary));
-                let race = primary.is_some_and(|primary| scene.now() - primary.started_at < INFO_MS);
+                let race = self.replaced.too_late_to_know(scene, *server);
                 if instance.is_primary() && strange && !race && !instance.version.starts_with('2') {
                     return Err(format!(
                         "{} has other data than the group and was promoted",

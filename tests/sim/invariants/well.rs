@@ -1,10 +1,10 @@
-//! After the faults: every group with an eligible replica has exactly one primary, everything follows it, everyone was
-//! told, no write is held back, and all nodes agree.
+//! After the faults: every group with an eligible replica has exactly one primary, everything follows it, and all nodes
+//! agree. That everyone was told, and that no write is held back, is asked by `chain` and `paused`.
 
-use cfgserver::model::{Group, Identity, Mode};
+use cfgserver::model::{Group, Identity, Member, Mode};
 
 use super::{Scene, nodes};
-use crate::redis::Replica;
+use crate::redis::{Index, Replica, Server};
 
 pub(super) fn all_is_well(scene: &dyn Scene) -> Result<(), String> {
     let state = scene.state();
@@ -12,7 +12,7 @@ pub(super) fn all_is_well(scene: &dyn Scene) -> Result<(), String> {
     if leaders != 1 {
         return Err(format!("{leaders} nodes lead"));
     }
-    for node in nodes(scene) {
+    for node in nodes(scene).filter(|node| node.member) {
         if !node.caught_up || node.state.revision() != state.revision() {
             return Err(format!("node {} is behind", node.id));
         }
@@ -29,10 +29,35 @@ fn eligible(scene: &dyn Scene, group: &Group) -> bool {
         let runs = scene.fleet().at(*address).is_some_and(|index| {
             let instance = &scene.fleet().servers[index];
             // Rule 10: half a copy is no copy.
-            instance.running && instance.priority > 0 && scene.fleet().offset(index, scene.now()) > 1
+            let has_data = scene.fleet().offset(index, scene.now()) > 1;
+            instance.running && instance.priority > 0 && has_data && trusted(group, member, instance)
         });
         runs && member.synced && member.quarantine.is_none()
     })
+}
+
+/// With `identity strict` a process that is not on record waits for an operator.
+fn trusted(group: &Group, member: &Member, instance: &Server) -> bool {
+    group.config.identity == Identity::Open || member.run_id.as_ref() == Some(&instance.run_id())
+}
+
+/// The primary was made a replica and still has the group's data: it can be what it was.
+fn reinstatable(scene: &dyn Scene, group: &Group, index: Index) -> bool {
+    let (instance, Some(member)) = (&scene.fleet().servers[index], group.primary_member()) else {
+        return false;
+    };
+    let on_record = member.run_id.as_ref() == Some(&instance.run_id()) && member.quarantine.is_none();
+    let lineage = format!("{:040x}", instance.lineage);
+    let second = instance.second_lineage.map(|id| format!("{id:040x}"));
+    let related = member.lineage.as_ref().is_some_and(|known| {
+        let known = [Some(known.replid.as_ref()), known.replid2.as_deref()];
+        known
+            .iter()
+            .flatten()
+            .any(|id| *id == lineage || Some(*id) == second.as_deref())
+    });
+    let there = instance.running && !instance.is_primary() && !instance.loading(scene.now());
+    there && on_record && related && scene.fleet().keys(index) > 0
 }
 
 fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
@@ -41,18 +66,20 @@ fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
         return Err(format!("{name}: its primary is nobody"));
     };
     let instance = &scene.fleet().servers[primary];
-    if group.config.mode == Mode::Observe || group.config.identity == Identity::Strict {
-        // Nothing is ordered, or restarted processes wait for an operator.
-        return Ok(());
-    }
-    if group.primary_member().is_some_and(|member| member.quarantine.is_some()) {
-        return Ok(());
-    }
     if group.failover.is_some() {
         return Err(format!("{name}: a failover is open"));
     }
+    let recorded = group.primary_member();
+    if group.config.mode == Mode::Observe || !recorded.is_some_and(|member| trusted(group, member, instance)) {
+        // Nothing is ordered, or an operator must vouch for the primary first.
+        return Ok(());
+    }
+    if recorded.is_some_and(|member| member.quarantine.is_some()) {
+        // Another group's instance at its address: rule 9, reported and never ordered.
+        return Ok(());
+    }
     if !instance.running || !instance.is_primary() || instance.loading(scene.now()) {
-        if !eligible(scene, group) {
+        if !eligible(scene, group) && !reinstatable(scene, group, primary) {
             // Nobody may be promoted: that is an operator's matter.
             return Ok(());
         }
@@ -62,23 +89,19 @@ fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
     if group.outage.is_some() {
         return Err(format!("{name}: an outage is open"));
     }
-    if instance.paused_until > scene.now() {
-        return Err(format!("{name}: the writes of {} are held back", instance.name));
-    }
     for (address, member) in group.replicas() {
         let Some(index) = scene.fleet().at(*address) else {
             continue;
         };
         let replica = &scene.fleet().servers[index];
-        if member.quarantine.is_some() || !replica.running || replica.home != instance.home {
+        // A stranger is reported and left alone; so is a new process of a strict group.
+        let left_alone = member.quarantine.is_some() || !trusted(group, member, replica);
+        if left_alone || !replica.running || replica.home != instance.home {
             continue;
         }
         let follows = matches!(replica.replica, Replica::Up { from, stalled: None } if from == primary);
         if !follows {
             return Err(format!("{name}: {} does not follow {}", replica.name, instance.name));
-        }
-        if replica.paused_until > scene.now() {
-            return Err(format!("{name}: the writes of {} are held back", replica.name));
         }
     }
     Ok(())

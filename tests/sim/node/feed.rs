@@ -51,7 +51,7 @@ impl Node {
         let Some(collecting) = &mut self.feed.collecting else {
             return;
         };
-        let leader = core.log.leader.filter(|leader| core.net.in_contact(*leader, self.id));
+        let leader = core.log.leader.filter(|leader| core.net.in_contact(*leader, self.id) && core.log.is_member(self.id));
         if leader.is_some() {
             collecting.heard = core.now;
             if core.log.led {
@@ -84,7 +84,8 @@ impl Node {
     pub(crate) fn apply(&mut self, core: &mut Core) {
         core.log.applying.insert(self.id, false);
         let leader = core.log.leader;
-        let hears = leader.is_some_and(|leader| leader == self.id || core.net.in_contact(leader, self.id));
+        let hears = leader.is_some_and(|leader| leader == self.id || core.net.in_contact(leader, self.id))
+            && core.log.is_member(self.id);
         let goal = core.log.entries.len();
         if !hears || self.applied >= goal {
             return;
@@ -147,6 +148,7 @@ impl Node {
 
     /// `pubsub::Hub::publish`: events first, then the state, then whoever watches it.
     fn publish(&mut self, core: &mut Core, state: Arc<State>, events: Vec<model::Event>) {
+        core.publishing |= !events.is_empty();
         self.published.extend(events);
         self.state = state;
         self.follow_state(core);

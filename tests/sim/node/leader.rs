@@ -2,6 +2,7 @@
 
 mod act;
 mod desk;
+mod members;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,6 +59,10 @@ pub(crate) struct Leader {
     timers: BTreeMap<GroupId, Instant>,
     scheduled: Option<u64>,
     resets: BTreeMap<u64, (Vec<u8>, u32)>,
+    /// The membership is being changed.
+    change: Option<members::Change>,
+    /// The state is being told of the membership.
+    keeping: bool,
 }
 
 impl Leader {
@@ -81,6 +86,8 @@ impl Leader {
             timers: BTreeMap::new(),
             scheduled: None,
             resets: BTreeMap::new(),
+            change: None,
+            keeping: false,
         }
     }
 }
@@ -137,6 +144,7 @@ impl Node {
             return;
         }
         leader.scheduled = None;
+        self.keep_members(core);
         let next_at = self.due(core);
         self.plan_dirty(core);
         let Some(leader) = &self.leader else { return };
@@ -194,6 +202,9 @@ impl Node {
             if let Some(ask) = proposal.ask {
                 self.answer_write(core, ask.request, ask.from, Err(WriteError::Unknown));
             }
+        }
+        if let Some(change) = leader.change {
+            self.change_is_dropped(core, &change);
         }
         // Dropped with what was on its way.
         leader.links.close_all(core);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use cfgserver::detect::Ballot;
 use cfgserver::machine::{Entry, State};
-use cfgserver::model::{self, Address, GroupId, Instant, MyId, NodeId, Sighting, Term, Timestamp};
+use cfgserver::model::{self, Address, GroupId, Instant, MyId, NodeId, NodeRole, Sighting, Term, Timestamp};
 use cfgserver::mutation::{self, Mutation};
 use cfgserver::raft::Leadership;
 use cfgserver::requests::{NodeStatus, Sightings, WriteError, WriteReply};
@@ -47,6 +47,8 @@ pub(crate) enum Waiter {
     Leader { term: Term, group: GroupId },
     /// A client's write that came from a node.
     Request { request: u64, from: NodeId },
+    /// The leader, about the membership.
+    Keeper { term: Term },
     /// A RESET that is planned again when groups moved on.
     Reset { request: u64, from: NodeId },
 }
@@ -72,6 +74,8 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) life: u32,
     pub(crate) running: bool,
+    /// It will never run again, or never as this node.
+    pub(crate) gone: bool,
     pub(crate) started_at: u64,
     pub(crate) paused_until: u64,
     /// The wall clock is ahead by this.
@@ -103,6 +107,7 @@ impl Node {
             id,
             life: 0,
             running: false,
+            gone: false,
             started_at: 0,
             paused_until: 0,
             skew_ms: 0,
@@ -134,7 +139,8 @@ impl Node {
     /// A new process: everything volatile is gone, the log is there.
     pub(crate) fn start(&mut self, core: &mut Core) {
         let (id, skew_ms) = (self.id, self.skew_ms);
-        let (life, applied, term) = (self.life + 1, self.applied, self.view.term);
+        let (life, applied, term, gone) = (self.life + 1, self.applied, self.view.term, self.gone);
+        assert!(!gone, "it is gone for good");
         *self = Self::new(id);
         self.life = life;
         self.running = true;
@@ -190,6 +196,7 @@ impl Node {
                 command: command.clone(),
                 at,
             };
+            core.publishing = true;
             self.published
                 .extend(cfgserver::machine::apply(&mut state, &entry).events);
         }
@@ -212,6 +219,11 @@ impl Node {
             Waiter::Leader { term, group } => {
                 if self.leads(term) {
                     self.leader_proposed(core, group, result);
+                }
+            }
+            Waiter::Keeper { term } => {
+                if self.leads(term) {
+                    self.kept_members(core);
                 }
             }
             Waiter::Request { request, from } => self.answer_write(core, request, from, result),
@@ -294,6 +306,16 @@ impl Node {
             self.leader_wake_now(core);
         }
         self.voter_leadership_changed(core);
+    }
+}
+
+/// A node as the others know it.
+pub(crate) fn peer(id: NodeId, role: NodeRole) -> model::Node {
+    model::Node {
+        address: format!("10.9.9.{id}:26379"),
+        my_id: my_id(id),
+        role,
+        ..model::Node::default()
     }
 }
 

@@ -4,7 +4,7 @@ mod turn;
 
 use std::sync::Arc;
 
-use cfgserver::detect::{Pace, PingAnswer, Watch, WatchRules, parse_info};
+use cfgserver::detect::{Pace, PingAnswer, Watch, WatchRules};
 use cfgserver::model::{Address, Facts, Group, GroupId, Instant, LinkState, Role, Sighting, Verdict};
 
 use crate::core::Core;
@@ -227,16 +227,14 @@ impl Probe {
                     core.coverage.mark("probe: second connection answers");
                 }
             }
-            ProbeAnswer::Info(text) => {
+            ProbeAnswer::Info(facts) => {
                 line.infos = line.infos.saturating_sub(1);
-                if let Ok(facts) = parse_info(text.as_bytes()) {
-                    let seen = self.watch.informed(&facts, now);
-                    if seen.rebooted {
-                        core.coverage.mark("probe: reboot seen");
-                    }
-                    self.sighting.facts = Some(Arc::new(facts));
-                    self.sighting.facts_at = Some(now);
+                let seen = self.watch.informed(&facts, now);
+                if seen.rebooted {
+                    core.coverage.mark("probe: reboot seen");
                 }
+                self.sighting.facts = Some(facts);
+                self.sighting.facts_at = Some(now);
             }
             ProbeAnswer::Ended { .. } => {}
         }

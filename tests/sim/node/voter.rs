@@ -23,9 +23,12 @@ pub(super) struct Voter {
     whole: bool,
     /// The answer to a report is awaited; which.
     awaiting: Option<u64>,
-    /// When the next report goes out; which timer.
+    /// When the next report goes out.
     due: u64,
     serial: u64,
+    /// When it is its turn, and when it is woken first.
+    wake_at: u64,
+    woken_at: Option<u64>,
 }
 
 impl Node {
@@ -39,9 +42,17 @@ impl Node {
     }
 
     fn voter_again(&mut self, core: &mut Core, ms: u64) {
-        self.voter.serial = core.serial();
-        let (node, life, serial) = (self.id, self.life, self.voter.serial);
-        core.after(ms, Event::VoterDue { node, life, serial });
+        self.voter.wake_at = core.now + ms;
+        // An answer will come long before the limit, and then the next report is due no sooner.
+        self.voter_wake(core, self.voter.wake_at.min(core.now + REFRESH_MS));
+    }
+
+    fn voter_wake(&mut self, core: &mut Core, at: u64) {
+        if self.voter.woken_at.is_none_or(|known| at < known) {
+            self.voter.woken_at = Some(at);
+            let (node, life) = (self.id, self.life);
+            core.push(at, Event::VoterDue { node, life });
+        }
     }
 
     pub(super) fn voter_mark(&mut self, core: &mut Core, group: GroupId) {
@@ -57,9 +68,13 @@ impl Node {
     }
 
     /// A report is due, or the answer to one did not come.
-    pub(crate) fn voter_due(&mut self, core: &mut Core, serial: u64) {
-        if serial != self.voter.serial {
+    pub(crate) fn voter_due(&mut self, core: &mut Core) {
+        if self.voter.woken_at.is_none_or(|at| at > core.now) {
             return;
+        }
+        self.voter.woken_at = None;
+        if self.voter.wake_at > core.now {
+            return self.voter_wake(core, self.voter.wake_at);
         }
         if self.voter.awaiting.take().is_some() {
             return self.voter_answered(core, None);
@@ -74,6 +89,7 @@ impl Node {
             return self.voter_answered(core, Some(ack));
         }
         self.voter_again(core, REPORT_LIMIT_MS);
+        self.voter.serial = core.serial();
         let serial = self.voter.serial;
         self.voter.awaiting = Some(serial);
         if core.net.goes(self.id, leader) && !core.chance.permille(core.settings.loss_permille) {

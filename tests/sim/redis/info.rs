@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Fleet, Index, Replica};
+use super::{Fleet, Index, Replica, Server};
 
 impl Fleet {
     /// The sections that cfgserver reads, in the layout of Redis 7.0; older ones lack some lines.
@@ -46,7 +46,7 @@ impl Fleet {
         let server = &self.servers[who];
         let Some(primary) = server.follows else { return };
         let up = server.link_up();
-        let syncing = matches!(server.replica, Replica::Transfer { .. } | Replica::Loading { .. });
+        let syncing = server.syncing();
         // While a copy is on its way it has no offset of its own.
         let offset = if syncing { 0 } else { self.offset(who, now) };
         _ = write!(
@@ -73,25 +73,31 @@ impl Fleet {
     }
 
     fn lines_of_replicas(&self, who: Index, now: u64, text: &mut String) {
-        let mut count = 0;
-        for (other, replica) in self.servers.iter().enumerate() {
-            let (from, state) = match replica.replica {
+        for (count, (other, _, state)) in self.copies(who).enumerate() {
+            let (ip, port, offset) = (
+                self.servers[other].address.ip,
+                self.servers[other].address.port,
+                self.offset(other, now),
+            );
+            _ = write!(
+                text,
+                "slave{count}:ip={ip},port={port},state={state},offset={offset},lag=0\r\n"
+            );
+        }
+    }
+
+    /// Who copies from it, and what INFO calls that.
+    pub(super) fn copies(&self, of: Index) -> impl Iterator<Item = (Index, Replica, &'static str)> {
+        let copies = move |(other, server): (Index, &Server)| {
+            let (from, state) = match server.replica {
                 Replica::Up { from, .. } => (from, "online"),
                 Replica::Transfer { from } => (from, "wait_bgsave"),
                 Replica::Loading { from } => (from, "send_bulk"),
-                Replica::Down => continue,
+                Replica::Down => return None,
             };
-            if from != who || other == who || !replica.running {
-                continue;
-            }
-            let offset = self.offset(other, now);
-            _ = write!(
-                text,
-                "slave{count}:ip={},port={},state={state},offset={offset},lag=0\r\n",
-                replica.address.ip, replica.address.port
-            );
-            count += 1;
-        }
+            (from == of && other != of && server.running).then_some((other, server.replica, state))
+        };
+        self.servers.iter().enumerate().filter_map(copies)
     }
 }
 

@@ -4,6 +4,7 @@
 //! ago. What does not live here: the network between nodes and instances, and anything that decides.
 
 mod commands;
+mod facts;
 mod info;
 mod replication;
 mod server;
@@ -33,6 +34,8 @@ pub(crate) struct Fleet {
     pub(crate) ended: Vec<(Index, u64, Owner)>,
     /// Data that was thrown away because of an order: instance, what it had, what its source had.
     pub(crate) overwritten: Vec<Overwritten>,
+    /// What was parsed last of each.
+    parsed: Vec<Option<facts::Parsed>>,
 }
 
 /// An instance threw its data away to copy another's.

@@ -143,13 +143,13 @@ impl Server {
         self.loading_until > now || matches!(self.replica, Replica::Loading { .. })
     }
 
-    /// Another process than a moment ago: what nodes thought of the former one was true then.
-    pub(crate) fn restarted_lately(&self, now: u64) -> bool {
-        now - self.started_at < 10_000
-    }
-
     pub(crate) fn is_primary(&self) -> bool {
         self.follows.is_none()
+    }
+
+    /// A full copy is on its way to it.
+    pub(crate) fn syncing(&self) -> bool {
+        matches!(self.replica, Replica::Transfer { .. } | Replica::Loading { .. })
     }
 
     pub(crate) fn link_up(&self) -> bool {

@@ -7,9 +7,11 @@ use cfgserver::model::{Address, GroupId, NodeId, Sighting, Term};
 
 use crate::clients::Clients;
 use crate::core::Core;
-use crate::invariants::{Listener, NodeScene, Scene};
+use crate::invariants::{Listener, NodeScene, ProxyScene, Scene};
 use crate::node::Node;
 use crate::redis::Fleet;
+
+use super::group_name;
 
 /// The parts of the world that a rule looks at.
 pub(super) struct Stage<'a> {
@@ -55,10 +57,11 @@ impl Scene for Stage<'_> {
         NodeScene {
             id,
             running: node.running,
+            member: self.core.log.is_member(id),
             started_at: node.started_at,
             paused_ms: node.paused_ms(self.core.now),
             skewed: node.skew_ms != 0,
-            leads: node.view.me.then_some(node.view.term),
+            leads: (node.running && node.view.me).then_some(node.view.term),
             state: node.state.clone(),
             caught_up: node.applied >= self.core.log.entries.len(),
         }
@@ -82,6 +85,20 @@ impl Scene for Stage<'_> {
 
     fn settled_ms(&self) -> u64 {
         self.core.settled_ms()
+    }
+
+    fn proxies(&self) -> Vec<ProxyScene> {
+        let groups = 0..self.core.settings.groups.len();
+        let groups: Vec<String> = groups.map(|group| group_name(group).to_string()).collect();
+        let proxies = self.clients.proxies.iter();
+        proxies
+            .map(|proxy| ProxyScene {
+                name: proxy.name,
+                ready: proxy.ready(),
+                groups: groups.clone(),
+                addresses: proxy.addresses(),
+            })
+            .collect()
     }
 
     fn listeners(&self) -> Vec<Listener> {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use cfgserver::machine::{Command, MemberFacts};
-use cfgserver::model::{Address, ClusterId, GroupName, Identity, Lineage, Mode, NodeId, RunId, Setting};
+use cfgserver::model::{Address, ClusterId, GroupName, Identity, Lineage, Mode, NodeRole, RunId, Setting};
 
 use super::group_name;
 use crate::core::{Core, START};
-use crate::node::{WALL, my_id};
+use crate::log::Members;
+use crate::node::{WALL, peer};
 use crate::redis::{Replica, Server};
 
 pub(super) fn make_instances(core: &mut Core) {
@@ -55,12 +56,10 @@ pub(super) fn found(core: &mut Core) {
         },
         wall,
     );
-    let node = |id: NodeId| cfgserver::model::Node {
-        address: format!("10.9.9.{id}:26379"),
-        my_id: my_id(id),
-        ..Default::default()
-    };
-    let nodes = (1..=core.settings.nodes).map(|id| (id, node(id))).collect();
+    let nodes: Members = (1..=core.settings.nodes)
+        .map(|id| (id, peer(id, NodeRole::Voter)))
+        .collect();
+    core.log.members = nodes.clone();
     core.found(Command::Nodes { nodes }, wall);
     for (ordinal, group) in core.settings.groups.clone().iter().enumerate() {
         let primary: Address = format!("10.0.{ordinal}.1:6379").parse().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cfgserver::failover::{Memory, Scene, unreachable};
 use cfgserver::machine::{Command, Outcome, Rejection, ResetGroup};
 use cfgserver::model::{Group, GroupName, NodeId, Stage, Term};
-use cfgserver::requests::{AdminRequest, Write, WriteError, WriteReply};
+use cfgserver::requests::{Write, WriteError, WriteReply};
 use cfgserver::resp::glob_matches;
 
 use super::{Ask, LEAVE_MS, RESET_ATTEMPTS};
@@ -53,10 +53,7 @@ impl Node {
                 }
                 self.reset_attempt(core, request, from);
             }
-            Write::Admin(AdminRequest::TransferLeader { to: Some(to) }) if self.view.me => {
-                let result = self.give_away(core, to);
-                self.answer_write(core, request, from, result);
-            }
+            Write::Admin(what) if self.view.me => self.admin(core, request, from, &what),
             _ => self.answer_write(core, request, from, Err(WriteError::NoLeader)),
         }
     }

@@ -1,0 +1,70 @@
+//! What an operator was told is done, is done: the write is in the committed log, and for ever.
+
+use cfgserver::machine::{Command, Outcome};
+use cfgserver::model::FailoverKind;
+use cfgserver::requests::{Write, WriteReply};
+
+use super::{Invariant, Scene};
+use crate::fact::Fact;
+
+/// Enough for what may be under way at once, many times over.
+const REMEMBERED_MAX: usize = 256;
+
+#[derive(Default)]
+pub(super) struct Acknowledged {
+    /// Committed writes of operators, and what came of them.
+    committed: Vec<(Command, Outcome)>,
+}
+
+impl Invariant for Acknowledged {
+    fn name(&self) -> &'static str {
+        "an acknowledged write is committed"
+    }
+
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Committed { command, outcome, .. } if of_operator(command) => {
+                if self.committed.len() == REMEMBERED_MAX {
+                    self.committed.drain(..REMEMBERED_MAX / 2);
+                }
+                self.committed.push((command.as_ref().clone(), outcome.clone()));
+                Ok(())
+            }
+            Fact::Acknowledged {
+                write,
+                reply: WriteReply::Outcome { outcome, revision },
+            } => {
+                if *revision > scene.state().revision() {
+                    return Err(format!(
+                        "{write:?} was acknowledged at revision {revision}, which is to come"
+                    ));
+                }
+                let is_it = |command: &Command| match write {
+                    Write::Command(written) => written == command,
+                    Write::Failover { .. } => matches!(command, Command::OpenFailover { .. }),
+                    Write::Reset { .. } => matches!(command, Command::Reset { .. }),
+                    Write::Admin(_) => true,
+                };
+                // RESET of nothing needs no entry.
+                let nothing = *outcome == Outcome::Count(0);
+                let mut known = self.committed.iter().rev();
+                if nothing || known.any(|(command, done)| is_it(command) && done == outcome) {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{write:?} was acknowledged ({outcome:?}) and is not in the log"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn of_operator(command: &Command) -> bool {
+    let asked = |kind: &FailoverKind| *kind == FailoverKind::Operator;
+    match command {
+        Command::Monitor { .. } | Command::Remove { .. } | Command::Set { .. } | Command::Reset { .. } => true,
+        Command::OpenFailover { kind, .. } => asked(kind),
+        _ => false,
+    }
+}
