@@ -165,7 +165,9 @@ impl Core {
         if let Some(members) = pending.members.take() {
             self.log.members = members;
             let members = self.log.members.keys();
-            self.net.waiting.retain(|id| !members.clone().any(|member| member == id));
+            self.net
+                .waiting
+                .retain(|id| !members.clone().any(|member| member == id));
         }
         let before = self.log.state();
         let mut state = before.as_ref().clone();
@@ -225,7 +227,11 @@ impl Core {
         for node in 1..=self.net.nodes {
             let behind = self.log.applied.get(&node).copied().unwrap_or_default() < goal;
             let applying = self.log.applying.get(&node).copied().unwrap_or_default();
-            if !behind || applying || !self.log.is_member(node) || !(node == leader || self.net.in_contact(leader, node)) {
+            if !behind
+                || applying
+                || !self.log.is_member(node)
+                || !(node == leader || self.net.in_contact(leader, node))
+            {
                 continue;
             }
             let mut ms = if node == leader { 0 } else { self.delay() };

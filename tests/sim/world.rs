@@ -92,6 +92,7 @@ impl World {
             if !self.traps.is_empty() {
                 self.spring_traps(&facts);
             }
+            self.write_history(&facts);
             let stage = Stage {
                 core: &self.core,
                 nodes: &self.nodes,

@@ -17,7 +17,10 @@ impl World {
         if self.core.chance.permille(400) {
             // The tail of what it had applied was not on disk yet.
             let node = &mut self.nodes[id as usize - 1];
-            node.applied = node.applied.saturating_sub(self.core.chance.index(4)).max(2.min(node.applied));
+            node.applied = node
+                .applied
+                .saturating_sub(self.core.chance.index(4))
+                .max(2.min(node.applied));
         }
         let ms = self.core.chance.within(100, 8_000);
         self.core.after(ms, Event::NodeStarts { node: id });

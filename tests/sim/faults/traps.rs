@@ -47,9 +47,18 @@ const MOMENTS: &[(Moment, &str)] = &[
 ];
 
 const DEEDS: &[(Deed, &str)] = &[
-    (Deed::OldPrimaryBack { keeps_data: true }, "at that moment: old primary back"),
-    (Deed::OldPrimaryBack { keeps_data: true }, "at that moment: old primary back"),
-    (Deed::OldPrimaryBack { keeps_data: false }, "at that moment: old primary back, empty"),
+    (
+        Deed::OldPrimaryBack { keeps_data: true },
+        "at that moment: old primary back",
+    ),
+    (
+        Deed::OldPrimaryBack { keeps_data: true },
+        "at that moment: old primary back",
+    ),
+    (
+        Deed::OldPrimaryBack { keeps_data: false },
+        "at that moment: old primary back, empty",
+    ),
     (Deed::OldPrimaryReached, "at that moment: old primary reached again"),
     (Deed::OldPrimaryReached, "at that moment: old primary reached again"),
     (Deed::LeaderCrash, "at that moment: leader crash"),

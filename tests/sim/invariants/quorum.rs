@@ -73,7 +73,10 @@ impl Invariant for Quorum {
             same && settled && heard && !lately(node) && seen.is_some_and(fresh)
         };
         let electorate: Vec<_> = applied.electorate().collect();
-        let up = nodes(scene).filter(|node| electorate.contains(&node.id)).filter(up).count();
+        let up = nodes(scene)
+            .filter(|node| electorate.contains(&node.id))
+            .filter(up)
+            .count();
         if up * 2 > electorate.len() {
             return Err(format!("{}: {up} nodes see its primary up", group.name));
         }

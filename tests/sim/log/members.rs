@@ -40,7 +40,9 @@ impl Core {
     }
 
     pub(super) fn has_majority_of(&self, node: NodeId, members: &Members) -> bool {
-        let near = voters(members).filter(|other| self.net.in_contact(node, *other)).count();
+        let near = voters(members)
+            .filter(|other| self.net.in_contact(node, *other))
+            .count();
         let leads = voters(&self.log.members).any(|voter| voter == node);
         leads && near * 2 > voters(members).count()
     }

@@ -51,7 +51,10 @@ impl Node {
         let Some(collecting) = &mut self.feed.collecting else {
             return;
         };
-        let leader = core.log.leader.filter(|leader| core.net.in_contact(*leader, self.id) && core.log.is_member(self.id));
+        let leader = core
+            .log
+            .leader
+            .filter(|leader| core.net.in_contact(*leader, self.id) && core.log.is_member(self.id));
         if leader.is_some() {
             collecting.heard = core.now;
             if core.log.led {

@@ -26,7 +26,9 @@ pub(in crate::node) struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Learner,
-    CatchUp { goal: usize },
+    CatchUp {
+        goal: usize,
+    },
     Voter,
     ToldOfVoter,
     /// The state must know the node before it can remember that it was removed.
@@ -79,7 +81,12 @@ impl Node {
     /// The voter that is there and has most of the log.
     fn successor(&self, core: &Core) -> Option<NodeId> {
         let others = core.log.voters().filter(|voter| *voter != self.id);
-        others.max_by_key(|voter| (core.net.in_contact(self.id, *voter), core.log.applied.get(voter).copied()))
+        others.max_by_key(|voter| {
+            (
+                core.net.in_contact(self.id, *voter),
+                core.log.applied.get(voter).copied(),
+            )
+        })
     }
 
     fn begin_addition(
