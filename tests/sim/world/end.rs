@@ -8,6 +8,8 @@ use crate::fact::Fact;
 /// How long after the faults everything must be well again. The brake on flapping may hold the third failover for a
 /// minute, and later ones longer: see `quiet_limit`.
 const QUIET_MS: u64 = 60_000;
+/// How often that is looked at.
+pub(super) const LOOK_MS: u64 = 200;
 
 impl World {
     /// Is all well?
@@ -25,7 +27,7 @@ impl World {
                 self.check_histories()
             }
             Err(_) if waited < self.quiet_limit() => {
-                self.core.after(500, Event::Look);
+                self.core.after(LOOK_MS, Event::Look);
                 Ok(())
             }
             Err(why) => {
