@@ -36,7 +36,8 @@ impl Run {
     /// Once more, now with a story.
     fn compare(&mut self, seed: u64) {
         let again = run(seed, true);
-        let same = (again.last_draw, again.events, again.simulated_ms) == (self.last_draw, self.events, self.simulated_ms)
+        let same = (again.last_draw, again.events, again.simulated_ms)
+            == (self.last_draw, self.events, self.simulated_ms)
             && again.coverage.marks == self.coverage.marks
             && again.failure == self.failure;
         if !same {
@@ -133,7 +134,9 @@ fn parse(words: &[String]) -> Result<Options, String> {
 pub(crate) fn main(words: Vec<String>) -> ExitCode {
     match parse(&words) {
         Err(why) => {
-            eprintln!("{why}\nusage: scripts/sim --seed N | --seeds A..B [--seconds S] [--keep-going] [--twice] | --mutations");
+            eprintln!(
+                "{why}\nusage: scripts/sim --seed N | --seeds A..B [--seconds S] [--keep-going] [--twice] | --mutations"
+            );
             ExitCode::from(64)
         }
         Ok(options) if options.is_filtered_out() => {
@@ -162,7 +165,7 @@ fn mutations() -> ExitCode {
             one: None,
             limit_s: u64::MAX,
             keep_going: false,
-        twice: false,
+            twice: false,
             mutations: true,
             filters: Vec::new(),
             asked: false,

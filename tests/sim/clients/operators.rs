@@ -1,7 +1,7 @@
 //! Operators, and the way of a write: `raft::write`.
 
 use cfgserver::model::NodeId;
-use cfgserver::requests::{Effect, WriteError, WriteReply, dispatch};
+use cfgserver::requests::{AdminRequest, Effect, Write, WriteError, WriteReply, dispatch};
 
 use super::{RETRY_MS, WRITE_MS, Writing, session, with_view, words};
 use crate::core::Core;
@@ -248,7 +248,21 @@ impl World {
                 self.core.after(RETRY_MS, Event::WriteRetry { request });
             }
             Err(error) => self.write_answered(request, Err(error)),
-            Ok((reply, _)) => self.write_answered(request, Ok(reply)),
+            Ok((reply, index)) => {
+                let node = &self.nodes[writing.node as usize - 1];
+                if !node.running || node.life != writing.life {
+                    return;
+                }
+                // A node that has itself removed may never see that applied.
+                let leaves = writing.write == Write::Admin(AdminRequest::RemoveNode { id: node.id });
+                if leaves || node.applied >= index {
+                    return self.write_answered(request, Ok(reply));
+                }
+                // `Core::write`: it is answered when it is applied here.
+                self.core.coverage.mark("operator: waits for the node to apply");
+                let result = Box::new(Ok((reply, index)));
+                self.core.after(1, Event::WriteDone { request, result });
+            }
         }
     }
 

@@ -54,7 +54,10 @@ impl World {
         }
         self.says(format!("all keys of {name} are deleted"));
         if self.core.chance.permille(700) {
-            let ms = self.core.chance.within(self.core.settings.lag_ms, self.core.settings.lag_ms + 20);
+            let ms = self
+                .core
+                .chance
+                .within(self.core.settings.lag_ms, self.core.settings.lag_ms + 20);
             self.core.after(ms, Event::Fault(Fault::CutFromReplicas { who }));
         }
     }

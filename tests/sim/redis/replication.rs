@@ -104,7 +104,10 @@ impl Fleet {
         }
         server.keys = server.keys.max(1);
         if let Some(root) = self.root_of(who).filter(|_| !self.emptied.is_empty()) {
-            let open = self.emptied.iter_mut().filter(|part| part.root == root && part.to == u64::MAX);
+            let open = self
+                .emptied
+                .iter_mut()
+                .filter(|part| part.root == root && part.to == u64::MAX);
             open.for_each(|part| part.to = (offset + bytes).max(part.from + 1));
         }
         let server = &mut self.servers[who];
