@@ -131,6 +131,9 @@ impl Ballot {
     pub fn expire(&mut self, now: Instant) -> BTreeSet<GroupId> {
         let expiry_ms = self.expiry_ms;
         let mut changed = BTreeSet::new();
+        if self.sheets.values().all(|sheet| sheet.fresh(expiry_ms, now)) {
+            return changed;
+        }
         self.sheets.retain(|_, sheet| {
             let keep = sheet.fresh(expiry_ms, now);
             if !keep {

@@ -33,6 +33,7 @@ fn operation<C, A>(call: C, answer: Option<A>, (invoked_at, answered_at): (u64, 
         answered_at,
         place: 1,
         may_be_behind: false,
+        is_applied: true,
     }
 }
 

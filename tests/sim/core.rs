@@ -1,6 +1,8 @@
 //! What all parts of the world share: time, the queue, chance, the network, the instances, the log, and the facts
 //! that invariants look at.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cfgserver::model::{Address, Facts, NodeId};
@@ -38,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) held: Vec<Event>,
     /// A node has something to tell its subscribers.
     pub(crate) publishing: bool,
+    /// How often each rule had something to judge.
+    pub(crate) judged: RefCell<BTreeMap<&'static str, u64>>,
     /// Faults are over.
     pub(crate) quiet: bool,
 }
@@ -58,6 +62,7 @@ impl Core {
             changed_at: START,
             held: Vec::new(),
             publishing: false,
+            judged: RefCell::default(),
             quiet: false,
             settings,
         }
@@ -75,6 +80,7 @@ impl Core {
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let (at, event) = self.queue.pop()?;
         self.now = at;
+        self.fleet.now = at;
         Some(event)
     }
 

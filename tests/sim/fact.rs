@@ -36,6 +36,8 @@ pub(crate) enum Fact {
         address: Address,
         run_id: RunId,
         order: Order,
+        /// The same order once more, in its bare form: it was decided when it was given first.
+        repeated: bool,
         /// The state that the leader had applied.
         applied: Arc<State>,
     },

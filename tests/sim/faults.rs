@@ -57,6 +57,11 @@ pub(crate) enum Fault {
     ClockJump,
     ByHand,
     Foreign,
+    /// A client deletes everything; then the primary is cut off from its replicas, and dies.
+    Flush,
+    CutFromReplicas {
+        who: Index,
+    },
     /// A primary restarts and loads for long.
     SlowLoading,
     SlowDisk,
@@ -107,6 +112,7 @@ pub(crate) const KINDS: &[(Fault, &str)] = &[
     (Fault::ClockJump, "fault: clock jump"),
     (Fault::ByHand, "fault: moved by hand"),
     (Fault::Foreign, "fault: foreign instance"),
+    (Fault::Flush, "fault: flushed"),
     (Fault::SlowLoading, "fault: slow loading"),
     (Fault::SlowDisk, "fault: slow disk"),
     (Fault::FailingDisk, "fault: failing disk"),
@@ -190,6 +196,8 @@ impl World {
             Fault::ClockJump => self.clock_jump(any_node),
             Fault::ByHand => self.by_hand(group),
             Fault::Foreign => self.foreign(any_server),
+            Fault::CutFromReplicas { who } => self.cut_from_replicas(who),
+            Fault::Flush => self.flush(primary.unwrap_or(any_server)),
             Fault::SlowLoading => self.slow_loading(primary.unwrap_or(any_server)),
             Fault::SlowDisk => {
                 let at_leader = self.core.chance.permille(400);

@@ -4,6 +4,7 @@ use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::{FailoverKind, Fault, ReconfStep};
 
 use crate::faults::{KINDS, moments};
+use crate::invariants::Invariants;
 use crate::record::Coverage;
 
 /// Reasons of the planner, by what their texts begin with, and their marks.
@@ -69,8 +70,22 @@ const OTHERS: &[&str] = &[
     "log: proposals of unknown outcome",
     "log: slow apply",
     "log: slow commit",
+    "log: a commit goes past a slow disk",
+    "log: a commit waits for a slow disk",
+    "node: a removed one ends itself",
     "node: ready without a word of a leader",
     "node: snapshot",
+    "node: wiped",
+    "operator: node added",
+    "operator: node removed",
+    "operator: refused",
+    "operator: the leader is to be removed",
+    "proxy: bdrp moved",
+    "proxy: closed, late",
+    "proxy: closed, loading",
+    "proxy: closed, unknown group",
+    "proxy: netease moved",
+    "raft: membership changed",
     "operator: leader transfer",
     "operator: no leader",
     "operator: outcome unknown",
@@ -104,6 +119,8 @@ pub(crate) fn never(coverage: &Coverage) -> Vec<&'static str> {
     let reasons = UNFIT.iter().chain(LOST).map(|(_, name)| *name);
     let all = faults.chain(reasons).chain(moments()).chain(OTHERS.iter().copied());
     let mut never: Vec<&str> = all.filter(|name| coverage.of(name) == 0).collect();
+    let rules = Invariants::names().into_iter();
+    never.extend(rules.filter(|rule| !coverage.rules.contains_key(rule)));
     never.sort_unstable();
     never.dedup();
     never

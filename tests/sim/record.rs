@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 /// What was reached, and how often.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Coverage(pub(crate) BTreeMap<&'static str, u64>);
+pub(crate) struct Coverage {
+    pub(crate) marks: BTreeMap<&'static str, u64>,
+    /// Rules that had something to judge.
+    pub(crate) rules: BTreeMap<&'static str, u64>,
+}
 
 impl Coverage {
     pub(crate) fn mark(&mut self, what: &'static str) {
@@ -12,17 +16,20 @@ impl Coverage {
     }
 
     pub(crate) fn add(&mut self, what: &'static str, count: u64) {
-        *self.0.entry(what).or_default() += count;
+        *self.marks.entry(what).or_default() += count;
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        for (what, count) in &other.0 {
+        for (what, count) in &other.marks {
             self.add(what, *count);
+        }
+        for (rule, count) in &other.rules {
+            *self.rules.entry(rule).or_default() += count;
         }
     }
 
     pub(crate) fn of(&self, what: &str) -> u64 {
-        self.0.get(what).copied().unwrap_or_default()
+        self.marks.get(what).copied().unwrap_or_default()
     }
 }
 

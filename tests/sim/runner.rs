@@ -28,6 +28,22 @@ struct Run {
     simulated_ms: u64,
     events: u64,
     story: Vec<String>,
+    /// What two runs of a seed have in common: the last number that chance gave, after so many others.
+    last_draw: u64,
+}
+
+impl Run {
+    /// Once more, now with a story.
+    fn compare(&mut self, seed: u64) {
+        let again = run(seed, true);
+        let same = (again.last_draw, again.events, again.simulated_ms)
+            == (self.last_draw, self.events, self.simulated_ms)
+            && again.coverage.marks == self.coverage.marks
+            && again.failure == self.failure;
+        if !same {
+            self.failure = Some("two runs of it differ".to_owned());
+        }
+    }
 }
 
 fn run(seed: u64, told: bool) -> Run {
@@ -47,11 +63,14 @@ fn run(seed: u64, told: bool) -> Run {
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         failure = Some(format!("panicked: {}", text.unwrap_or_default()));
     }
+    let coverage = world.take_coverage();
+    let last_draw = world.core.chance.next();
     Run {
         failure,
         simulated_ms: world.core.now - START,
         events: world.events,
-        coverage: std::mem::take(&mut world.core.coverage),
+        coverage,
+        last_draw,
         story: std::mem::take(&mut world.core.story).into_lines(),
     }
 }
@@ -61,6 +80,8 @@ struct Options {
     one: Option<u64>,
     limit_s: u64,
     keep_going: bool,
+    /// Each seed is run twice, and must be the same.
+    twice: bool,
     mutations: bool,
     /// Names of tests, as cargo passes them on: this one may not be meant.
     filters: Vec<String>,
@@ -80,6 +101,7 @@ fn parse(words: &[String]) -> Result<Options, String> {
         one: None,
         limit_s: 60,
         keep_going: false,
+        twice: false,
         mutations: false,
         filters: Vec::new(),
         asked: false,
@@ -99,6 +121,7 @@ fn parse(words: &[String]) -> Result<Options, String> {
             }
             "--seconds" => options.limit_s = number(value()?)?,
             "--keep-going" => options.keep_going = true,
+            "--twice" => options.twice = true,
             "--mutations" => options.mutations = true,
             // What cargo test passes on to every test binary means nothing here, but for names.
             flag if flag.starts_with('-') => {}
@@ -111,7 +134,9 @@ fn parse(words: &[String]) -> Result<Options, String> {
 pub(crate) fn main(words: Vec<String>) -> ExitCode {
     match parse(&words) {
         Err(why) => {
-            eprintln!("{why}\nusage: scripts/sim --seed N | --seeds A..B [--seconds S] [--keep-going] | --mutations");
+            eprintln!(
+                "{why}\nusage: scripts/sim --seed N | --seeds A..B [--seconds S] [--keep-going] [--twice] | --mutations"
+            );
             ExitCode::from(64)
         }
         Ok(options) if options.is_filtered_out() => {
@@ -140,6 +165,7 @@ fn mutations() -> ExitCode {
             one: None,
             limit_s: u64::MAX,
             keep_going: false,
+            twice: false,
             mutations: true,
             filters: Vec::new(),
             asked: false,
@@ -204,7 +230,10 @@ fn sweep(options: &Options) -> Sum {
                     if seed > *options.seeds.end() || stop.load(Ordering::Relaxed) || late {
                         break;
                     }
-                    let run = run(seed, false);
+                    let mut run = run(seed, false);
+                    if options.twice {
+                        run.compare(seed);
+                    }
                     own.runs += 1;
                     own.events += run.events;
                     own.simulated_ms += run.simulated_ms;
@@ -241,8 +270,11 @@ fn by_rule(failures: &[(u64, String)]) -> BTreeMap<&str, u64> {
 
 fn report(sum: &Sum, in_full: bool) -> ExitCode {
     let seconds = sum.seconds;
-    for (what, count) in sum.coverage.0.iter().filter(|_| in_full) {
+    for (what, count) in sum.coverage.marks.iter().filter(|_| in_full) {
         println!("{count:>12} {what}");
+    }
+    for (rule, count) in sum.coverage.rules.iter().filter(|_| in_full) {
+        println!("{count:>12} rule: {rule}");
     }
     let per_second = |count: f64| count / seconds;
     println!(

@@ -47,8 +47,8 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn draw(chance: &mut Chance) -> Self {
-        let nodes = *chance.pick(&[1, 3, 3, 3, 3, 3, 5]);
-        let groups = *chance.pick(&[1, 1, 1, 2, 3]);
+        let nodes = *chance.pick(&[1, 3, 3, 3, 3, 3, 3, 3, 5]);
+        let groups = *chance.pick(&[1, 1, 1, 1, 1, 2, 2, 3]);
         let rough = chance.permille(400);
         let weather = |chance: &mut Chance, share: u64, high: u64| {
             if rough && chance.permille(share) {
@@ -57,9 +57,11 @@ impl Settings {
                 0
             }
         };
+        let groups: Vec<_> = (0..groups).map(|_| GroupSettings::draw(chance, nodes)).collect();
+        let slowest_ms = groups.iter().map(|group| group.down_after_ms).max().unwrap_or_default();
         Self {
             nodes,
-            groups: (0..groups).map(|_| GroupSettings::draw(chance, nodes)).collect(),
+            groups,
             delay_ms: *chance.pick(&[(1, 1), (1, 2), (1, 5), (2, 20), (10, 60)]),
             spikes_permille: weather(chance, 500, 30),
             slow_commit_permille: weather(chance, 500, 200),
@@ -72,9 +74,9 @@ impl Settings {
             lag_ms: *chance.pick(&[1, 1, 5, 50, 500]),
             sync_ms: *chance.pick(&[20, 200, 1_000, 3_000]),
             load_ms: *chance.pick(&[5, 50, 500, 4_000]),
-            write_every_ms: *chance.pick(&[50, 200, 1_000]),
-            calm_ms: 1_500,
-            chaos_ms: chance.within(2_000, 20_000),
+            write_every_ms: *chance.pick(&[70, 200, 1_000]),
+            calm_ms: 1_200,
+            chaos_ms: chaos_ms(chance, slowest_ms),
             faults: chance.within(1, 7),
             operator_every_ms: *chance.pick(&[0, 0, 3_000, 1_000]),
             subscribers: chance.within(1, 3),
@@ -83,11 +85,20 @@ impl Settings {
     }
 }
 
+/// How long things go wrong: as many windows of silence, whatever those last; now and then for long.
+fn chaos_ms(chance: &mut Chance, down_after_ms: u64) -> u64 {
+    if chance.permille(150) {
+        return chance.within(8_000, 25_000);
+    }
+    let window_ms = down_after_ms.clamp(700, 2_500);
+    chance.within(window_ms * 2, window_ms * 6)
+}
+
 impl GroupSettings {
     fn draw(chance: &mut Chance, nodes: u64) -> Self {
         let majority = (nodes / 2 + 1) as u32;
         Self {
-            replicas: *chance.pick(&[1, 2, 2, 3, 4]),
+            replicas: *chance.pick(&[1, 2, 2, 2, 3, 4]),
             quorum: *chance.pick(&[majority, majority, majority, 1, nodes as u32]),
             down_after_ms: *chance.pick(&[500, 1_000, 1_000, 2_000, 5_000]),
             refused_after_ms: *chance.pick(&[0, 0, 100, 300]),

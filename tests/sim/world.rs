@@ -17,10 +17,11 @@ use crate::fact::Fact;
 use crate::faults::Trap;
 use crate::invariants::Invariants;
 use crate::node::{Node, requests};
-use crate::record::Story;
+use crate::record::{Coverage, Story};
 use crate::redis::Index;
 use crate::settings::Settings;
 
+use end::LOOK_MS;
 use scene::Stage;
 
 pub(crate) struct World {
@@ -58,9 +59,18 @@ impl World {
         world
     }
 
+    /// What it has reached.
+    pub(crate) fn take_coverage(&mut self) -> Coverage {
+        let mut coverage = std::mem::take(&mut self.core.coverage);
+        coverage.rules = self.core.judged.take();
+        coverage
+    }
+
     fn begin(&mut self) {
-        let settings = format!("{:?}", self.core.settings);
-        self.core.tell("seed", || settings);
+        if self.core.story.is_kept() {
+            let settings = format!("{:?}", self.core.settings);
+            self.core.tell("seed", || settings);
+        }
         let applied = self.core.log.entries.len();
         for node in &mut self.nodes {
             node.applied = applied;
@@ -92,6 +102,7 @@ impl World {
             if !self.traps.is_empty() {
                 self.spring_traps(&facts);
             }
+            self.write_history(&facts);
             let stage = Stage {
                 core: &self.core,
                 nodes: &self.nodes,
@@ -161,7 +172,7 @@ impl World {
             Event::Quiet => {
                 self.quiet_since = self.core.now;
                 self.make_quiet();
-                self.core.after(500, Event::Look);
+                self.core.after(LOOK_MS, Event::Look);
             }
             Event::Look => return self.look(),
             other => panic!("an event of a node without a node: {other:?}"),

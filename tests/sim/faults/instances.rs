@@ -46,6 +46,28 @@ impl World {
         self.core.fleet.start(who, keeps_data, load_ms, now);
     }
 
+    /// Everything is deleted, and what is written again does not come to the replicas.
+    pub(super) fn flush(&mut self, who: Index) {
+        let (name, now) = (self.name(who), self.core.now);
+        if !self.core.fleet.flush(who, now) {
+            return;
+        }
+        self.says(format!("all keys of {name} are deleted"));
+        if self.core.chance.permille(700) {
+            let ms = self
+                .core
+                .chance
+                .within(self.core.settings.lag_ms, self.core.settings.lag_ms + 20);
+            self.core.after(ms, Event::Fault(Fault::CutFromReplicas { who }));
+        }
+    }
+
+    pub(super) fn cut_from_replicas(&mut self, who: Index) {
+        self.cut_server_from_servers(who);
+        let ms = self.core.chance.within(500, 8_000);
+        self.core.after(ms, Event::Fault(Fault::PrimaryCrash));
+    }
+
     /// Its process is another one, and answers LOADING for long.
     pub(super) fn slow_loading(&mut self, who: Index) {
         if !self.core.fleet.servers[who].running {

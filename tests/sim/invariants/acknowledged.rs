@@ -2,7 +2,7 @@
 
 use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::FailoverKind;
-use cfgserver::requests::{Write, WriteReply};
+use cfgserver::requests::{AdminRequest, Write, WriteReply};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -34,7 +34,9 @@ impl Invariant for Acknowledged {
                 write,
                 reply: WriteReply::Outcome { outcome, revision },
             } => {
-                if *revision > scene.state().revision() {
+                scene.judges(self.name());
+                let state = scene.state();
+                if *revision > state.revision() {
                     return Err(format!(
                         "{write:?} was acknowledged at revision {revision}, which is to come"
                     ));
@@ -43,12 +45,18 @@ impl Invariant for Acknowledged {
                     Write::Command(written) => written == command,
                     Write::Failover { .. } => matches!(command, Command::OpenFailover { .. }),
                     Write::Reset { .. } => matches!(command, Command::Reset { .. }),
-                    Write::Admin(_) => true,
+                    Write::Admin(_) => false,
+                };
+                let removed = |id| state.header().removed.contains(id);
+                let stands = match write {
+                    Write::Admin(AdminRequest::AddNode { id, .. }) => state.nodes().contains_key(id) || removed(id),
+                    Write::Admin(AdminRequest::RemoveNode { id }) => removed(id),
+                    _ => false,
                 };
                 // RESET of nothing needs no entry.
                 let nothing = *outcome == Outcome::Count(0);
                 let mut known = self.committed.iter().rev();
-                if nothing || known.any(|(command, done)| is_it(command) && done == outcome) {
+                if nothing || stands || known.any(|(command, done)| is_it(command) && done == outcome) {
                     return Ok(());
                 }
                 Err(format!(

@@ -17,7 +17,7 @@ impl Invariant for Addresses {
         "one place changes the address"
     }
 
-    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Committed {
                 command,
@@ -35,6 +35,7 @@ impl Invariant for Addresses {
                 applied,
                 ..
             } => {
+                scene.judges(self.name());
                 let committed = applied.group(*group).map(|group| group.primary);
                 if committed == Some(*primary) && primary != address {
                     return Ok(());

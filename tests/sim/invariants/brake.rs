@@ -51,6 +51,7 @@ impl Invariant for Brake {
         let Some(last) = recent.clone().next_back().filter(|_| count >= 2) else {
             return Ok(());
         };
+        scene.judges(self.name());
         let waited_ms = now.0 - last.at.0;
         if waited_ms < (FIRST_WAIT_MS << (count - 2)) {
             return Err(format!("{}: switch {} after {waited_ms} ms", group.name, count + 1));

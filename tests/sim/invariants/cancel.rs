@@ -20,7 +20,7 @@ impl Invariant for Cancel {
         "no way back after the order to promote"
     }
 
-    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::OrderSent {
                 group,
@@ -33,6 +33,18 @@ impl Invariant for Cancel {
                 Ok(())
             }
             Fact::Committed { command, outcome, .. } => match (command.as_ref(), outcome) {
+                (
+                    Command::AbortFailover {
+                        fault: Fault::PrimaryBack,
+                        group,
+                        epoch,
+                        ..
+                    },
+                    Outcome::Done { .. },
+                ) if !self.promoted.contains(&(*group, *epoch)) => {
+                    scene.judges(self.name());
+                    Ok(())
+                }
                 (_, Outcome::Rejected(Rejection::Broken(rule))) => Err(format!("broken rule of the state: {rule}")),
                 (
                     Command::AbortFailover {

@@ -50,7 +50,7 @@ impl Invariant for Chain {
         "each connection is told one chain of addresses"
     }
 
-    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Committed { after, .. } => {
                 for group in after.groups() {
@@ -71,6 +71,7 @@ impl Invariant for Chain {
                 subscribed,
                 listed,
             } => {
+                scene.judges(self.name());
                 let key = (*client, *connection, group.clone());
                 self.told(key, *from, *to, *subscribed, *listed)
             }

@@ -31,6 +31,7 @@ impl Invariant for Fence {
         else {
             return Ok(());
         };
+        scene.judges(self.name());
         let instance = &scene.fleet().servers[*server];
         if instance.run_id() != *run_id {
             return Err(format!("{} carried out {order}, meant for {run_id:?}", instance.name));

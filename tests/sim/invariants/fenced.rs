@@ -89,6 +89,7 @@ impl Invariant for Fenced {
                 if !first || !in_force || scene.now() >= opened_at + limit_ms || !old_server.alive() {
                     return Ok(());
                 }
+                scene.judges(self.name());
                 let (has, written) = (fleet.offset(candidate, scene.now()), fleet.offset(*old, scene.now()));
                 if has < written && !old_server.hung(scene.now()) {
                     return Err(format!(

@@ -29,6 +29,7 @@ impl Invariant for Foreign {
                 let Some(known) = applied.group(*group) else {
                     return Ok(());
                 };
+                scene.judges(self.name());
                 let seen = scene.sighting(*node, *group, *address).and_then(|seen| seen.facts);
                 // A process on record stays a member whatever it was made to copy: it is turned, but not promoted.
                 let on_record = known.members.get(address).and_then(|member| member.run_id.as_ref()) == Some(run_id);

@@ -34,10 +34,11 @@ impl Invariant for LastCopy {
                 address,
                 order: Order::Follow { primary, .. },
                 applied,
+                repeated,
                 ..
             } => {
                 // A repair rests on the leader's own sighting of the primary: Up.
-                let repairs = applied.group(*group).is_some_and(|group| group.failover.is_none());
+                let repairs = !repeated && applied.group(*group).is_some_and(|group| group.failover.is_none());
                 let seen = scene.sighting(*node, *group, *primary);
                 if repairs && seen.is_none_or(|seen| seen.verdict != Verdict::Up) {
                     return Err(format!(
@@ -56,6 +57,7 @@ impl Invariant for LastCopy {
                     &scene.fleet().servers[overwritten.who],
                     &scene.fleet().servers[overwritten.source],
                 );
+                scene.judges(self.name());
                 let lost = overwritten.ordered && overwritten.had_keys && !overwritten.source_has_keys;
                 let known = self.sent.get(&who.address) == Some(&(source.address, true));
                 if lost && known && who.home == source.home {

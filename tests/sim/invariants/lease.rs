@@ -15,6 +15,7 @@ impl Invariant for Lease {
         let Fact::OrderSent { node, term, order, .. } = fact else {
             return Ok(());
         };
+        scene.judges(self.name());
         for other in nodes(scene).filter(|other| other.running) {
             if let Some(newer) = other.leads.filter(|newer| newer > term) {
                 return Err(format!(

@@ -79,6 +79,11 @@ impl Invariants {
         }
     }
 
+    /// What the rules are called.
+    pub(crate) fn names() -> Vec<&'static str> {
+        Self::new().rules.iter().map(|rule| rule.name()).collect()
+    }
+
     pub(crate) fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         for rule in &mut self.rules {
             rule.check(scene, fact)

@@ -15,7 +15,7 @@ impl Invariant for Moved {
         "a command is applied to what it was planned on"
     }
 
-    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Committed {
             command,
             outcome: Outcome::Done { .. },
@@ -28,6 +28,7 @@ impl Invariant for Moved {
         let Some((id, on)) = planned(command) else {
             return Ok(());
         };
+        scene.judges(self.name());
         let group = before.group(id);
         if group.is_none_or(|group| group.version != on) {
             return Err(format!("{command:?} was applied although the group moved on"));

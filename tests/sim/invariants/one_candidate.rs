@@ -17,7 +17,7 @@ impl Invariant for OneCandidate {
         "one candidate per group and epoch"
     }
 
-    fn check(&mut self, _: &dyn Scene, fact: &Fact) -> Result<(), String> {
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         let Fact::Committed { before, after, .. } = fact else {
             return Ok(());
         };
@@ -27,6 +27,7 @@ impl Invariant for OneCandidate {
                 return Err(format!("{}: the epoch went back", group.name));
             }
             let Some(failover) = &group.failover else { continue };
+            scene.judges(self.name());
             let candidate = (failover.candidate, failover.candidate_run_id.clone());
             let first = self
                 .candidates

@@ -84,6 +84,9 @@ impl Invariant for Parallel {
         let others = turned.iter().filter(|(other, _)| counts(other));
         let busy = others.filter(|other| copying(*other)).count();
         let allowed = group.config.parallel_syncs as usize;
+        if busy > 0 || allowed == 1 {
+            scene.judges(self.name());
+        }
         if busy + 1 > allowed {
             return Err(format!("{}: {} copy at a time, {allowed} may", group.name, busy + 1));
         }

@@ -42,6 +42,7 @@ impl Invariant for Paused {
                 let Some(group) = state.group(*group) else {
                     return Ok(());
                 };
+                scene.judges(self.name());
                 let key = (*server, group.epoch);
                 let (by, at) = *self.since.entry(key).or_insert((*term, scene.now()));
                 let instance = &scene.fleet().servers[*server];

@@ -61,7 +61,10 @@ impl Invariant for Promotion {
                 keys,
                 was_primary,
                 ..
-            } => self.carried_out(scene, *group, *server, *keys, *was_primary),
+            } => {
+                scene.judges(self.name());
+                self.carried_out(scene, *group, *server, *keys, *was_primary)
+            }
             _ => Ok(()),
         }
     }

@@ -27,6 +27,7 @@ impl Invariant for Proxies {
     fn well(&self, scene: &dyn Scene) -> Result<(), String> {
         let state = scene.state();
         for proxy in scene.proxies() {
+            scene.judges(self.name());
             let mut groups = proxy.groups.iter().map(|name| state.group_named(name));
             let serves = |primary| {
                 let instance = scene.server_at(primary);

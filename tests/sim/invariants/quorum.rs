@@ -42,6 +42,7 @@ impl Invariant for Quorum {
         }
         // What arrived while the leader stood still is read when it goes on.
         let leader_paused_ms = scene.node(*leader).paused_ms;
+        scene.judges(self.name());
         let lately = |node: &NodeScene| {
             let at = scene.judged_down_at(node.id, group.id, group.primary);
             let judged = at.is_some_and(|at| scene.now() - at < LATELY_MS + node.paused_ms + leader_paused_ms);

@@ -64,6 +64,9 @@ impl Invariant for Removed {
                 applied,
                 ..
             } => {
+                if !self.gone.is_empty() {
+                    scene.judges(self.name());
+                }
                 let late = |at: &u64| scene.now() - at > APPLIED_MS;
                 if applied.group(*group).is_none() || self.gone.get(group).is_some_and(late) {
                     return Err(format!(

@@ -18,6 +18,7 @@ impl Invariant for SameState {
     }
 
     fn at_the_end(&mut self, scene: &dyn Scene) -> Result<(), String> {
+        scene.judges(self.name());
         let entries = scene.entries();
         // One moment per run, another one in each.
         let stored_at = entries.len() * (entries.len() % 10) / 10;

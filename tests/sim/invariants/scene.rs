@@ -37,6 +37,8 @@ pub(crate) trait Scene {
     fn settled_ms(&self) -> u64;
     /// Clients that listen for switches.
     fn listeners(&self) -> Vec<Listener>;
+    /// A rule has something to judge.
+    fn judges(&self, _rule: &'static str) {}
     /// Proxies, and what they believe.
     fn proxies(&self) -> Vec<ProxyScene> {
         Vec::new()

@@ -41,6 +41,7 @@ impl Invariant for Synced {
             } => {
                 let instance = &scene.fleet().servers[*server];
                 let root = scene.fleet().lineages.root(&format!("{:x}", instance.lineage));
+                scene.judges(self.name());
                 let own = self.roots.get(group).filter(|roots| !roots.is_empty());
                 let strange = own.zip(root).is_some_and(|(own, root)| !own.contains(&root));
                 let race = self.replaced.too_late_to_know(scene, *server);

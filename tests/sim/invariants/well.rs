@@ -79,6 +79,10 @@ fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
         return Ok(());
     }
     if !instance.running || !instance.is_primary() || instance.loading(scene.now()) {
+        if group.config.quorum as usize > scene.state().electorate().count() {
+            // More votes are asked for than there are nodes to give them.
+            return Ok(());
+        }
         if !eligible(scene, group) && !reinstatable(scene, group, primary) {
             // Nobody may be promoted: that is an operator's matter.
             return Ok(());

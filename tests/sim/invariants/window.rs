@@ -25,6 +25,7 @@ impl Invariant for Window {
         else {
             return Ok(());
         };
+        scene.judges(self.name());
         let stalled_ms = stalled_ms.saturating_sub(UNNOTICED_MS);
         let awake_ms = (scene.now() - heard_at).saturating_sub(stalled_ms);
         if awake_ms < *down_after_ms {

@@ -80,7 +80,7 @@ impl Shape {
     }
 }
 
-/// The settings that operators change and that lookups show, by the names of SENTINEL SET.
+/// The settings that operators change, by the names of SENTINEL SET.
 pub(crate) fn settings(config: &GroupConfig) -> BTreeMap<String, String> {
     let pair = |name: &str, value: u64| (name.to_owned(), value.to_string());
     BTreeMap::from([
@@ -88,6 +88,10 @@ pub(crate) fn settings(config: &GroupConfig) -> BTreeMap<String, String> {
         pair("down-after-milliseconds", config.down_after_ms),
         pair("failover-timeout", config.failover_timeout_ms),
         pair("parallel-syncs", u64::from(config.parallel_syncs)),
+        pair("refused-after-milliseconds", config.refused_after_ms),
+        pair("master-reboot-down-after-period", config.reboot_down_after_ms),
+        ("mode".to_owned(), format!("{:?}", config.mode).to_lowercase()),
+        ("identity".to_owned(), format!("{:?}", config.identity).to_lowercase()),
     ])
 }
 

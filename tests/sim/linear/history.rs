@@ -44,6 +44,7 @@ impl Histories {
             invoked_at: now,
             answered_at: now,
             place,
+            is_applied: true,
         });
         Ticket {
             name: name.to_owned(),
@@ -54,6 +55,8 @@ impl Histories {
     /// It was answered. An operation that is never ended is one whose outcome is unknown.
     pub(crate) fn end(&mut self, ticket: &Ticket, answer: Answer, now: u64) {
         if let Some(operation) = self.operation(ticket) {
+            // A leader refuses a failover by itself: nothing is applied for that.
+            operation.is_applied = operation.call != Call::Failover || answer == Answer::Done;
             operation.answer = Some(answer);
             operation.answered_at = now;
         }
@@ -121,6 +124,7 @@ impl Histories {
             answered_at,
             place: u64::MAX,
             may_be_behind: false,
+            is_applied: true,
         });
     }
 

@@ -42,13 +42,15 @@ pub(crate) struct Operation<C, A> {
     pub(crate) place: u64,
     /// It reads what the place has applied.
     pub(crate) may_be_behind: bool,
+    /// Its place had applied it when it answered.
+    pub(crate) is_applied: bool,
 }
 
 impl<C, A> Operation<C, A> {
     /// It must come before another.
     fn precedes(&self, other: &Self) -> bool {
         let ended = self.answer.is_some() && self.answered_at < other.invoked_at;
-        ended && (!other.may_be_behind || self.place == other.place)
+        ended && (!other.may_be_behind || (self.place == other.place && self.is_applied))
     }
 }
 

@@ -313,7 +313,7 @@ impl Node {
             .as_ref()
             .and_then(|wire| wire.facts.as_ref())
             .map(|facts| facts.run_id.clone());
-        let broken = slot.broken;
+        let (broken, repeated) = (slot.broken, matches!(slot.job, Some(Job::Order { bare: true, .. })));
         let limit_ms = slot.limit_at.saturating_sub(core.now);
         if found.as_ref() != Some(run_id) {
             return self.link_done(
@@ -337,6 +337,7 @@ impl Node {
             address: place.1,
             run_id: run_id.clone(),
             order: order.clone(),
+            repeated,
             applied,
         });
         if broken {

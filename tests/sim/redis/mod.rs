@@ -34,8 +34,20 @@ pub(crate) struct Fleet {
     pub(crate) ended: Vec<(Index, u64, Owner)>,
     /// Data that was thrown away because of an order: instance, what it had, what its source had.
     pub(crate) overwritten: Vec<Overwritten>,
+    /// Parts of streams in which there are no keys: FLUSHALL came, and nothing was written yet.
+    pub(crate) emptied: Vec<Emptied>,
+    /// The present, for those.
+    pub(crate) now: u64,
     /// What was parsed last of each.
     parsed: Vec<Option<facts::Parsed>>,
+}
+
+/// A part of a stream: from that offset on, to before this one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Emptied {
+    pub(crate) root: u32,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
 }
 
 /// An instance threw its data away to copy another's.

@@ -1,6 +1,6 @@
 //! Replication: who copies what from whom, and what becomes of the data.
 
-use super::{Fleet, Index, Overwritten, Replica};
+use super::{Emptied, Fleet, Index, Overwritten, Replica};
 
 /// How often a replica without a link tries again.
 const RETRY_MS: u64 = 1_000;
@@ -58,11 +58,40 @@ impl Fleet {
     }
 
     pub(crate) fn keys(&self, who: Index) -> u64 {
+        if !self.emptied.is_empty() && self.is_emptied(who) {
+            return 0;
+        }
         match self.servers[who].replica {
             Replica::Up { from, .. } => self.keys(from),
             Replica::Loading { .. } => 0,
             _ => self.servers[who].keys,
         }
+    }
+
+    /// What it has of its stream ends where a FLUSHALL left nothing.
+    fn is_emptied(&self, who: Index) -> bool {
+        let (root, offset) = (self.root_of(who), self.offset(who, self.now));
+        let mut parts = self.emptied.iter();
+        parts.any(|part| Some(part.root) == root && part.from <= offset && offset < part.to)
+    }
+
+    fn root_of(&self, who: Index) -> Option<u32> {
+        self.lineages.root(&format!("{:x}", self.servers[who].lineage))
+    }
+
+    /// FLUSHALL: nothing is there until something is written again.
+    pub(crate) fn flush(&mut self, who: Index, now: u64) -> bool {
+        let before = self.offset(who, now);
+        let root = self.root_of(who);
+        let Some(root) = root.filter(|_| self.write(who, 60, now)) else {
+            return false;
+        };
+        self.emptied.push(Emptied {
+            root,
+            from: before + 60,
+            to: u64::MAX,
+        });
+        true
     }
 
     /// A client writes; false when it is told to go elsewhere, or waits.
@@ -74,6 +103,14 @@ impl Fleet {
             return false;
         }
         server.keys = server.keys.max(1);
+        if let Some(root) = self.root_of(who).filter(|_| !self.emptied.is_empty()) {
+            let open = self
+                .emptied
+                .iter_mut()
+                .filter(|part| part.root == root && part.to == u64::MAX);
+            open.for_each(|part| part.to = (offset + bytes).max(part.from + 1));
+        }
+        let server = &mut self.servers[who];
         if server.written.len() == WRITTEN_MAX {
             server.offset = server.written[WRITTEN_MAX / 2 - 1].1;
             server.written.drain(..WRITTEN_MAX / 2);
@@ -261,7 +298,8 @@ impl Fleet {
             who,
             source: from,
             had_keys: self.servers[who].keys > 0,
-            source_has_keys: self.keys(from) > 0,
+            // What was deleted is not lost.
+            source_has_keys: self.keys(from) > 0 || !self.emptied.is_empty(),
             ordered: self.servers[who].ordered_to_follow,
         };
         self.overwritten.push(overwritten);

@@ -87,6 +87,10 @@ impl Scene for Stage<'_> {
         self.core.settled_ms()
     }
 
+    fn judges(&self, rule: &'static str) {
+        *self.core.judged.borrow_mut().entry(rule).or_default() += 1;
+    }
+
     fn proxies(&self) -> Vec<ProxyScene> {
         let groups = 0..self.core.settings.groups.len();
         let groups: Vec<String> = groups.map(|group| group_name(group).to_string()).collect();

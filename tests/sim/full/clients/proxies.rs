@@ -255,6 +255,7 @@ impl Proxy {
                 from: None,
                 to,
                 subscribed: false,
+                listed: false,
             });
         }
     }

@@ -27,13 +27,22 @@ enum Kind {
     Console,
 }
 
+/// How an address is told.
+#[derive(Clone, Copy)]
+enum Told {
+    LookedUp,
+    /// In a list of all groups.
+    Listed,
+    /// By an event, and from where.
+    Moved(Address),
+}
+
 struct Subscriber {
     clients: Clients,
     number: usize,
     kind: Kind,
     chance: Chance,
     connection: u64,
-    told: BTreeMap<String, Address>,
     listens: bool,
 }
 
@@ -46,7 +55,6 @@ pub(super) async fn live(clients: Clients, number: usize, mut chance: Chance) {
         kind,
         chance,
         connection: 0,
-        told: BTreeMap::new(),
         listens: false,
     };
     loop {
@@ -65,7 +73,6 @@ pub(super) async fn live(clients: Clients, number: usize, mut chance: Chance) {
 impl Subscriber {
     fn begins(&mut self) {
         self.connection = self.clients.notes().connection();
-        self.told.clear();
         self.shows(false);
     }
 
@@ -138,7 +145,7 @@ impl Subscriber {
                 Reply::Null | Reply::NullArray => {}
                 Reply::Array(parts) => {
                     if let [Some(ip), Some(port)] = parts.iter().map(text).collect::<Vec<_>>().as_slice() {
-                        self.told(&group, None, (ip, port));
+                        self.told(&group, Told::LookedUp, (ip, port));
                     }
                 }
                 other => return refused(&other),
@@ -155,7 +162,7 @@ impl Subscriber {
             .filter_map(|pair| Some((text(&pair[0])?, text(&pair[1])?)))
             .collect();
         if let (Some(name), Some(ip), Some(port)) = (fields.get("name"), fields.get("ip"), fields.get("port")) {
-            self.told(name, None, (ip, port));
+            self.told(name, Told::Listed, (ip, port));
         }
     }
 
@@ -170,18 +177,21 @@ impl Subscriber {
                 let words: Vec<&str> = payload.split(' ').collect();
                 if let [name, old_ip, old_port, ip, port] = words.as_slice() {
                     let from = Address::parse(old_ip, old_port).ok();
-                    self.told(name, from, (ip, port));
+                    self.told(name, from.map_or(Told::LookedUp, Told::Moved), (ip, port));
                 }
             }
             _ => {}
         }
     }
 
-    fn told(&mut self, name: &str, from: Option<Address>, (ip, port): (&str, &str)) {
+    fn told(&mut self, name: &str, told: Told, (ip, port): (&str, &str)) {
         let (Ok(group), Ok(to)) = (GroupName::new(name), Address::parse(ip, port)) else {
             return;
         };
-        self.told.insert(name.to_owned(), to);
+        let from = match told {
+            Told::Moved(from) => Some(from),
+            Told::LookedUp | Told::Listed => None,
+        };
         let mut notes = self.clients.notes();
         notes.coverage.mark(match from {
             Some(_) => "client: told of a switch",
@@ -196,6 +206,7 @@ impl Subscriber {
             from,
             to,
             subscribed: self.listens,
+            listed: matches!(told, Told::Listed),
         });
     }
 }

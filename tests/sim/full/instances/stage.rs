@@ -146,6 +146,11 @@ impl Stage {
     /// An order was carried out. `keys`, `was_primary`: before it.
     pub(super) fn ordered(&mut self, wire: u64, order: Order, was_primary: bool, keys: u64) {
         let Wire { who, name, .. } = &self.wires[&wire];
+        let term = name
+            .rsplit('-')
+            .next()
+            .and_then(|term| term.parse().ok())
+            .unwrap_or_default();
         let (who, text) = (*who, format!("is ordered by {name}: {order}"));
         self.tell(who, text);
         let Some(group) = self.group_of(who) else {
@@ -155,6 +160,9 @@ impl Stage {
         self.facts.push(Fact::OrderDone {
             group,
             server: who,
+            term,
+            // It was read on the connection that carried the order.
+            run_id: self.fleet.servers[who].run_id(),
             order,
             was_primary,
             keys,
