@@ -132,7 +132,7 @@ impl Machine {
                 return Ok(());
             }
         };
-        let (asks, mut asked) = mpsc::unbounded_channel();
+        let (asks, mut asked) = mpsc::unbounded_channel::<AdminRequest>();
         let handle = node.handle().clone();
         cfgserver::task::Tasks::default().spawn("admin", async move {
             while let Some(request) = asked.recv().await {

@@ -193,7 +193,7 @@ fn sweep(options: &Options) -> Sum {
 }
 
 fn report(sum: &Sum) -> ExitCode {
-    for (what, count) in &sum.coverage.0 {
+    for (what, count) in &sum.coverage.marks {
         println!("{count:>12} {what}");
     }
     println!(
