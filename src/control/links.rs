@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -206,11 +206,11 @@ impl Links {
         let mut connection = slot.connection.take()?;
         let job = slot.queue.pop_front()?;
         let serial = slot.serial;
-        let shared = self.shared.clone();
+        let (shared, term) = (self.shared.clone(), self.term);
         Some(Box::pin(async move {
             let (keep, news) = match job {
                 Job::Read => read(place, connection.as_mut()).await,
-                Job::Order(run_id, order) => give(&shared, place, connection.as_mut(), &run_id, order).await,
+                Job::Order(run_id, order) => give(&shared, term, place, connection.as_mut(), &run_id, order).await,
             };
             LinkDone {
                 place,
@@ -244,6 +244,7 @@ async fn read(place: Place, connection: &mut dyn OrderConnection) -> (Keep, Link
 
 async fn give(
     shared: &Shared,
+    term: Term,
     place: Place,
     connection: &mut dyn OrderConnection,
     run_id: &RunId,
@@ -252,11 +253,16 @@ async fn give(
     let (before, after) = points(&order);
     // Counted before the fence is asked: who shuts it and then sees none on its way may rely on that.
     let _under_way = UnderWay::new(&shared.orders);
+    let given = AtomicBool::new(false);
     // Rule 4: asked right before each write. Nothing more is written for a group that was removed meanwhile.
     let fence = || {
         let there = shared.board.state().group(place.0).is_some();
         let holds = there && (shared.proposals.holds_lease() || mutation::is_on(Mutation::OrderAfterLease));
         if holds {
+            let repeated = given.swap(true, Ordering::Relaxed);
+            tracing::debug!(
+                target: "cfgserver::order", group = place.0.0, term, address = %place.1, %run_id, %order, repeated, "leaves"
+            );
             before.into_iter().for_each(stop::here);
         }
         holds

@@ -6,11 +6,13 @@
 //!
 //! Who waits for a cut to end is the kernel of the machine: a task that no stop of the process reaches.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -154,11 +156,17 @@ impl TcpStream {
             sending: false,
             writer: None,
         };
-        Self(Arc::new(Socket {
-            local,
-            peer,
-            inner: Mutex::new(inner),
-        }))
+        OPEN.with_borrow_mut(|open| {
+            open.next += 1;
+            let socket = Arc::new(Socket {
+                number: open.next,
+                local,
+                peer,
+                inner: Mutex::new(inner),
+            });
+            open.sockets.insert(open.next, Arc::downgrade(&socket));
+            Self(socket)
+        })
     }
 
     /// The own address.
@@ -210,15 +218,48 @@ impl Drop for TcpStream {
     /// The end travels behind what is held back.
     fn drop(&mut self) {
         // When the whole simulation is dropped there is no network left.
-        if turmoil::sim_elapsed().is_some() {
-            self.0.finish();
+        if turmoil::sim_elapsed().is_none() {
+            return;
         }
+        if weather::is_dying(self.0.local.ip()) {
+            return end_all(self.0.local.ip());
+        }
+        self.0.finish();
+    }
+}
+
+/// All connections, the oldest first.
+#[derive(Default)]
+struct Open {
+    next: u64,
+    sockets: BTreeMap<u64, Weak<Socket>>,
+}
+
+thread_local! {
+    static OPEN: RefCell<Open> = RefCell::default();
+}
+
+/// Ends all connections of a machine.
+fn end_all(machine: IpAddr) {
+    let all: Vec<Arc<Socket>> = OPEN.with_borrow(|open| open.sockets.values().filter_map(Weak::upgrade).collect());
+    for socket in all.iter().filter(|socket| socket.local.ip() == machine) {
+        socket.finish();
+        let stream = socket.inner().stream.take();
+        drop(stream);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Not there any more when the thread ends.
+        _ = OPEN.try_with(|open| open.borrow_mut().sockets.remove(&self.number));
     }
 }
 
 /// What the process and the kernel share of a connection.
 #[derive(Debug)]
 struct Socket {
+    number: u64,
     local: SocketAddr,
     peer: SocketAddr,
     inner: Mutex<Inner>,

@@ -18,6 +18,7 @@ pub type Way = (IpAddr, IpAddr);
 struct Weather {
     cuts: BTreeSet<Way>,
     refusing: BTreeSet<IpAddr>,
+    dying: Option<IpAddr>,
     waiting: Vec<Waker>,
 }
 
@@ -30,6 +31,7 @@ pub fn clear() {
     change(|weather| {
         weather.cuts.clear();
         weather.refusing.clear();
+        weather.dying = None;
     });
 }
 
@@ -52,6 +54,16 @@ pub fn refuse(machine: IpAddr, refuses: bool) {
             weather.refusing.remove(&machine);
         }
     });
+}
+
+/// The process of this machine is being ended: its connections end in the order in which they began, and not in that
+/// in which tokio drops its tasks, which differs from run to run.
+pub fn dies(machine: Option<IpAddr>) {
+    change(|weather| weather.dying = machine);
+}
+
+pub(super) fn is_dying(machine: IpAddr) -> bool {
+    WEATHER.with_borrow(|weather| weather.dying == Some(machine))
 }
 
 /// Bytes travel this way.

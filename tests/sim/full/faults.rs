@@ -202,12 +202,12 @@ impl World {
             Fault::ClockJump => self.clock_jump(any),
             Fault::NodeAdded => self.add_node(),
             Fault::NodeRemoved => self.remove_node(any),
-            Fault::PrimaryCrash => primary.is_some_and(|who| self.crash_instance(who, true, lasts)),
+            Fault::PrimaryCrash => primary.is_some_and(|who| self.crash_instance(who, true, 2 * lasts)),
             Fault::ReplicaCrash => {
                 let who = self.any_instance();
                 self.crash_instance(who, true, lasts)
             }
-            Fault::PrimaryHang => primary.is_some_and(|who| self.hang_instance(who, lasts)),
+            Fault::PrimaryHang => primary.is_some_and(|who| self.hang_instance(who, 2 * lasts)),
             Fault::PrimaryFlap => primary.is_some_and(|who| self.crash_instance(who, true, 150)),
             Fault::PrimaryEmptied => primary.is_some_and(|who| self.crash_instance(who, false, 200)),
             Fault::PrimaryAndLeader => {

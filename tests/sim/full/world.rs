@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use cfgserver::model::{NodeId, Timestamp};
+use cfgserver::model::{GroupId, NodeId, Timestamp};
 use cfgserver::net::weather;
 use cfgserver::requests::AdminRequest;
 use turmoil::Sim;
@@ -209,12 +209,13 @@ impl World {
                 }
             }
         }
+        let sent = self.orders_sent();
         let happened = self.instances.take_facts();
         let told = self.clients.take_facts();
         self.stories();
         self.coverage.merge(&self.instances.take_coverage());
         self.coverage.merge(&self.clients.take_coverage());
-        for fact in committed.iter().chain(&happened).chain(&told) {
+        for fact in committed.iter().chain(&sent).chain(&happened).chain(&told) {
             if let Fact::OrderDone { order, .. } = fact {
                 self.coverage.mark(order_name(order));
             }
@@ -222,6 +223,19 @@ impl World {
             self.at_this_moment(check)?;
         }
         Ok(())
+    }
+
+    /// Orders that left in this step.
+    fn orders_sent(&self) -> Vec<Fact> {
+        let orders = self.story.take_orders();
+        let sent = orders.iter().filter_map(|left| {
+            let machine = self.machines.iter().find(|machine| machine.host.name() == left.node)?;
+            let applied = machine.running()?.board.state();
+            // It may have been removed in this very step.
+            applied.group(GroupId(left.group))?;
+            left.fact(applied)
+        });
+        sent.collect()
     }
 
     fn at_this_moment<T>(&mut self, look: impl FnOnce(&mut Invariants, &Moment<'_>) -> T) -> T {

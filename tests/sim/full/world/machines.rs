@@ -119,7 +119,9 @@ impl World {
         for other in &mute {
             self.sim.partition_oneway(at, *other);
         }
+        weather::dies(Some(at));
         self.sim.crash(at);
+        weather::dies(None);
         for other in &mute {
             self.sim.repair_oneway(at, *other);
         }
