@@ -154,6 +154,8 @@ impl TcpStream {
             held: BytesMut::new(),
             finished: false,
             sending: false,
+            dead: false,
+            reader: None,
             writer: None,
         };
         OPEN.with_borrow_mut(|open| {
@@ -239,6 +241,21 @@ thread_local! {
     static OPEN: RefCell<Open> = RefCell::default();
 }
 
+/// A machine has lost its power and is back: what others had open to it is found to be dead, as keepalive finds it.
+pub fn forget(machine: IpAddr) {
+    let all: Vec<Arc<Socket>> = OPEN.with_borrow(|open| open.sockets.values().filter_map(Weak::upgrade).collect());
+    for socket in all.iter().filter(|socket| socket.peer.ip() == machine) {
+        let reader = {
+            let mut inner = socket.inner();
+            inner.dead = true;
+            inner.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
 /// Ends all connections of a machine.
 fn end_all(machine: IpAddr) {
     let all: Vec<Arc<Socket>> = OPEN.with_borrow(|open| open.sockets.values().filter_map(Weak::upgrade).collect());
@@ -274,6 +291,10 @@ struct Inner {
     finished: bool,
     /// The kernel waits to send what is held.
     sending: bool,
+    /// The other side is not there any more.
+    dead: bool,
+    /// Waits for bytes.
+    reader: Option<Waker>,
     /// Waits for room.
     writer: Option<Waker>,
 }
@@ -291,6 +312,10 @@ impl Socket {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
         let mut inner = self.inner();
+        inner.reader = Some(context.waker().clone());
+        if inner.dead {
+            return Poll::Ready(Ok(()));
+        }
         match &mut inner.stream {
             Some(stream) => stream.poll_peek(context, &mut buffer).map_ok(|_| ()),
             None => Poll::Ready(Ok(())),
@@ -309,7 +334,15 @@ impl Socket {
     }
 
     fn poll_read(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.inner().stream {
+        let mut inner = self.inner();
+        if inner.dead {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        // A look in between must not replace who waits.
+        if !context.waker().will_wake(Waker::noop()) {
+            inner.reader = Some(context.waker().clone());
+        }
+        match &mut inner.stream {
             Some(stream) => Pin::new(stream).poll_read(context, buffer),
             None => Poll::Ready(Ok(())),
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use cfgserver::failover::Order;
-use cfgserver::model::Epoch;
+use cfgserver::model::{Epoch, GroupId};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -16,7 +16,7 @@ const PAUSE_MS_MAX: u64 = 3_000;
 #[derive(Default)]
 pub(super) struct Paused {
     /// When writes were first held back for an epoch, by which term.
-    since: BTreeMap<(Index, Epoch), (u64, u64)>,
+    since: BTreeMap<(Index, GroupId, Epoch), (u64, u64)>,
 }
 
 impl Invariant for Paused {
@@ -43,7 +43,7 @@ impl Invariant for Paused {
                     return Ok(());
                 };
                 scene.judges(self.name());
-                let key = (*server, group.epoch);
+                let key = (*server, group.id, group.epoch);
                 let (by, at) = *self.since.entry(key).or_insert((*term, scene.now()));
                 let instance = &scene.fleet().servers[*server];
                 // A successor that finds the same failover open fences once more.

@@ -151,8 +151,9 @@ impl World {
         self.tell("world", &format!("node {id} starts"));
         let at = node::address(id);
         weather::refuse(at, false);
-        for way in self.dark.remove(&id).unwrap_or_default() {
-            self.cuts.restore(way);
+        if let Some(ways) = self.dark.remove(&id) {
+            ways.into_iter().for_each(|way| self.cuts.restore(way));
+            cfgserver::net::forget(at);
         }
         self.conditions.insert(id, Condition::Up);
         self.sim.bounce(at);
