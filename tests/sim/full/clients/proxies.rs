@@ -94,13 +94,19 @@ pub(super) async fn live(clients: Clients, number: usize, mut chance: Chance) {
         connection: 0,
         chance,
     };
-    proxy.run(&sentinels).await;
+    proxy.run(sentinels).await;
 }
 
 impl Proxy {
-    async fn run(mut self, sentinels: &[SocketAddr]) {
+    async fn run(mut self, mut sentinels: Vec<SocketAddr>) {
         loop {
-            let node = sentinels[self.double.sentinel() % sentinels.len()];
+            let place = self.double.sentinel() % sentinels.len();
+            let nodes = self.clients.notes().plan.nodes.clone();
+            if !nodes.contains(&sentinels[place]) {
+                // That node is no more: its operator gives it another one.
+                sentinels[place] = *self.chance.pick(&nodes);
+            }
+            let node = sentinels[place];
             let aborted = match connect(&node.to_string(), CONNECT_LIMIT).await {
                 Ok(stream) => self.converse(stream).await,
                 Err(_) => self.lost(),
