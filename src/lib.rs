@@ -5,7 +5,7 @@
 //! ```text
 //! F6  app, cli                                  wiring, configuration, argv, drain order
 //! F5  server  control  probe  agent             long-running services; they meet through F4
-//! F4  raft  pubsub  board  store  peer  redis | net  task  clock  telemetry  chance  stop  host (simulations)
+//! F4  raft  pubsub  board  store  peer  redis | net  task  clock  telemetry  chance  stop  watch  host
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
 //! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
@@ -42,3 +42,4 @@ pub mod store;
 pub mod task;
 pub mod telemetry;
 pub mod template;
+pub mod watch;

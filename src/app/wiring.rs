@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use crate::detect::{VoteAck, VoteReport};
 use crate::machine::{State, differences};
@@ -13,6 +12,7 @@ use crate::pubsub::Hub;
 use crate::raft::{Applied, ApplySink, Handle};
 use crate::requests::WriteError;
 use crate::task::Tasks;
+use crate::watch;
 
 /// Applied entries go to the hub, which publishes them, and to a witness, if there is one.
 pub(super) struct ToHub {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::control::Shared;
 use crate::control::desk::Ask;
@@ -16,6 +16,7 @@ use crate::machine::Command;
 use crate::model::{Age, GroupId, Instant, NodeId, Revision, Term};
 use crate::raft::Leadership;
 use crate::requests::{WriteError, WriteReply};
+use crate::watch;
 
 /// How long leadership may take to leave after it was handed over.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);

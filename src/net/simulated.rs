@@ -209,7 +209,10 @@ impl TcpStream {
 impl Drop for TcpStream {
     /// The end travels behind what is held back.
     fn drop(&mut self) {
-        self.0.finish();
+        // When the whole simulation is dropped there is no network left.
+        if turmoil::sim_elapsed().is_some() {
+            self.0.finish();
+        }
     }
 }
 

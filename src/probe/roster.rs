@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::State;
 use crate::model::{Address, Age, Group, GroupId, Instant};
 use crate::task::Tasks;
+use crate::watch;
 
 use super::Shared;
 use super::instance::Instance;

@@ -7,10 +7,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
-
 use crate::machine::{self, Entry, State};
 use crate::model::{Event, Instant, Term};
+use crate::watch;
 
 /// How long a starting node waits for a word of a leader before it answers from what it has.
 pub(crate) const GRACE_MS: u64 = 5_000;

@@ -28,6 +28,7 @@ const FLOORS: &[&[&str]] = &[
         "telemetry",
         "chance",
         "stop",
+        "watch",
         "host",
     ],
     // ---- the line ----

@@ -2,7 +2,7 @@
 
 mod end;
 mod scene;
-mod setup;
+pub(crate) mod setup;
 
 use std::collections::VecDeque;
 

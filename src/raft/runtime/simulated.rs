@@ -5,12 +5,14 @@ use std::io;
 use std::time::Duration;
 
 use openraft::async_runtime::AsyncRuntime;
+use openraft::async_runtime::watch::{RecvError, SendError, Watch, WatchReceiver, WatchSender};
 use openraft::impls::TokioRuntime;
-use openraft::{OptionalSend, TokioInstant};
+use openraft::{OptionalSend, OptionalSync, TokioInstant};
 use tokio::runtime::Handle;
 
 use crate::host::{Host, place};
 use crate::task::Tasks;
+use crate::watch;
 
 /// The current runtime.
 pub(crate) struct Runtime(Handle);
@@ -72,7 +74,7 @@ impl AsyncRuntime for RaftRuntime {
     type Timeout<R, T: Future<Output = R> + OptionalSend> = <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = MachineChance;
     type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Watch = MachineWatch;
     type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
     type Mutex<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
 
@@ -117,5 +119,50 @@ impl AsyncRuntime for RaftRuntime {
         F: Future<Output = T>,
     {
         self.0.block_on(future)
+    }
+}
+
+/// openraft's watched values: [`crate::watch`].
+pub(crate) struct MachineWatch;
+
+impl Watch for MachineWatch {
+    type Sender<T: OptionalSend + OptionalSync> = watch::Sender<T>;
+    type Receiver<T: OptionalSend + OptionalSync> = watch::Receiver<T>;
+    type Ref<'a, T: OptionalSend + 'a> = tokio::sync::watch::Ref<'a, T>;
+
+    fn channel<T: OptionalSend + OptionalSync>(value: T) -> (Self::Sender<T>, Self::Receiver<T>) {
+        watch::channel(value)
+    }
+}
+
+impl<T: OptionalSend + OptionalSync> WatchSender<MachineWatch, T> for watch::Sender<T> {
+    fn send(&self, value: T) -> Result<(), SendError<T>> {
+        watch::Sender::send(self, value).map_err(|error| SendError(error.0))
+    }
+
+    fn send_if_modified<F: FnOnce(&mut T) -> bool>(&self, modify: F) -> bool {
+        watch::Sender::send_if_modified(self, modify)
+    }
+
+    fn borrow_watched(&self) -> tokio::sync::watch::Ref<'_, T> {
+        self.borrow()
+    }
+
+    fn subscribe(&self) -> watch::Receiver<T> {
+        watch::Sender::subscribe(self)
+    }
+}
+
+impl<T: OptionalSend + OptionalSync> WatchReceiver<MachineWatch, T> for watch::Receiver<T> {
+    async fn changed(&mut self) -> Result<(), RecvError> {
+        watch::Receiver::changed(self).await.map_err(|_| RecvError(()))
+    }
+
+    fn borrow_watched(&self) -> tokio::sync::watch::Ref<'_, T> {
+        self.borrow()
+    }
+
+    fn borrow_and_update(&mut self) -> tokio::sync::watch::Ref<'_, T> {
+        watch::Receiver::borrow_and_update(self)
     }
 }

@@ -24,15 +24,17 @@ pub(crate) struct Drive {
 pub(crate) struct Disk {
     drive: Arc<Mutex<Arc<Drive>>>,
     sync_ms: Arc<AtomicU64>,
+    usual_ms: u64,
 }
 
 impl Disk {
-    pub(crate) fn new(sync_ms: u64) -> Self {
-        let sync_ms = Arc::new(AtomicU64::new(sync_ms));
+    pub(crate) fn new(usual_ms: u64) -> Self {
+        let sync_ms = Arc::new(AtomicU64::new(usual_ms));
         let drive = Drive::new(MemoryStore::with_syncing(Syncing::ByHand), sync_ms.clone());
         Self {
             drive: Arc::new(Mutex::new(Arc::new(drive))),
             sync_ms,
+            usual_ms,
         }
     }
 
@@ -61,6 +63,10 @@ impl Disk {
     /// From now on a sync takes up to so long.
     pub(crate) fn set_pace(&self, sync_ms: u64) {
         self.sync_ms.store(sync_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usual_pace(&self) {
+        self.set_pace(self.usual_ms);
     }
 
     /// Every write fails, as long as this process runs.

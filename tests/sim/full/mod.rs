@@ -4,6 +4,9 @@
 //! runner   seeds: replay with a story, sweep, twice
 //! world    one run: hosts, phases (calm, chaos, heal), what is checked after each step
 //! node     a node as a host: its process starts, ends, is killed, stands still
+//! ledger   what the nodes apply: one log, one state at each place of it
+//! scene    the world as invariants look at it
+//! faults   what goes wrong
 //! disk     its disk: syncs late, is slow, fails, loses what it had not synced
 //! story    what nodes log, with simulated time
 //! ```
@@ -14,9 +17,13 @@
 
 pub(crate) mod clients;
 mod disk;
+mod faults;
 pub(crate) mod instances;
+mod ledger;
 mod node;
+mod panics;
 mod runner;
+mod scene;
 mod story;
 mod world;
 

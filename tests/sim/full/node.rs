@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use cfgserver::app::{Node, NodeParts};
 use cfgserver::board::Board;
@@ -11,10 +11,12 @@ use cfgserver::cli::{Founding, Limits, Secret, ServeConfig};
 use cfgserver::host::Host;
 use cfgserver::model::{HostPort, NodeId};
 use cfgserver::raft::{ApplySink, Handle, Tuning};
+use cfgserver::requests::{AdminRequest, NodeStatus, Write};
 use cfgserver::telemetry::{LogFormat, LogLevel};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::disk::Disk;
+use crate::core::START;
 
 pub(crate) const PORT: u16 = 26_379;
 
@@ -30,7 +32,28 @@ pub(crate) struct Machine {
     pub(crate) host: Host,
     pub(crate) disk: Disk,
     process: Arc<Mutex<Process>>,
+    life: Arc<Mutex<Life>>,
     parts: Arc<Parts>,
+}
+
+/// What a machine has been through.
+#[derive(Default)]
+struct Life {
+    started_at: u64,
+    /// When it stood still, and until when.
+    stills: Vec<(u64, Option<u64>)>,
+    skew_ms: i64,
+    /// The disk of the process that runs fails.
+    broken: bool,
+    wiped: bool,
+    back_in_ms: Option<u64>,
+}
+
+/// A process has ended by itself.
+pub(crate) struct Ended {
+    pub(crate) why: String,
+    /// It was asked to, and is to be started again.
+    pub(crate) back_in_ms: Option<u64>,
 }
 
 /// How its processes are started.
@@ -53,6 +76,20 @@ pub(crate) struct Running {
     pub(crate) handle: Handle,
     pub(crate) board: Arc<Board>,
     stop: Arc<Notify>,
+    asks: mpsc::UnboundedSender<AdminRequest>,
+}
+
+impl Running {
+    /// Place of the last entry that it has applied.
+    pub(crate) fn applied(&self) -> u64 {
+        self.handle.status(&NodeStatus::default()).last_applied
+    }
+
+    /// An operator asks it for a change of the cluster.
+    pub(crate) fn ask(&self, request: AdminRequest) {
+        // It may just have ended.
+        _ = self.asks.send(request);
+    }
 }
 
 impl Machine {
@@ -62,12 +99,18 @@ impl Machine {
             host: Host::new(format!("node {id}"), address(id), seed),
             disk,
             process: Arc::default(),
+            life: Arc::default(),
             parts: Arc::new(parts),
         }
     }
 
     /// The process, from its start to its end.
     pub(crate) async fn run(self) -> turmoil::Result {
+        {
+            let mut life = self.life();
+            life.started_at = START + turmoil::sim_elapsed().unwrap_or_default().as_millis() as u64;
+            life.broken = false;
+        }
         let drive = self.disk.drive();
         let stop: Arc<Notify> = Arc::default();
         let started = {
@@ -89,7 +132,16 @@ impl Machine {
                 return Ok(());
             }
         };
+        let (asks, mut asked) = mpsc::unbounded_channel::<AdminRequest>();
+        let handle = node.handle().clone();
+        cfgserver::task::Tasks::default().spawn("admin", async move {
+            while let Some(request) = asked.recv().await {
+                let answer = handle.write(Write::Admin(request.clone())).await;
+                tracing::info!(target: "cfgserver::operator", ?request, ?answer, "asked");
+            }
+        });
         self.process.lock().unwrap().running = Some(Running {
+            asks,
             handle: node.handle().clone(),
             board: node.board().clone(),
             stop: stop.clone(),
@@ -113,12 +165,77 @@ impl Machine {
     }
 
     /// Why the process has ended by itself, once.
-    pub(crate) fn take_ended(&self) -> Option<String> {
-        self.process.lock().unwrap().ended.take()
+    pub(crate) fn take_ended(&self) -> Option<Ended> {
+        let why = self.process.lock().unwrap().ended.take()?;
+        let back_in_ms = self.life().back_in_ms.take();
+        Some(Ended { why, back_in_ms })
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap()
+    }
+
+    pub(crate) fn started_at(&self) -> u64 {
+        self.life().started_at
+    }
+
+    pub(crate) fn stand_still(&self, now: u64) {
+        self.host.stop();
+        self.life().stills.push((now, None));
+    }
+
+    pub(crate) fn go_on(&self, now: u64) {
+        self.host.go_on();
+        if let Some((_, until @ None)) = self.life().stills.last_mut() {
+            *until = Some(now);
+        }
+    }
+
+    /// For how long it stood still in the last minute.
+    pub(crate) fn paused_ms(&self, now: u64) -> u64 {
+        let since = now.saturating_sub(60_000);
+        let life = self.life();
+        let within = life.stills.iter().map(|(from, until)| {
+            let until = until.unwrap_or(now);
+            until.saturating_sub((*from).max(since))
+        });
+        within.sum()
+    }
+
+    pub(crate) fn set_skew(&self, ms: i64) {
+        self.host.set_wall_offset(ms);
+        self.life().skew_ms = ms;
+    }
+
+    pub(crate) fn is_skewed(&self) -> bool {
+        self.life().skew_ms != 0
+    }
+
+    pub(crate) fn break_disk(&self) {
+        self.life().broken = true;
+        self.disk.break_down();
+    }
+
+    /// Its disk had failed, once.
+    pub(crate) fn take_broken(&self) -> bool {
+        std::mem::take(&mut self.life().broken)
+    }
+
+    pub(crate) fn wipe(&self) {
+        self.life().wiped = true;
+        self.disk.wipe();
+    }
+
+    pub(crate) fn is_wiped(&self) -> bool {
+        self.life().wiped
     }
 
     /// The process was killed: forgets it.
     pub(crate) fn killed(&self) {
+        let mut life = self.life();
+        life.back_in_ms = None;
+        life.stills.retain(|(_, until)| until.is_some());
+        drop(life);
         *self.process.lock().unwrap() = Process::default();
     }
 
@@ -128,7 +245,8 @@ impl Machine {
     }
 
     /// Asks the process to end in good order.
-    pub(crate) fn ask_to_stop(&self) {
+    pub(crate) fn ask_to_stop(&self, back_in_ms: u64) {
+        self.life().back_in_ms = Some(back_in_ms);
         if let Some(running) = &self.process.lock().unwrap().running {
             running.stop.notify_one();
         }

@@ -8,14 +8,35 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// Lines of a run, shared by the world and the log of its nodes.
+/// Lines of a run, shared by the world and the log of its nodes. Errors are noted also when it is not kept.
 #[derive(Clone, Default)]
 pub(crate) struct Story {
+    kept: bool,
     lines: Arc<Mutex<Vec<String>>>,
+    error: Arc<Mutex<Option<String>>>,
 }
 
 impl Story {
+    pub(crate) fn kept() -> Self {
+        Self {
+            kept: true,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// The first error that a node has logged since the last call.
+    pub(crate) fn take_error(&self) -> Option<String> {
+        self.error.lock().unwrap().take()
+    }
+
     pub(crate) fn tell(&self, at_ms: u64, who: &str, what: &str) {
+        if !self.kept {
+            return;
+        }
         let (seconds, ms) = (at_ms / 1_000, at_ms % 1_000);
         let line = format!("{seconds:>4}.{ms:03} {who:<10} {what}");
         self.lines.lock().unwrap().push(line);
@@ -29,7 +50,7 @@ impl Story {
 impl<S: Subscriber> Layer<S> for Story {
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
         let own = metadata.target().starts_with("cfgserver::");
-        *metadata.level() <= if own { Level::INFO } else { Level::ERROR }
+        own && *metadata.level() <= if self.kept { Level::INFO } else { Level::ERROR }
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -44,7 +65,13 @@ impl<S: Subscriber> Layer<S> for Story {
         let host = Host::current();
         let who = host.as_ref().map_or("?", Host::name);
         let at = turmoil::sim_elapsed().unwrap_or_default().as_millis() as u64;
-        self.tell(at, who, &format!("{level}{place}: {}{}", line.message, line.fields));
+        let text = format!("{level}{place}: {}{}", line.message, line.fields);
+        self.tell(at, who, &text);
+        // A disk that fails is one of the faults, and Raft says so.
+        let expected = text.contains("raft has failed");
+        if *metadata.level() == Level::ERROR && !expected {
+            self.error.lock().unwrap().get_or_insert(format!("{who}: {text}"));
+        }
     }
 }
 
