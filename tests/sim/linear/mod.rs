@@ -17,11 +17,11 @@
 
 mod group;
 mod history;
-mod words;
+pub(crate) mod words;
 
 pub(crate) use group::{Answer, Call, Group, GroupSpec, QUORUM, Seen, Shape};
 pub(crate) use history::{Histories, Ticket};
-pub(crate) use words::{Said, asked, said};
+pub(crate) use words::asked;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -107,7 +107,6 @@ struct Search<'a, S: Specification> {
 /// A point of the search, and what is still to be tried from it.
 struct Point<State> {
     done: Done,
-    state: State,
     next: Vec<(usize, State)>,
 }
 
@@ -185,7 +184,7 @@ impl<'a, S: Specification> Search<'a, S> {
             let operation = &self.history[*index];
             (operation.answer.is_some(), std::cmp::Reverse(operation.invoked_at))
         });
-        Point { done, state, next }
+        Point { done, next }
     }
 
     fn violation(&self, explained: Vec<usize>, state: &S::State) -> Violation {
