@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use crate::control::{OrderConnection, Shared};
 use crate::failover::{LinkFault, Order, OrderFault};
 use crate::model::{Address, Facts, GroupConfig, GroupId, Instant, RunId, Term};
+use crate::mutation::{self, Mutation};
 use crate::redis::{LinkError, OrderError, Target};
 use crate::stop::{self, Point};
 
@@ -254,7 +255,7 @@ async fn give(
     // Rule 4: asked right before each write. Nothing more is written for a group that was removed meanwhile.
     let fence = || {
         let there = shared.board.state().group(place.0).is_some();
-        let holds = there && shared.proposals.holds_lease();
+        let holds = there && (shared.proposals.holds_lease() || mutation::is_on(Mutation::OrderAfterLease));
         if holds {
             before.into_iter().for_each(stop::here);
         }

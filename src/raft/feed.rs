@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::machine::{self, Entry, State};
+use crate::machine::{self, Command, Entry, State};
 use crate::model::{Event, Instant, Term};
 use crate::watch;
 
@@ -118,6 +118,15 @@ impl Feed {
         self.sink.entry(entry);
     }
 
+    /// Tells a switch that is only proposed: a defect for tests.
+    pub(crate) fn foretell(&self, entry: &Entry) {
+        if matches!(entry.command, Command::CompletePromotion { .. }) {
+            let mut state = State::clone(&self.state());
+            let applied = machine::apply(&mut state, entry);
+            self.sink.applied(Arc::new(state), applied.events);
+        }
+    }
+
     /// A snapshot up to `index` took the place of the state.
     pub(crate) fn replaced(&self, index: u64, state: State) {
         self.sink.snapshot(index, &state);
@@ -181,7 +190,7 @@ impl Feed {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
-    use crate::machine::{Command, Entry, apply};
+    use crate::machine::apply;
     use crate::model::{ClusterId, Timestamp};
 
     /// Counts: applied, replaced.

@@ -15,6 +15,7 @@
 //! `Host::run` (then chance, wall clock, name and standing still are the machine's) and use `cfgserver::net` for its
 //! sockets (then [`cfgserver::net::weather`] cuts hold bytes back as TCP does, and do not lose them).
 
+mod check;
 pub(crate) mod clients;
 mod disk;
 mod faults;
@@ -29,13 +30,13 @@ mod world;
 
 pub(crate) use runner::main;
 
-/// What the nodes talk to, against itself; the name of each check that fails.
+/// The surroundings of the nodes, against themselves; the name of each check that fails.
 pub(crate) fn checks() -> Vec<&'static str> {
     let crowd: (&str, fn()) = (
         "a dead primary is replaced, and everybody is told",
         clients::check::a_dead_primary_is_replaced,
     );
-    let all = instances::check::CHECKS.iter().copied().chain([crowd]);
+    let all = check::CHECKS.iter().chain(instances::check::CHECKS).copied().chain([crowd]);
     let fails = |check: &fn()| std::panic::catch_unwind(check).is_err();
     all.filter(|(_, check)| fails(check)).map(|(name, _)| name).collect()
 }

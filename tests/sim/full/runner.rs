@@ -18,6 +18,9 @@ use crate::record::Coverage;
 /// The fixed sweep of the tests, and how many of its seeds run twice.
 const SEEDS: u64 = 120;
 const TWICE: u64 = 6;
+/// How many seeds a mutation may take.
+#[cfg(feature = "mutations")]
+const MUTATED_SEEDS: u64 = 500;
 
 const USAGE: &str = "usage: scripts/sim --full [--seed N | --seeds A..B [--seconds S] [--keep-going]] [--twice]";
 
@@ -77,6 +80,7 @@ struct Options {
     limit_s: u64,
     keep_going: bool,
     twice: bool,
+    mutations: bool,
     /// Seeds up to this run twice in any case.
     twice_until: u64,
 }
@@ -88,6 +92,7 @@ fn parse(words: &[String]) -> Result<Options, String> {
         limit_s: u64::MAX,
         keep_going: false,
         twice: false,
+        mutations: false,
         twice_until: TWICE,
     };
     let mut rest = words.iter();
@@ -105,6 +110,7 @@ fn parse(words: &[String]) -> Result<Options, String> {
             "--seconds" => options.limit_s = number(value()?)?,
             "--keep-going" => options.keep_going = true,
             "--twice" => options.twice = true,
+            "--mutations" => options.mutations = true,
             // What cargo test passes on means nothing here.
             _ => {}
         }
@@ -119,11 +125,43 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
             eprintln!("{why}\n{USAGE}");
             ExitCode::from(64)
         }
+        Ok(options) if options.mutations => mutations(&options),
         Ok(options) => match options.one {
             Some(seed) => replay(seed, options.twice),
             None => report(&sweep(&options)),
         },
     }
+}
+
+/// Switches the defects on that only whole nodes have, one after another, and says which seed finds each.
+#[cfg(feature = "mutations")]
+fn mutations(options: &Options) -> ExitCode {
+    use cfgserver::mutation::{Mutation, switch};
+    let mut missed = 0;
+    for mutation in Mutation::OF_WHOLE_NODES {
+        switch(Some(mutation));
+        let sum = sweep(&Options {
+            seeds: 1..=MUTATED_SEEDS,
+            twice_until: 0,
+            keep_going: false,
+            ..*options
+        });
+        match sum.failures.first() {
+            Some((seed, why)) => println!("{mutation:?}: found by seed {seed}: {why:.200}"),
+            None => {
+                missed += 1;
+                println!("{mutation:?}: NOT FOUND within {} seeds", sum.runs);
+            }
+        }
+    }
+    switch(None);
+    ExitCode::from(u8::from(missed > 0))
+}
+
+#[cfg(not(feature = "mutations"))]
+fn mutations(_: &Options) -> ExitCode {
+    eprintln!("this build has no mutations: scripts/sim --full --mutations makes one that has");
+    ExitCode::from(64)
 }
 
 fn replay(seed: u64, twice: bool) -> ExitCode {
