@@ -12,10 +12,19 @@ use turmoil::Sim;
 
 /// All checks, by what they hold.
 pub(super) const CHECKS: &[(&str, fn())] = &[
-    ("a cut holds bytes back and loses none", a_cut_holds_bytes_back_and_loses_none),
-    ("a cut one way leaves the other open", a_cut_one_way_leaves_the_other_open),
+    (
+        "a cut holds bytes back and loses none",
+        a_cut_holds_bytes_back_and_loses_none,
+    ),
+    (
+        "a cut one way leaves the other open",
+        a_cut_one_way_leaves_the_other_open,
+    ),
     ("nobody connects across a cut", nobody_connects_across_a_cut),
-    ("a process that stands still goes on later", a_process_that_stands_still_goes_on_later),
+    (
+        "a process that stands still goes on later",
+        a_process_that_stands_still_goes_on_later,
+    ),
 ];
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 1));

@@ -36,7 +36,11 @@ pub(crate) fn checks() -> Vec<&'static str> {
         "a dead primary is replaced, and everybody is told",
         clients::check::a_dead_primary_is_replaced,
     );
-    let all = check::CHECKS.iter().chain(instances::check::CHECKS).copied().chain([crowd]);
+    let all = check::CHECKS
+        .iter()
+        .chain(instances::check::CHECKS)
+        .copied()
+        .chain([crowd]);
     let fails = |check: &fn()| std::panic::catch_unwind(check).is_err();
     all.filter(|(_, check)| fails(check)).map(|(name, _)| name).collect()
 }

@@ -94,7 +94,7 @@ impl Clients {
         std::future::pending().await
     }
 
-    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+    fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().expect("nobody panics while it is locked")
     }
 }
