@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use cfgserver::resp::Reply;
 use cfgserver::sentinel::errors;
 
-use checker::{Answer, Call, Group, GroupSpec, Histories, Operation, QUORUM, Seen, Shape, Specification, check};
+use checker::words::{Said, said};
+use checker::{Answer, Call, Group, GroupSpec, Histories, Operation, QUORUM, Seen, Shape, Specification, asked, check};
 
 /// A register, for the search alone.
 struct Register;
