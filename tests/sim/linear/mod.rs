@@ -9,6 +9,7 @@
 //! - a read serves what its place has applied: it may be behind, but never behind what the same place has answered
 //!   before. So it follows the operations of its place, and is followed by everything that began after its answer.
 
+//!
 //! What is held to which: MONITOR, SET, REMOVE and an opened FAILOVER go through the log and are linearizable, their
 //! rejections too; so are refusals of FAILOVER, which the leader gives only while it holds its lease. Lookups (`SENTINEL
 //! MASTER`, `get-master-addr-by-name`, ...) are answered by any node from what it has applied: they never go back on
