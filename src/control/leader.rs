@@ -235,8 +235,7 @@ impl Leader {
     fn ask(&mut self, ask: Ask) {
         let state = self.shared.board.state();
         let Some(group) = state.group_named(ask.name.as_str()) else {
-            ask.answer(Err(WriteError::NoSuchGroup));
-            return;
+            return self.refuse(ask, WriteError::NoSuchGroup);
         };
         self.asks.entry(group.id).or_default().push(ask);
         self.dirty.insert(group.id);

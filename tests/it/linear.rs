@@ -6,7 +6,11 @@ mod checker;
 
 use std::collections::BTreeMap;
 
-use checker::{Answer, Call, Group, GroupSpec, Histories, Operation, QUORUM, Seen, Shape, Specification, check};
+use cfgserver::resp::Reply;
+use cfgserver::sentinel::errors;
+
+use checker::words::{Said, said};
+use checker::{Answer, Call, Group, GroupSpec, Histories, Operation, QUORUM, Seen, Shape, Specification, asked, check};
 
 /// A register, for the search alone.
 struct Register;
@@ -274,4 +278,36 @@ fn what_said_that_nothing_was_done_has_done_nothing() {
         histories.end(&read, seen(P, &[("parallel-syncs", "4")]).unwrap(), 11);
         assert_eq!(histories.check().is_ok(), !void);
     }
+}
+
+#[test]
+fn requests_and_replies_are_read_as_operators_mean_them() {
+    let read = |request: &str| asked(request);
+    assert_eq!(
+        read("SENTINEL MONITOR a 10.0.0.1 6379 2"),
+        Some(("a".to_owned(), monitor(P, 2)))
+    );
+    assert_eq!(
+        read("SENTINEL SET a quorum 3"),
+        Some(("a".to_owned(), set(QUORUM, "3")))
+    );
+    assert_eq!(read("SENTINEL RESET a"), None);
+    assert_eq!(read("CFG LEADER TRANSFER"), None);
+    let says = |call: &Call, reply: Reply| said(call, &reply);
+    assert_eq!(says(&Call::Failover, Reply::OK), Said::Answer(Answer::Done));
+    assert_eq!(
+        says(&Call::Failover, Reply::error(errors::FAILOVER_IN_PROGRESS)),
+        Said::Answer(Answer::InProgress)
+    );
+    assert_eq!(
+        says(&Call::Remove, Reply::error(errors::OUTCOME_UNKNOWN)),
+        Said::Unknown
+    );
+    assert_eq!(says(&Call::Remove, Reply::error(errors::NO_LEADER)), Said::NothingDone);
+    assert_eq!(says(&Call::Read, Reply::error(errors::LOADING)), Said::NothingDone);
+    assert_eq!(says(&Call::Read, Reply::NullArray), Said::Answer(Answer::Seen(None)));
+    let fields = ["ip", "10.0.0.1", "port", "6379", "flags", "master", QUORUM, "2"];
+    let flat = Reply::Array(fields.iter().map(Reply::bulk).collect());
+    let seen = seen(P, &[(QUORUM, "2")]).unwrap();
+    assert_eq!(says(&Call::Read, flat), Said::Answer(seen));
 }

@@ -46,6 +46,9 @@ pub(super) enum Fault {
     PrimaryEmptied,
     PrimaryAndLeader,
     HostDown,
+    ReplicaHang,
+    MovedByHand,
+    Stranger,
 }
 
 /// Every kind that is drawn, the likely ones more than once.
@@ -84,6 +87,9 @@ pub(super) const KINDS: &[(Fault, &str)] = &[
     (Fault::PrimaryEmptied, "fault: primary emptied"),
     (Fault::PrimaryAndLeader, "fault: primary and leader"),
     (Fault::HostDown, "fault: host down"),
+    (Fault::ReplicaHang, "fault: replica hang"),
+    (Fault::MovedByHand, "fault: moved by hand"),
+    (Fault::Stranger, "fault: stranger"),
 ];
 
 /// What ends a fault.
@@ -215,6 +221,15 @@ impl World {
                 self.goes_down(leader, false, lasts) || crashed
             }
             Fault::HostDown => primary.is_some_and(|who| self.instance_host_down(who, lasts)),
+            Fault::ReplicaHang => {
+                let who = self.any_instance();
+                self.hang_instance(who, lasts)
+            }
+            Fault::MovedByHand => primary.is_some_and(|who| self.moved_by_hand(who)),
+            Fault::Stranger => {
+                let who = self.any_instance();
+                self.stranger(who, lasts)
+            }
         };
         if happened {
             self.coverage.mark(name);

@@ -9,13 +9,20 @@
 //! - a read serves what its place has applied: it may be behind, but never behind what the same place has answered
 //!   before. So it follows the operations of its place, and is followed by everything that began after its answer.
 
+//!
+//! What is held to which: MONITOR, SET, REMOVE and an opened FAILOVER go through the log and are linearizable, their
+//! rejections too; so are refusals of FAILOVER, which the leader gives only while it holds its lease. Lookups (`SENTINEL
+//! MASTER`, `get-master-addr-by-name`, ...) are answered by any node from what it has applied: they never go back on
+//! one process of a node, and follow what that process has acknowledged. What says that nothing was done has done
+//! nothing.
+
 mod group;
 mod history;
-mod words;
+pub(crate) mod words;
 
 pub(crate) use group::{Answer, Call, Group, GroupSpec, QUORUM, Seen, Shape};
 pub(crate) use history::{Histories, Ticket};
-pub(crate) use words::{Said, asked, said};
+pub(crate) use words::asked;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -101,7 +108,6 @@ struct Search<'a, S: Specification> {
 /// A point of the search, and what is still to be tried from it.
 struct Point<State> {
     done: Done,
-    state: State,
     next: Vec<(usize, State)>,
 }
 
@@ -179,7 +185,7 @@ impl<'a, S: Specification> Search<'a, S> {
             let operation = &self.history[*index];
             (operation.answer.is_some(), std::cmp::Reverse(operation.invoked_at))
         });
-        Point { done, state, next }
+        Point { done, next }
     }
 
     fn violation(&self, explained: Vec<usize>, state: &S::State) -> Violation {

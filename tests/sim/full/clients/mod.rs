@@ -74,7 +74,7 @@ impl Clients {
         let plan = self.notes().plan.clone();
         let mut chance = Chance::new(plan.seed);
         let mut tasks = tokio::task::JoinSet::new();
-        let mut host = |name: String, chance: &mut Chance| Host::new(name, MACHINE, chance.next());
+        let host = |name: String, chance: &mut Chance| Host::new(name, MACHINE, chance.next());
         for number in 0..plan.subscribers as usize {
             let task = subscribers::live(self.clone(), number, Chance::new(chance.next()));
             tasks.spawn_local(host(format!("client {number}"), &mut chance).run(task));
@@ -94,7 +94,7 @@ impl Clients {
         std::future::pending().await
     }
 
-    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+    fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().expect("nobody panics while it is locked")
     }
 }
@@ -125,16 +125,16 @@ impl Clients {
 
     /// Whether what operators asked and heard has an order, which ends with this state.
     pub(crate) fn check_histories(&self, state: &State, now: u64) -> Result<(), String> {
-        let histories = &mut self.notes().histories;
+        let notes = &mut *self.notes();
+        let histories = &mut notes.histories;
         for name in histories.names() {
             histories.ends_as(&name, state.group_named(&name).map(AsRef::as_ref), now);
         }
-        histories.check()
-    }
-
-    /// How many operations of operators were written down.
-    pub(crate) fn operations(&self) -> usize {
-        self.notes().histories.length()
+        notes
+            .coverage
+            .add("operator: operations in an order", histories.length() as u64);
+        let checked = histories.check();
+        checked.map_err(|why| format!("what operators heard has no order: {why}"))
     }
 
     pub(crate) fn take_facts(&self) -> Vec<Fact> {

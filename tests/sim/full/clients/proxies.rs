@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use cfgserver::model::GroupName;
 use cfgserver::net::{TcpStream, connect};
 use cfgserver::resp::Reply;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::Sleep;
 
 use super::Clients;
 use super::line::{Line, sleep_ms, text};
@@ -23,6 +24,8 @@ const BDRP_RETRY_MS: u64 = 2_000;
 pub(super) const FIRST_NUMBER: usize = 1_000;
 const CONNECT_LIMIT: Duration = Duration::from_millis(1_000);
 const ROLE_MS: u64 = 1_000;
+
+type Timer = Pin<Box<Sleep>>;
 
 struct Proxy {
     clients: Clients,
@@ -94,13 +97,19 @@ pub(super) async fn live(clients: Clients, number: usize, mut chance: Chance) {
         connection: 0,
         chance,
     };
-    proxy.run(&sentinels).await;
+    proxy.run(sentinels).await;
 }
 
 impl Proxy {
-    async fn run(mut self, sentinels: &[SocketAddr]) {
+    async fn run(mut self, mut sentinels: Vec<SocketAddr>) {
         loop {
-            let node = sentinels[self.double.sentinel() % sentinels.len()];
+            let place = self.double.sentinel() % sentinels.len();
+            let nodes = self.clients.notes().plan.nodes.clone();
+            if !nodes.contains(&sentinels[place]) {
+                // That node is no more: its operator gives it another one.
+                sentinels[place] = *self.chance.pick(&nodes);
+            }
+            let node = sentinels[place];
             let aborted = match connect(&node.to_string(), CONNECT_LIMIT).await {
                 Ok(stream) => self.converse(stream).await,
                 Err(_) => self.lost(),
@@ -139,7 +148,7 @@ impl Proxy {
                     Ok(0) | Err(_) => return self.lost(),
                     Ok(count) => self.received(&part[..count]),
                 },
-                () = elapsed(due) => {
+                () = elapsed(&mut due) => {
                     let actions = self.double.timer();
                     due = self.due();
                     self.does(actions, None, Cause::Late)
@@ -170,9 +179,9 @@ impl Proxy {
         all
     }
 
-    fn due(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Timer> {
         let timer = self.double.timer_ms().map(Duration::from_millis);
-        timer.map(|timer| Instant::now() + timer)
+        timer.map(|timer| Box::pin(tokio::time::sleep(timer)))
     }
 
     /// The node ended the connection, or there was none.
@@ -268,9 +277,9 @@ async fn is_master(address: &str) -> io::Result<bool> {
     Ok(matches!(role, Reply::Array(parts) if parts.first().and_then(text).as_deref() == Some("master")))
 }
 
-async fn elapsed(due: Option<Instant>) {
+async fn elapsed(due: &mut Option<Timer>) {
     match due {
-        Some(due) => tokio::time::sleep_until(due).await,
+        Some(due) => due.await,
         None => std::future::pending().await,
     }
 }

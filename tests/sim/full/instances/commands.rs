@@ -10,6 +10,9 @@ use super::stage::{Stage, Wire};
 use super::talk::Talk;
 use crate::redis::{Index, Replica};
 
+/// Which connections CLIENT KILL means.
+type Picks = Box<dyn Fn(u64, &Wire) -> bool>;
+
 /// What instances know: name, smallest and largest number of words, answered while loading.
 const KNOWN: &[(&str, usize, usize, bool)] = &[
     ("AUTH", 2, 3, true),
@@ -285,7 +288,7 @@ impl Stage {
     /// CLIENT KILL with filters, or with an address alone. Never the connection that asks.
     fn client_kill(&mut self, own: u64, filters: &[&str]) -> Reply {
         let who = self.wires[&own].who;
-        let picks: Box<dyn Fn(u64, &Wire) -> bool> = match filters {
+        let picks: Picks = match filters {
             [filter, id] if filter.eq_ignore_ascii_case("id") => match id.parse::<u64>() {
                 Ok(id) => Box::new(move |other, _| other == id),
                 Err(_) => return Reply::error("ERR client-id should be greater than 0"),

@@ -55,6 +55,45 @@ impl World {
         self.instances.host_up(who, self.settings.load_ms);
     }
 
+    /// Somebody promotes another member with a client of Redis, and turns the primary, or forgets that.
+    pub(in crate::full) fn moved_by_hand(&mut self, primary: usize) -> bool {
+        let who = self.any_instance();
+        let able = self.instances.look(|fleet| {
+            let server = &fleet.servers[who];
+            server.home == fleet.servers[primary].home && server.alive() && !server.is_primary()
+        });
+        if able {
+            self.instances.promote_by_hand(who);
+            let address = self.instances.look(|fleet| fleet.servers[who].address);
+            if self.chance.permille(500) {
+                self.instances.turn_by_hand(primary, address);
+            }
+        }
+        able
+    }
+
+    /// Another process, with data of another group or of nobody here, takes the address of a member.
+    pub(in crate::full) fn stranger(&mut self, who: usize, lasts: u64) -> bool {
+        let other = self.chance.index(self.settings.groups.len());
+        let theirs = self.primary_of(other).and_then(|primary| {
+            self.instances.look(|fleet| {
+                let (server, own) = (&fleet.servers[primary], fleet.servers[who].home);
+                (own != Some(other)).then_some((server.lineage, server.address))
+            })
+        });
+        let follows = self.chance.permille(500);
+        match theirs {
+            Some((lineage, address)) => {
+                let follows = follows.then_some(address);
+                self.instances
+                    .becomes_stranger(who, Some(lineage), Some(other), follows);
+            }
+            None => self.instances.becomes_stranger(who, None, None, None),
+        }
+        self.later(lasts, Undo::InstanceUp { who, keeps_data: true });
+        true
+    }
+
     pub(in crate::full) fn cut_replication(&mut self, who: usize, lasts: u64) -> bool {
         let count = self.instances.look(|fleet| fleet.servers.len());
         for other in (0..count).filter(|other| *other != who) {
