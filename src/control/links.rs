@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::control::{OrderConnection, Shared};
-use crate::failover::{LinkFault, Order, OrderFault};
-use crate::model::{Address, Facts, GroupConfig, GroupId, Instant, RunId, Term};
+use crate::failover::{LinkFault, Order, OrderFault, still_stands};
+use crate::model::{Address, Facts, Group, GroupConfig, GroupId, Instant, RunId, Term};
 use crate::mutation::{self, Mutation};
 use crate::redis::{LinkError, OrderError, Target};
 use crate::stop::{self, Point};
@@ -254,10 +254,13 @@ async fn give(
     // Counted before the fence is asked: who shuts it and then sees none on its way may rely on that.
     let _under_way = UnderWay::new(&shared.orders);
     let given = AtomicBool::new(false);
-    // Rule 4: asked right before each write. Nothing more is written for a group that was removed meanwhile.
+    // Rule 4: asked right before each write. Nothing is written that the committed state does not want any more.
     let fence = || {
-        let there = shared.board.state().group(place.0).is_some();
-        let holds = there && (shared.proposals.holds_lease() || mutation::is_on(Mutation::OrderAfterLease));
+        let state = shared.board.state();
+        let sightings = shared.board.sightings(place.0);
+        let stands = |group: &Arc<Group>| still_stands(group, &sightings, place.1, run_id, &order);
+        let leads = shared.proposals.holds_lease() || mutation::is_on(Mutation::OrderAfterLease);
+        let holds = leads && state.group(place.0).is_some_and(stands);
         if holds {
             let repeated = given.swap(true, Ordering::Relaxed);
             tracing::debug!(

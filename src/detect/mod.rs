@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! probe history, INFO text -> Watch, parse_info -> verdict, Facts      (every node)
+//! verdicts -> Voter -> VoteReport                                      (every node)
 //! VoteReport of every node -> Ballot -> Tally                          (the leader)
 //! ```
 //!
@@ -11,9 +12,11 @@
 mod ballot;
 mod info;
 mod stall;
+mod voter;
 mod watch;
 
 pub use ballot::{Ballot, Judgement, Tally, Vote, VoteAck, VoteReport};
 pub use info::{INFO_BYTES_MAX, InfoError, REPLICA_LINES_MAX, parse_info};
 pub use stall::{Stall, StallDetector};
+pub use voter::Voter;
 pub use watch::{Cause, Pace, PingAnswer, Seen, Watch, WatchRules};

@@ -203,9 +203,15 @@ impl Watch {
     }
 
     /// This node stood still: what it did not hear in that time is not held against the instance. A verdict that
-    /// was reached before stays.
+    /// was reached before stays; if it was not for its silence, that has not been counted yet.
     pub fn excuse(&mut self, stall: Stall) {
-        if self.verdict.is_down() || mutation::is_on(Mutation::StallJudged) {
+        if mutation::is_on(Mutation::StallJudged) {
+            return;
+        }
+        if self.verdict.is_down() {
+            if self.cause(stall.from) != Some(Cause::Silence) {
+                self.silent_from = stall.excuse(self.silent_from);
+            }
             return;
         }
         self.silent_from = stall.excuse(self.silent_from);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::failover::lawful::broken_rule;
 use crate::failover::memory::{Attempt, LinkMemory, OrderMemory};
 use crate::failover::{Action, LinkFault, Memory, Order, Plan, Scene};
 use crate::machine::Command;
-use crate::model::{Address, Age, Facts, Group, GroupId, Instant, LinkState, Revision, RunId, Sighting, Stage};
+use crate::model::{Address, Age, Facts, Group, GroupId, Instant, LinkState, Revision, RunId, Sighting};
 
 /// How soon a link that failed is opened again.
 const LINK_RETRY_MS: Age = 100;
@@ -83,6 +84,7 @@ impl<'a> Draft<'a> {
             entered_at: self.now,
             mine: false,
             promote_sent: false,
+            sent_before: false,
         })
     }
 
@@ -146,38 +148,8 @@ impl<'a> Draft<'a> {
 
     /// What no plan may ever contain, whatever the world looks like.
     fn assert_lawful(&self, address: Address, run_id: &RunId, order: &Order) {
-        let member = self.group.members.get(&address);
-        assert!(member.is_some(), "an order goes to a member");
-        let quarantined = member.is_some_and(|member| member.quarantine.is_some());
-        match order {
-            Order::Promote => {
-                let committed = self.group.failover.as_ref().is_some_and(|failover| {
-                    failover.stage == Stage::Promote
-                        && failover.candidate == address
-                        && failover.candidate_run_id == *run_id
-                });
-                assert!(committed, "only the committed candidate is ever promoted");
-            }
-            Order::Follow { primary, .. } => {
-                assert!(!quarantined, "a quarantined instance is never ordered");
-                assert!(
-                    *primary == self.group.primary,
-                    "only the committed primary is ever followed"
-                );
-                assert!(address != *primary, "the committed primary follows nobody");
-                let promoting = self
-                    .group
-                    .failover
-                    .as_ref()
-                    .is_some_and(|open| open.stage == Stage::Promote);
-                assert!(!promoting, "nobody is turned while the address may still change");
-            }
-            Order::Pause { .. } => {
-                assert!(address == self.group.primary, "only the primary's writes are paused");
-                assert!(self.group.failover.is_some(), "writes are paused for a failover only");
-            }
-            Order::Unpause => {}
-        }
+        let broken = broken_rule(self.group, address, run_id, order);
+        assert!(broken.is_none(), "{}", broken.unwrap_or_default());
     }
 
     /// The order link to an instance, opened if need be. The answer holds for the process `run_id`.

@@ -6,7 +6,7 @@ use crate::failover::emptied::{self, Emptied};
 use crate::failover::selection::{Purpose, Selection, select};
 use crate::failover::{Action, Order, brake, learn, reach, reinstate, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, FailoverKind, Fault, Mode};
+use crate::model::{Address, Age, FailoverKind, Fault, Instant, Mode};
 
 /// How long the choice waits for INFO of replicas that is as fresh as the alarm.
 const FRESH_INFO_MS: Age = 200;
@@ -14,6 +14,8 @@ const FRESH_INFO_MS: Age = 200;
 const FRESH_ENOUGH_MS: Age = 100;
 /// How long a primary must have said that it is a replica before that is an outage.
 const DEMOTED_MS: Age = 1_000;
+/// How long a minority's word waits for the others: they report ten times a second, and at once when asked anew.
+const MINORITY_SETTLE_MS: Age = 500;
 /// How long a new leader waits for the votes of all nodes before it says that an outage is over.
 const VOTES_SETTLE_MS: Age = 1_000;
 
@@ -38,7 +40,10 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         prepare(draft);
     }
     if draft.scene.outage_agreed() {
-        outage(draft, draft.scene.tally.down);
+        match others_may_disagree(draft) {
+            Some(settled) => draft.wake_by(settled),
+            None => outage(draft, draft.scene.tally.down),
+        }
         return;
     }
     match demoted(draft) {
@@ -82,6 +87,18 @@ fn prepare(draft: &mut Draft<'_>) {
     if let Some(alarm_at) = draft.memory.alarm_at {
         draft.refresh_info_since(alarm_at);
     }
+}
+
+/// The quorum is less than a majority, and votes about this very primary are collected only since now (a new leader, a
+/// new process): a majority may see it Up and have had no time to say so. Until when that is waited for.
+fn others_may_disagree(draft: &Draft<'_>) -> Option<Instant> {
+    let tally = draft.scene.tally;
+    if tally.down.saturating_mul(2) > tally.electorate || tally.down + tally.up >= tally.electorate {
+        return None;
+    }
+    let (_, since) = draft.memory.collected.as_ref()?;
+    let settled = since.plus(MINORITY_SETTLE_MS);
+    (draft.now < settled).then_some(settled)
 }
 
 /// The primary is down: commit 1, or why not.

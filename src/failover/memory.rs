@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use crate::failover::{Action, Order, Scene, emptied, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Revision, Role, RunId, Stage};
+use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Revision, Role, RunId, Stage, VoteKey};
 
 /// What one leader remembers about one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// When this node began to lead, or first saw the group as leader.
     pub(super) took_over_at: Instant,
+    /// What votes are about, and since when this leader collects them.
+    pub(super) collected: Option<(VoteKey, Instant)>,
     /// Since when somebody says that the primary is down.
     pub(super) alarm_at: Option<Instant>,
     /// When the probe was last asked for fresh INFO.
@@ -57,6 +59,8 @@ pub(super) struct Attempt {
     /// This leader opened it, so it knows whether Promote was sent.
     pub(super) mine: bool,
     pub(super) promote_sent: bool,
+    /// The same before the last order: that one may turn out not to have been sent.
+    pub(super) sent_before: bool,
 }
 
 /// A primary whose writes are held back.
@@ -108,7 +112,7 @@ pub(super) struct OrderMemory {
 pub enum OrderFault {
     /// Another process answers at the address; nothing was sent.
     OtherProcess,
-    /// The majority lease did not hold; nothing was sent.
+    /// The majority lease did not hold, or the group has moved on; nothing was sent.
     LeaseLost,
     /// The instance said no; its words.
     Refused(Arc<str>),
@@ -152,6 +156,10 @@ impl Memory {
     pub fn observe(&mut self, scene: &Scene<'_>, now: Instant) {
         since(&mut self.alarm_at, scene.alarm(), now);
         since(&mut self.emptied_at, emptied::suspected(scene), now);
+        let key = scene.group.vote_key();
+        if self.collected.as_ref().is_none_or(|(known, _)| *known != key) {
+            self.collected = Some((key, now));
+        }
         self.observe_stage(scene, now);
         let switched = scene.group.switches.last().map(|last| last.revision);
         if self.switch_known.map(|(revision, _)| revision) != switched {
@@ -212,6 +220,7 @@ impl Memory {
             entered_at: now,
             mine: self.opening == Some(failover.epoch),
             promote_sent: false,
+            sent_before: false,
         });
     }
 
@@ -243,6 +252,7 @@ impl Memory {
         match order {
             Order::Promote => {
                 if let Some(attempt) = &mut self.attempt {
+                    attempt.sent_before = attempt.promote_sent;
                     attempt.promote_sent = true;
                 }
             }
@@ -340,7 +350,7 @@ impl Memory {
         match (&order.order, nothing_sent) {
             (Order::Promote, true) => {
                 if let Some(attempt) = &mut self.attempt {
-                    attempt.promote_sent = false;
+                    attempt.promote_sent = attempt.sent_before;
                 }
             }
             // Whatever came of it: the pause ends by itself.
@@ -392,4 +402,38 @@ impl Memory {
 /// Keeps when something began, for as long as it lasts.
 fn since(began: &mut Option<Instant>, lasts: bool, now: Instant) {
     *began = if lasts { began.or(Some(now)) } else { None };
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::failover::testing::ADDRESSES;
+
+    /// Found by the simulator, seed 80707: the first order was lost on its way, the second was not sent for want of the
+    /// lease, and then the failover was cancelled because its primary was back.
+    #[test]
+    fn an_order_that_was_not_sent_does_not_unmake_the_one_before() {
+        let now = Instant(1);
+        let mut memory = Memory::new(now);
+        memory.attempt = Some(Attempt {
+            epoch: 1,
+            promoting: true,
+            entered_at: now,
+            mine: true,
+            promote_sent: false,
+            sent_before: false,
+        });
+        let run_id = RunId::new("b");
+        let sent = |memory: &Memory| memory.attempt.unwrap().promote_sent;
+        let give = |memory: &mut Memory, fault| {
+            memory.ordered(ADDRESSES[1], &run_id, &Order::Promote, now);
+            memory.answered(ADDRESSES[1], Err(fault), now);
+        };
+        give(&mut memory, OrderFault::LeaseLost);
+        assert!(!sent(&memory), "nothing was ever sent");
+        give(&mut memory, OrderFault::Unknown);
+        give(&mut memory, OrderFault::LeaseLost);
+        assert!(sent(&memory));
+    }
 }

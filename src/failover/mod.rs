@@ -20,6 +20,7 @@ mod draft;
 mod emptied;
 mod identity;
 mod idle;
+mod lawful;
 mod learn;
 mod memory;
 mod order;
@@ -35,6 +36,7 @@ mod soundness;
 
 pub use brake::held_until;
 pub use identity::Elsewhere;
+pub use lawful::still_stands;
 pub use memory::{LinkFault, Memory, OrderFault};
 pub use order::{Action, Order, Plan};
 pub use request::{Refusal, operator, unreachable};

@@ -239,7 +239,7 @@ enum Gate {
 fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
     let primary = failover.old_primary;
     let Some(run_id) = fenceable(draft, failover, attempt) else {
-        return Gate::Open;
+        return catches_up(draft, failover, attempt);
     };
     if promoted_before(draft, failover) {
         return Gate::Open;
@@ -257,15 +257,39 @@ fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate 
     draft.wake_by(deadline);
     let read_since = match pausing {
         Pausing::Hopeless => return Gate::Open,
-        Pausing::UnderWay => return Gate::Shut,
+        Pausing::UnderWay => {
+            read_meanwhile(draft, failover, attempt);
+            return Gate::Shut;
+        }
         Pausing::Done { at } => at,
         Pausing::Impossible => attempt.entered_at,
     };
     match written(draft, primary, &run_id, read_since) {
         Written::Unknown => Gate::Shut,
         Written::Hopeless => Gate::Open,
-        Written::Offset(offset) => has_all(draft, failover, offset),
+        Written::Offset(offset) => has_all(draft, failover, attempt, offset),
     }
+}
+
+/// The old primary is out of sight again, but its writes are held back and the candidate is still being sent the rest.
+fn catches_up(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
+    let paused = draft.memory.paused.as_ref();
+    let paused = paused.filter(|paused| paused.address == failover.old_primary && !attempt.promote_sent);
+    let Some(offset) = paused.and_then(|paused| paused.offset) else {
+        return Gate::Open;
+    };
+    let limit_ms = match failover.kind {
+        FailoverKind::Operator => EQUAL_OFFSETS_MS,
+        _ => EQUAL_OFFSETS_OUTAGE_MS,
+    };
+    let deadline = attempt.entered_at.plus(limit_ms);
+    let link = draft.link(failover.candidate, &failover.candidate_run_id);
+    let linked = matches!(link, LinkView::Ready { facts, .. } if facts.primary_link_up);
+    if draft.now >= deadline || !linked {
+        return Gate::Open;
+    }
+    draft.wake_by(deadline);
+    has_all(draft, failover, attempt, offset)
 }
 
 /// A leader before this one got as far as the order: waiting for offsets would only lengthen the time with two masters.
@@ -368,17 +392,30 @@ fn written(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, since: Insta
 }
 
 /// Whether the candidate has everything up to `offset`. INFO is read again and again on its link until it has:
-/// nothing here waits for a probe.
-fn has_all(draft: &mut Draft<'_>, failover: &Failover, offset: u64) -> Gate {
+/// nothing here waits for a probe. What was read before this stage may be of a stream that it has left since.
+fn has_all(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt, offset: u64) -> Gate {
     match draft.link(failover.candidate, &failover.candidate_run_id) {
-        LinkView::Ready { facts, .. } if facts.replica_offset >= offset => Gate::Open,
-        LinkView::Ready { reading, .. } => {
-            if !reading {
-                draft.act(Action::ReadInfo(failover.candidate));
-            }
+        LinkView::Ready { facts, facts_at, .. } if facts_at >= attempt.entered_at && facts.replica_offset >= offset => {
+            Gate::Open
+        }
+        LinkView::Ready { reading: false, .. } => {
+            draft.act(Action::ReadInfo(failover.candidate));
             Gate::Shut
         }
         _ => Gate::Shut,
+    }
+}
+
+/// While the pause is on its way INFO of the candidate is read for the first time.
+fn read_meanwhile(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
+    if let LinkView::Ready {
+        facts_at,
+        reading: false,
+        ..
+    } = draft.link(failover.candidate, &failover.candidate_run_id)
+        && facts_at < attempt.entered_at
+    {
+        draft.act(Action::ReadInfo(failover.candidate));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Reports go one after another: the whole set to each new leader and after anything that went wrong, changes at
 //! once, and a refresh when there was nothing to say for a while.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,9 +11,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::board::Board;
-use crate::detect::{Judgement, Vote, VoteAck, VoteReport};
-use crate::model::{Age, Group, GroupId, Verdict};
+use crate::detect::{Vote, VoteAck, Voter};
+use crate::model::{Age, GroupId};
 
 use super::{Shared, Votes, lock};
 
@@ -27,16 +26,6 @@ const REPORT_LIMIT: Duration = Duration::from_secs(1);
 pub(super) struct Changes {
     groups: Mutex<BTreeSet<GroupId>>,
     notify: Notify,
-}
-
-/// The votes as they are, and as far as the leader knows them.
-struct Voter {
-    votes: BTreeMap<GroupId, Vote>,
-    /// Changed since the last report that was taken.
-    unsent: BTreeSet<GroupId>,
-    sequence: u64,
-    /// The leader knows nothing, or not what it should.
-    whole: bool,
 }
 
 impl Changes {
@@ -58,35 +47,27 @@ impl Changes {
 /// Sends reports until the node stops.
 pub(super) async fn run(shared: Arc<Shared>, votes: Arc<dyn Votes>, stop: CancellationToken) {
     let mut leadership = votes.leadership();
-    let mut voter = Voter {
-        votes: BTreeMap::new(),
-        unsent: BTreeSet::new(),
-        // Above everything that an earlier process of this node has sent.
-        sequence: shared.clock.wall().0,
-        whole: true,
-    };
+    let mut voter = Voter::new(shared.clock.wall().0);
     loop {
         let led = leadership.borrow_and_update().is_some();
         let due = shared.clock.now().plus(REFRESH_MS);
         if led {
-            let report = voter.next_report(&shared);
+            look(&mut voter, &shared);
+            let report = voter.report();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 changed = leadership.changed() => {
-                    voter.whole = true;
+                    voter.leadership_changed();
                     if changed.is_err() { return }
                     continue;
                 }
                 answer = tokio::time::timeout(REPORT_LIMIT, votes.report(report)) => {
-                    let taken = matches!(answer, Ok(Ok(VoteAck::Taken)));
-                    if !taken && !voter.whole {
+                    let ack = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok());
+                    if ack != Some(&VoteAck::Taken) && !voter.is_whole() {
                         debug!(target: "cfgserver::probe", ?answer, "votes not taken");
                     }
-                    let want_whole = matches!(answer, Ok(Ok(VoteAck::WantWhole)));
-                    let repeated = voter.whole;
-                    voter.answered(taken);
-                    if want_whole && !repeated {
+                    if voter.answered(ack) {
                         continue;
                     }
                 }
@@ -96,10 +77,10 @@ pub(super) async fn run(shared: Arc<Shared>, votes: Arc<dyn Votes>, stop: Cancel
             biased;
             () = stop.cancelled() => return,
             changed = leadership.changed() => {
-                voter.whole = true;
+                voter.leadership_changed();
                 if changed.is_err() { return }
             }
-            () = shared.changes.wait(), if led && !voter.whole => {}
+            () = shared.changes.wait(), if led && !voter.is_whole() => {}
             () = shared.clock.sleep_until(due) => {}
         }
     }
@@ -114,75 +95,14 @@ impl Changes {
     }
 }
 
-impl Voter {
-    fn next_report(&mut self, shared: &Shared) -> VoteReport {
-        self.look(shared);
-        self.sequence += 1;
-        let votes = if self.whole {
-            self.votes.values().cloned().collect()
-        } else {
-            self.unsent
-                .iter()
-                .filter_map(|id| self.votes.get(id))
-                .cloned()
-                .collect()
-        };
-        VoteReport {
-            sequence: self.sequence,
-            whole: self.whole,
-            votes,
-        }
-    }
-
-    /// Thinks again about the groups that were marked.
-    fn look(&mut self, shared: &Shared) {
-        let state = shared.board.state();
-        for id in shared.changes.take() {
-            let vote = state.group(id).map(|group| vote(group, &shared.board));
-            if vote.as_ref() == self.votes.get(&id) {
-                continue;
-            }
-            match vote {
-                Some(vote) => {
-                    self.votes.insert(id, vote);
-                    self.unsent.insert(id);
-                }
-                None => {
-                    self.votes.remove(&id);
-                    // Only a whole report can take a vote away.
-                    self.whole = true;
-                }
-            }
-        }
-    }
-
-    fn answered(&mut self, taken: bool) {
-        self.whole = !taken;
-        if taken {
-            self.unsent.clear();
-        }
-    }
-}
-
-/// What this node thinks of a group's primary, and which of its replicas it reaches.
-fn vote(group: &Group, board: &Board) -> Vote {
-    let sightings = board.sightings(group.id);
-    let primary = sightings.get(&group.primary);
-    let is_up = |verdict| verdict == Verdict::Up;
-    let reach = sightings
-        .iter()
-        .filter(|(address, sighting)| **address != group.primary && is_up(sighting.verdict));
-    Vote {
-        key: group.vote_key(),
-        verdict: primary.map_or(Judgement::Unknown, |sighting| judgement(sighting.verdict)),
-        reach: reach.map(|(address, _)| *address).collect(),
-    }
-}
-
-fn judgement(verdict: Verdict) -> Judgement {
-    match verdict {
-        Verdict::Unknown => Judgement::Unknown,
-        Verdict::Up => Judgement::Up,
-        Verdict::Down { .. } => Judgement::Down,
+/// Thinks again about the groups that were marked.
+fn look(voter: &mut Voter, shared: &Shared) {
+    let state = shared.board.state();
+    for id in shared.changes.take() {
+        let vote = state.group(id).map(|group| {
+            let sightings = shared.board.sightings(id);
+            Vote::cast(group, sightings.iter())
+        });
+        voter.think(id, vote);
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cfgserver::machine::{Applied, Command, Entry, Outcome, Rejection, ResetGroup, State, SwitchProof, apply};
 use cfgserver::model::{
-    Address, Event, FailoverKind, Fault, Group, GroupName, Lineage, Member, ReconfStep, RunId, Setting, Stage,
-    Timestamp,
+    Address, Event, EventKind, FailoverKind, Fault, Group, GroupName, Lineage, Member, ReconfStep, RunId, Setting,
+    Stage, Timestamp,
 };
 
 fn at(port: u16) -> Address {
@@ -315,14 +315,32 @@ fn only_a_synced_unquarantined_known_process_is_a_candidate() {
         spoil(&mut world, change);
         assert_eq!(world.refused(world.open(2)), Rejection::NotACandidate);
     }
-    assert_eq!(
-        world.refused(world.open(1)),
-        Rejection::NotACandidate,
-        "the primary itself"
-    );
+    let mut itself = world.open(1);
+    if let Command::OpenFailover { kind, .. } = &mut itself {
+        *kind = FailoverKind::Operator;
+    }
+    let refused = world.refused(itself);
+    assert_eq!(refused, Rejection::NotACandidate, "there is nothing to switch to");
     assert_eq!(world.refused(world.open(9)), Rejection::NotACandidate, "a stranger");
     spoil(&mut world, |_| {});
     world.done(world.open(2));
+}
+
+#[test]
+fn a_demoted_primary_is_reinstated_without_a_switch_for_clients() {
+    let mut world = World::with_group();
+    world.done(world.open(1));
+    let events = world.done(world.complete(1));
+    let told: Vec<_> = events.iter().map(|event| &event.kind).collect();
+    assert!(matches!(told[0], EventKind::Promoted(_)), "{told:?}");
+    assert!(!told.iter().any(|kind| matches!(kind, EventKind::Switch { .. })));
+    let group = world.group("g");
+    assert_eq!((group.primary, group.epoch, group.config_epoch), (at(1), 1, 1));
+    assert_eq!(group.switches.len(), 1, "the brake on flapping counts it");
+    let Some(Stage::Reconfigure { steps }) = group.failover.map(|failover| failover.stage) else {
+        panic!("replicas are turned next");
+    };
+    assert_eq!(steps.into_keys().collect::<Vec<_>>(), [at(2), at(3)]);
 }
 
 #[test]

@@ -159,9 +159,9 @@ pub(crate) fn main(words: Vec<String>) -> ExitCode {
 #[cfg(feature = "mutations")]
 fn mutations() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
-    crate::mutations::run(|seeds| {
+    crate::mutations::run(|from, to| {
         let options = Options {
-            seeds: 1..=seeds,
+            seeds: from..=to,
             one: None,
             limit_s: u64::MAX,
             keep_going: false,

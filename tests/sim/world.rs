@@ -117,7 +117,7 @@ impl World {
 
     fn handle(&mut self, event: Event) -> Result<(), String> {
         if let Some(id) = event.node() {
-            self.to_node(id, event);
+            self.send_to_node(id, event);
             return Ok(());
         }
         match event {
@@ -181,7 +181,7 @@ impl World {
     }
 
     /// For that life of the node, once it runs.
-    fn to_node(&mut self, id: NodeId, event: Event) {
+    fn send_to_node(&mut self, id: NodeId, event: Event) {
         let node = &self.nodes[id as usize - 1];
         if !node.running || event.life().is_some_and(|life| life != node.life) {
             return;
@@ -324,7 +324,7 @@ impl World {
             attempt,
             answer: ProbeAnswer::Ping(meaning),
         };
-        self.to_node(node, event);
+        self.send_to_node(node, event);
     }
 
     fn info_asked(

@@ -341,3 +341,29 @@ fn a_stall_is_subtracted_from_refusals_too() {
     assert_eq!(watch.judge(at(1_360)), None);
     assert_eq!(watch.refused_due(), Some(at(1_500)));
 }
+
+/// Found by the simulator, seed 94914: it had refused connections before the stall and answered INFO after it.
+#[test]
+fn a_stall_is_subtracted_from_the_silence_of_one_that_is_down_for_another_reason() {
+    let mut watch = up(WatchRules {
+        down_after_ms: 1_000,
+        ..REFUSED
+    });
+    for ms in (300..=700).step_by(100) {
+        watch.refused(at(ms));
+    }
+    assert_eq!(watch.judge(at(700)), down(700));
+    watch.excuse(Stall {
+        from: at(800),
+        to: at(9_000),
+    });
+    assert_eq!(watch.judge(at(9_000)), None, "still refusing");
+    watch.informed(&facts("new", "master"), at(9_000));
+    assert_eq!(watch.judge(at(9_000)), UP);
+    assert_eq!(watch.judge(at(9_299)), None);
+    assert_eq!(
+        watch.judge(at(9_300)),
+        down(9_300),
+        "700 ms before it and 300 ms after it"
+    );
+}

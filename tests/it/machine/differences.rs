@@ -25,7 +25,6 @@ fn a_state_that_was_behind_tells_one_difference_per_moved_group() {
             timed_out: false,
         });
     }
-    world.done(monitor("h", 7, 1));
     let events = differences(&before, &world.state);
     let expected = EventKind::Switch {
         group: name("g"),
@@ -55,4 +54,20 @@ fn a_name_that_was_monitored_again_elsewhere_meanwhile_is_a_difference() {
     assert_eq!(events.iter().map(|event| &event.kind).collect::<Vec<_>>(), [&expected]);
     assert_eq!(events[0].revision, Some(world.group("g").created));
     assert_eq!(events[0].group, Some(world.group("g").id));
+}
+
+/// Found by the simulator, seed 3469: a client that knew the name from before it was removed was left with the address
+/// of then.
+#[test]
+fn a_name_that_is_new_is_told_as_monitored() {
+    let mut world = World::with_group();
+    world.done(Command::Remove { name: name("g") });
+    let before = world.state.clone();
+    world.done(monitor("g", 5, 1));
+    let events = differences(&before, &world.state);
+    let [event] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert!(matches!(event.kind, EventKind::Monitor { quorum: 1, .. }), "{event:?}");
+    assert_eq!(event.revision, Some(world.group("g").created));
 }

@@ -33,6 +33,8 @@ impl Invariant for Foreign {
                 let seen = scene.sighting(*node, *group, *address).and_then(|seen| seen.facts);
                 // A process on record stays a member whatever it was made to copy: it is turned, but not promoted.
                 let on_record = known.members.get(address).and_then(|member| member.run_id.as_ref()) == Some(run_id);
+                // An order for a process that is there no more is obeyed by nobody.
+                let seen = seen.filter(|facts| facts.run_id == *run_id);
                 let turned = on_record && matches!(order, Order::Follow { .. } | Order::Unpause);
                 if !turned
                     && *address != known.primary

@@ -1,4 +1,25 @@
 //! What must hold, one file each. They look at what really happened, not at what a node believes.
+//!
+//! | the safety rules | files |
+//! |---|---|
+//! | 1 committed before done | `promotion`, `one_candidate`, `moved` |
+//! | 2 one place changes the address | `addresses`, `chain`, `proxies` |
+//! | 3 a sighting decides, not a reply | `promotion`, `moved`, `fence` |
+//! | 4 only the leader orders | `lease`, `fence` |
+//! | 5 votes are state | `quorum`, `window` |
+//! | 6 no way back after the order to promote | `cancel`, `promotion` |
+//! | 7 a leader that cannot reach is not the right one | `well` |
+//! | 8 a successor needs nothing but the log and the world | `well`, `same_state` |
+//! | 9 identity | `foreign` |
+//! | 10 never promoted | `promotion`, `synced` |
+//! | 11 repair is careful | `last_copy`, `addresses`, `parallel` |
+//! | 12 the old primary is fenced | `fenced`, `paused` |
+//! | 13 observation is local | no file: what a node shows without a majority is asked of real processes |
+//! | 14 a stalled node does not judge | `window` |
+//! | 15 a brake on flapping | `brake` |
+//!
+//! Beside them: what operators were told is done, is done (`acknowledged`); nothing happens to a removed group
+//! (`removed`); after the faults all is well (`well`, and `chain`, `paused`, `proxies` for their parts).
 
 mod acknowledged;
 mod addresses;

@@ -46,9 +46,16 @@ impl Invariant for Promotion {
                 address,
                 run_id,
                 order: Order::Promote,
+                applied,
                 ..
             } => {
-                if self.decided.contains(&(*group, *address, run_id.clone())) {
+                // Not only once: a candidate that was given up is left alone.
+                let open = applied.group(*group).and_then(|group| group.failover.as_ref());
+                let decided = open.is_some_and(|open| {
+                    let process = (open.candidate, &open.candidate_run_id);
+                    open.stage == Stage::Promote && process == (*address, run_id)
+                });
+                if decided && self.decided.contains(&(*group, *address, run_id.clone())) {
                     Ok(())
                 } else {
                     Err(format!("{address} is ordered to be a primary, which nobody decided"))
@@ -97,7 +104,7 @@ impl Promotion {
         let on_record = state.group(group).and_then(|group| group.primary_member());
         let others_have = others_have && on_record.is_none_or(|primary| primary.non_empty);
         let promoted = instance.is_primary() && !was_primary;
-        if keys == 0 && others_have && promoted && !self.replaced.too_late_to_know(scene, server) {
+        if keys == 0 && others_have && promoted && self.replaced.known_to_be_lost(scene, server) {
             return Err(format!("{} has no data and was promoted", instance.name));
         }
         Ok(())

@@ -66,17 +66,17 @@ fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
         return Err(format!("{name}: its primary is nobody"));
     };
     let instance = &scene.fleet().servers[primary];
-    if group.failover.is_some() {
-        return Err(format!("{name}: a failover is open"));
-    }
     let recorded = group.primary_member();
     if group.config.mode == Mode::Observe || !recorded.is_some_and(|member| trusted(group, member, instance)) {
-        // Nothing is ordered, or an operator must vouch for the primary first.
+        // Nothing is ordered, or an operator must vouch for the primary first; a failover ends with its own timeout.
         return Ok(());
     }
     if recorded.is_some_and(|member| member.quarantine.is_some()) {
         // Another group's instance at its address: rule 9, reported and never ordered.
         return Ok(());
+    }
+    if group.failover.is_some() {
+        return Err(format!("{name}: a failover is open"));
     }
     if !instance.running || !instance.is_primary() || instance.loading(scene.now()) {
         if group.config.quorum as usize > scene.state().electorate().count() {

@@ -5,7 +5,7 @@ mod answers;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cfgserver::failover::{LinkFault, Order, OrderFault};
+use cfgserver::failover::{LinkFault, Order, OrderFault, still_stands};
 use cfgserver::model::{Address, Facts, GroupId, Instant, RunId, Term};
 use cfgserver::redis::request;
 
@@ -305,7 +305,14 @@ impl Node {
 
     /// Identity and fence right before the write.
     fn link_give(&mut self, core: &mut Core, place: Place, serial: u64, run_id: &RunId, order: &Order) {
-        let fence = self.state.group(place.0).is_some() && self.holds_lease(core);
+        let none = BTreeMap::new();
+        let sightings = self.seen.0.get(&place.0).unwrap_or(&none);
+        let wanted = self.state.group(place.0);
+        let stands = wanted.is_some_and(|group| still_stands(group, sightings, place.1, run_id, order));
+        if !stands {
+            core.coverage.mark("order: the group moved on");
+        }
+        let fence = stands && self.holds_lease(core);
         let (node, term, applied) = (self.id, self.view.term, self.state.clone());
         let Some(slot) = self.slot(place, serial) else { return };
         let found = slot

@@ -119,7 +119,7 @@ impl Node {
             stalls: Stalls::new(0),
             roster: BTreeMap::new(),
             seen: Seen::default(),
-            voter: Voter::default(),
+            voter: Voter::new(0),
             page: Page {
                 term: 0,
                 ballot: Ballot::new(0),

@@ -1,26 +1,23 @@
-//! Keeps the leader's picture of this node's votes complete: `probe::voter`, and the leader's `control::book`.
+//! Keeps the leader's picture of this node's votes complete: when `probe::voter` reports, and the leader's
+//! `control::book`. What is reported is the real `detect::Voter`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use cfgserver::detect::{Judgement, Tally, Vote, VoteAck, VoteReport};
-use cfgserver::model::{Group, GroupId, Instant, NodeId, Verdict};
+use cfgserver::detect::{self, Tally, Vote, VoteAck, VoteReport};
+use cfgserver::model::{Group, GroupId, Instant, NodeId};
 
 use crate::core::Core;
 use crate::event::Event;
 
-use super::{Node, Seen};
+use super::Node;
 
 const REFRESH_MS: u64 = 100;
 /// A report that is not answered within this failed.
 const REPORT_LIMIT_MS: u64 = 500;
 
-#[derive(Default)]
 pub(super) struct Voter {
-    votes: BTreeMap<GroupId, Vote>,
-    unsent: BTreeSet<GroupId>,
+    real: detect::Voter,
     changes: BTreeSet<GroupId>,
-    sequence: u64,
-    whole: bool,
     /// The answer to a report is awaited; which.
     awaiting: Option<u64>,
     /// When the next report goes out.
@@ -33,11 +30,7 @@ pub(super) struct Voter {
 
 impl Node {
     pub(super) fn voter_start(&mut self, core: &mut Core) {
-        self.voter = Voter {
-            sequence: self.wall(core).0,
-            whole: true,
-            ..Voter::default()
-        };
+        self.voter = Voter::new(self.wall(core).0);
         self.voter_again(core, 0);
     }
 
@@ -56,13 +49,13 @@ impl Node {
     }
 
     pub(super) fn voter_mark(&mut self, core: &mut Core, group: GroupId) {
-        if self.voter.changes.insert(group) && self.voter.awaiting.is_none() && !self.voter.whole {
+        if self.voter.changes.insert(group) && self.voter.awaiting.is_none() && !self.voter.real.is_whole() {
             self.voter_again(core, 0);
         }
     }
 
     pub(super) fn voter_leadership_changed(&mut self, core: &mut Core) {
-        self.voter.whole = true;
+        self.voter.real.leadership_changed();
         self.voter.awaiting = None;
         self.voter_again(core, 0);
     }
@@ -166,14 +159,11 @@ impl Node {
 
     fn voter_answered(&mut self, core: &mut Core, ack: Option<VoteAck>) {
         let taken = ack == Some(VoteAck::Taken);
-        let repeated = self.voter.whole;
-        self.voter.whole = !taken;
-        if taken {
-            self.voter.unsent.clear();
-        } else {
+        let wanted_at_once = self.voter.real.answered(ack.as_ref());
+        if !taken {
             core.coverage.mark("votes: a report was not taken");
         }
-        let at_once = ack == Some(VoteAck::WantWhole) && !repeated || (taken && !self.voter.changes.is_empty());
+        let at_once = wanted_at_once || (taken && !self.voter.changes.is_empty());
         let ms = if at_once {
             0
         } else {
@@ -183,62 +173,26 @@ impl Node {
     }
 
     fn next_report(&mut self) -> VoteReport {
-        self.look();
-        let voter = &mut self.voter;
-        voter.sequence += 1;
-        let votes = if voter.whole {
-            voter.votes.values().cloned().collect()
-        } else {
-            voter
-                .unsent
-                .iter()
-                .filter_map(|id| voter.votes.get(id))
-                .cloned()
-                .collect()
-        };
-        VoteReport {
-            sequence: voter.sequence,
-            whole: voter.whole,
-            votes,
-        }
-    }
-
-    fn look(&mut self) {
         for id in std::mem::take(&mut self.voter.changes) {
-            let vote = self.state.group(id).map(|group| vote(group, &self.seen));
-            if vote.as_ref() == self.voter.votes.get(&id) {
-                continue;
-            }
-            match vote {
-                Some(vote) => {
-                    self.voter.votes.insert(id, vote);
-                    self.voter.unsent.insert(id);
-                }
-                None => {
-                    self.voter.votes.remove(&id);
-                    self.voter.whole = true;
-                }
-            }
+            let seen = self.seen.0.get(&id);
+            let vote = self.state.group(id);
+            let vote = vote.map(|group| Vote::cast(group, seen.into_iter().flatten()));
+            self.voter.real.think(id, vote);
         }
+        self.voter.real.report()
     }
 }
 
-fn vote(group: &Group, seen: &Seen) -> Vote {
-    let sightings = seen.0.get(&group.id);
-    let verdict = sightings
-        .and_then(|seen| seen.get(&group.primary))
-        .map(|sighting| sighting.verdict);
-    let reach = sightings.into_iter().flatten();
-    Vote {
-        key: group.vote_key(),
-        verdict: match verdict {
-            None | Some(Verdict::Unknown) => Judgement::Unknown,
-            Some(Verdict::Up) => Judgement::Up,
-            Some(Verdict::Down { .. }) => Judgement::Down,
-        },
-        reach: reach
-            .filter(|(address, sighting)| **address != group.primary && sighting.verdict == Verdict::Up)
-            .map(|(address, _)| *address)
-            .collect(),
+impl Voter {
+    pub(super) fn new(sequence: u64) -> Self {
+        Self {
+            real: detect::Voter::new(sequence),
+            changes: BTreeSet::new(),
+            awaiting: None,
+            due: 0,
+            serial: 0,
+            wake_at: 0,
+            woken_at: None,
+        }
     }
 }
