@@ -66,7 +66,6 @@ use crate::host::place as placed;
 
 /// Spawns what the kernel of a simulated machine does: it goes on while the process stands still.
 #[cfg(feature = "sim")]
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn spawn_in_kernel(task: impl Future<Output = ()> + Send + 'static) {
     // While a machine goes down there is nothing left to run on.
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -67,8 +67,8 @@ fn run(seed: u64, told: bool) -> Run {
 fn run_twice(seed: u64) -> Run {
     let (mut first, second) = (run(seed, true), run(seed, true));
     if first.digest != second.digest && first.failure.is_none() {
-        let lines = first.story.iter().zip(&second.story);
-        let differ = lines.filter(|(one, other)| one != other).next();
+        let mut lines = first.story.iter().zip(&second.story);
+        let differ = lines.find(|(one, other)| one != other);
         first.failure = Some(format!("two runs differ: {differ:?}"));
     }
     first
