@@ -28,10 +28,15 @@ pub enum Mutation {
     RepeatedSwitch,
     /// A node that stood still judges as if it had listened.
     StallJudged,
+    /// An empty node founds a cluster without those who have data already.
+    EmptyNodeFounds,
 }
 
 impl Mutation {
-    /// All of them.
+    /// Those that are in code which only whole nodes run.
+    pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::OrderAfterLease, Self::EmptyNodeFounds];
+
+    /// Those that both simulators run.
     pub const ALL: [Self; 11] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,

@@ -1,12 +1,13 @@
 //! Operators, and the way of a write: `raft::write`.
 
 use cfgserver::model::NodeId;
-use cfgserver::requests::{Effect, WriteError, WriteReply, dispatch};
+use cfgserver::requests::{AdminRequest, Effect, Write, WriteError, WriteReply, dispatch};
 
-use super::{RETRY_MS, WRITE_MS, Writing, with_view, words};
+use super::{RETRY_MS, WRITE_MS, Writing, session, with_view, words};
 use crate::core::Core;
 use crate::event::Event;
 use crate::fact::Fact;
+use crate::linear::{Call, asked};
 use crate::world::{World, group_name};
 
 /// The one with a list, which is first.
@@ -59,9 +60,13 @@ impl World {
         let effect = with_view(&self.core, &self.nodes[node as usize - 1], |view| {
             dispatch(session, view, &words(&text))
         });
+        self.operator_looks(&up);
         let Effect::Write { write, render } = effect else {
             return self.admin_again(operator);
         };
+        let place = self.place(node);
+        let now = self.core.now;
+        let ticket = asked(&text).map(|(name, call)| self.clients.histories.begin(&name, call, place, now));
         self.core.coverage.mark("operator: writes");
         self.core.tell("operator", || format!("at node {node}: {text}"));
         let request = self.core.serial();
@@ -79,10 +84,36 @@ impl World {
                 until,
                 sent: false,
                 text,
+                ticket,
             },
         );
         self.core.push(until, Event::WriteLimit { request });
         self.write_attempt(request);
+    }
+
+    /// What nodes show of each group is part of the history.
+    fn operator_looks(&mut self, nodes: &[NodeId]) {
+        let now = self.core.now;
+        let names: Vec<String> = (0..self.core.settings.groups.len())
+            .map(|group| group_name(group).to_string())
+            .collect();
+        for id in nodes {
+            let (place, node) = (self.place(*id), &self.nodes[*id as usize - 1]);
+            for name in &names {
+                let mut session = session(&self.core, 0);
+                let request = words(&format!("SENTINEL MASTER {name}"));
+                let effect = with_view(&self.core, node, |view| dispatch(&mut session, view, &request));
+                if let Effect::Reply(reply) = effect {
+                    let ticket = self.clients.histories.begin(name, Call::Read, place, now);
+                    self.clients.histories.said(&ticket, &reply, now);
+                }
+            }
+        }
+    }
+
+    /// A process of a node: what it has shown it does not take back.
+    fn place(&self, node: NodeId) -> u64 {
+        node << 32 | u64::from(self.nodes[node as usize - 1].life)
     }
 
     /// The administrator does it as soon as it can, and asks again while it is not known to be done.
@@ -233,7 +264,21 @@ impl World {
                 self.core.after(RETRY_MS, Event::WriteRetry { request });
             }
             Err(error) => self.write_answered(request, Err(error)),
-            Ok((reply, _)) => self.write_answered(request, Ok(reply)),
+            Ok((reply, index)) => {
+                let node = &self.nodes[writing.node as usize - 1];
+                if !node.running || node.life != writing.life {
+                    return;
+                }
+                // A node that has itself removed may never see that applied.
+                let leaves = writing.write == Write::Admin(AdminRequest::RemoveNode { id: node.id });
+                if leaves || node.applied >= index {
+                    return self.write_answered(request, Ok(reply));
+                }
+                // `Core::write`: it is answered when it is applied here.
+                self.core.coverage.mark("operator: waits for the node to apply");
+                let result = Box::new(Ok((reply, index)));
+                self.core.after(1, Event::WriteDone { request, result });
+            }
         }
     }
 
@@ -270,6 +315,9 @@ impl World {
         }
         if let Some(render) = writing.render.take() {
             let reply = render(result);
+            if let Some(ticket) = &writing.ticket {
+                self.clients.histories.said(ticket, &reply, self.core.now);
+            }
             self.core.tell("operator", || format!("{}: {reply:?}", writing.text));
         }
     }
