@@ -156,8 +156,9 @@ impl Socket {
             return;
         }
         inner.sending = true;
-        let socket = self.clone();
+        let kept = Kept(self.clone());
         task::spawn_in_kernel(async move {
+            let socket = &kept.0;
             weather::open(socket.way()).await;
             _ = poll_fn(|context| socket.inner().poll_send(context)).await;
             let mut inner = socket.inner();
@@ -170,6 +171,17 @@ impl Socket {
                 writer.wake();
             }
         });
+    }
+}
+
+/// A connection that only the kernel keeps: it ends with its machine, in its turn.
+struct Kept(Arc<Socket>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if turmoil::sim_elapsed().is_some() && weather::is_dying(self.0.local.ip()) {
+            end_all(self.0.local.ip());
+        }
     }
 }
 

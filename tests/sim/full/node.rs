@@ -129,7 +129,7 @@ impl Machine {
             Ok(node) => node,
             Err(error) => {
                 self.ended(format!("does not start: {error:#}"));
-                return Ok(());
+                return gone().await;
             }
         };
         let (asks, mut asked) = mpsc::unbounded_channel::<AdminRequest>();
@@ -155,7 +155,7 @@ impl Machine {
             }
         };
         self.ended(why);
-        Ok(())
+        gone().await
     }
 
     fn ended(&self, why: String) {
@@ -271,6 +271,12 @@ impl Machine {
             config_file: None,
         }
     }
+}
+
+/// The process has ended. Turmoil ends the connections of a host only when it is crashed before its software ends by
+/// itself, and the world does that.
+async fn gone() -> turmoil::Result {
+    std::future::pending().await
 }
 
 /// Where a node is reached.
