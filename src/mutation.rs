@@ -28,11 +28,15 @@ pub enum Mutation {
     RepeatedSwitch,
     /// A node that stood still judges as if it had listened.
     StallJudged,
+    /// Offsets are compared while the pause of the old primary's writes is on its way.
+    UnpausedOffsets,
+    /// The brake counts its wait from the start of the leadership, not from the last switch.
+    BrakeOfLeader,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -44,6 +48,8 @@ impl Mutation {
         Self::SyncedForEver,
         Self::RepeatedSwitch,
         Self::StallJudged,
+        Self::UnpausedOffsets,
+        Self::BrakeOfLeader,
     ];
 }
 
