@@ -38,7 +38,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// Those that are in code which only whole nodes run.
-    pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::OrderAfterLease, Self::EmptyNodeFounds];
+    pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::EmptyNodeFounds, Self::OrderAfterLease];
 
     /// Those that both simulators run.
     pub const ALL: [Self; 13] = [

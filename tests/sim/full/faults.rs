@@ -25,6 +25,8 @@ pub(super) enum Fault {
     PauseLeader,
     Isolate,
     IsolateLeader,
+    /// Part of another fault.
+    LeaderAlone,
     OneWay,
     Bridge,
     NodeFromInstances,
@@ -46,6 +48,8 @@ pub(super) enum Fault {
     PrimaryEmptied,
     PrimaryAndLeader,
     HostDown,
+    /// The old primary comes back while the leader that replaced it is cut off.
+    OldLeader,
     ReplicaHang,
     MovedByHand,
     Stranger,
@@ -86,6 +90,8 @@ pub(super) const KINDS: &[(Fault, &str)] = &[
     (Fault::PrimaryFlap, "fault: primary flap"),
     (Fault::PrimaryEmptied, "fault: primary emptied"),
     (Fault::PrimaryAndLeader, "fault: primary and leader"),
+    (Fault::OldLeader, "fault: old primary back, old leader cut off"),
+    (Fault::OldLeader, "fault: old primary back, old leader cut off"),
     (Fault::HostDown, "fault: host down"),
     (Fault::ReplicaHang, "fault: replica hang"),
     (Fault::MovedByHand, "fault: moved by hand"),
@@ -220,6 +226,17 @@ impl World {
                 let crashed = primary.is_some_and(|who| self.crash_instance(who, true, lasts));
                 self.goes_down(leader, false, lasts) || crashed
             }
+            Fault::OldLeader => primary.is_some_and(|who| {
+                let replaced_in = self.settings.groups[group].down_after_ms + 1_500;
+                let back_in = replaced_in + 1_000 + lasts / 3;
+                let crashed = self.crash_instance(who, true, back_in);
+                if crashed {
+                    self.planned.push((self.now() + replaced_in, Fault::LeaderAlone));
+                    self.planned.sort_by_key(|(at, _)| *at);
+                }
+                crashed
+            }),
+            Fault::LeaderAlone => self.isolate(leader, 4_000 + lasts),
             Fault::HostDown => primary.is_some_and(|who| self.instance_host_down(who, lasts)),
             Fault::ReplicaHang => {
                 let who = self.any_instance();
