@@ -1,6 +1,6 @@
 //! The one place that reads time.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::model::{Instant, Timestamp};
 
@@ -27,10 +27,8 @@ impl Clock {
     }
 
     /// Wall-clock time.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn wall(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(since.as_millis() as u64)
+        Timestamp(wall_ms())
     }
 
     /// Sleeps until `instant`; returns at once when it has passed.
@@ -40,4 +38,17 @@ impl Clock {
     }
 
     const HEAD_START_MS: u64 = 3_600_000;
+}
+
+#[cfg(not(feature = "sim"))]
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn wall_ms() -> u64 {
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
+
+#[cfg(feature = "sim")]
+fn wall_ms() -> u64 {
+    crate::host::Host::current().map_or(crate::host::EPOCH_MS, |host| host.wall_ms())
 }

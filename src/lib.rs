@@ -5,7 +5,7 @@
 //! ```text
 //! F6  app, cli                                  wiring, configuration, argv, drain order
 //! F5  server  control  probe  agent             long-running services; they meet through F4
-//! F4  raft  pubsub  board  store  peer  redis | task  net  clock  telemetry  chance  stop
+//! F4  raft  pubsub  board  store  peer  redis | net  task  clock  telemetry  chance  stop  watch  host
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
 //! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
@@ -14,7 +14,6 @@
 //! ```
 
 pub mod agent;
-#[cfg(feature = "rocksdb")]
 pub mod app;
 pub mod board;
 pub mod chance;
@@ -26,6 +25,8 @@ pub mod failover;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]
 mod golden;
+#[cfg(feature = "sim")]
+pub mod host;
 pub mod machine;
 pub mod model;
 pub mod mutation;
@@ -44,3 +45,4 @@ pub mod store;
 pub mod task;
 pub mod telemetry;
 pub mod template;
+pub mod watch;

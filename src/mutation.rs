@@ -28,11 +28,20 @@ pub enum Mutation {
     RepeatedSwitch,
     /// A node that stood still judges as if it had listened.
     StallJudged,
+    /// An empty node founds a cluster without those who have data already.
+    EmptyNodeFounds,
+    /// Offsets are compared while the pause of the old primary's writes is on its way.
+    UnpausedOffsets,
+    /// The brake counts its wait from the start of the leadership, not from the last switch.
+    BrakeOfLeader,
 }
 
 impl Mutation {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
+    /// Those that are in code which only whole nodes run.
+    pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::OrderAfterLease, Self::EmptyNodeFounds];
+
+    /// Those that both simulators run.
+    pub const ALL: [Self; 13] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -44,6 +53,8 @@ impl Mutation {
         Self::SyncedForEver,
         Self::RepeatedSwitch,
         Self::StallJudged,
+        Self::UnpausedOffsets,
+        Self::BrakeOfLeader,
     ];
 }
 

@@ -19,7 +19,7 @@ pub struct Tasks {
 impl Tasks {
     /// Spawns a task. It should end soon after [`Tasks::stopping`] resolves.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(task.instrument(debug_span!("task", name)));
+        self.tracker.spawn(placed(task.instrument(debug_span!("task", name))));
     }
 
     /// Spawns a task on another runtime than the current one.
@@ -30,7 +30,7 @@ impl Tasks {
         task: impl Future<Output = ()> + Send + 'static,
     ) {
         self.tracker
-            .spawn_on(task.instrument(debug_span!("task", name)), runtime);
+            .spawn_on(placed(task.instrument(debug_span!("task", name))), runtime);
     }
 
     /// A token that is cancelled when the node stops.
@@ -53,5 +53,22 @@ impl Tasks {
         if tokio::time::timeout(limit, self.tracker.wait()).await.is_err() {
             warn!(target: "cfgserver::task", left = self.tracker.len(), "tasks still running at shutdown");
         }
+    }
+}
+
+#[cfg(not(feature = "sim"))]
+fn placed<F: Future>(task: F) -> F {
+    task
+}
+
+#[cfg(feature = "sim")]
+use crate::host::place as placed;
+
+/// Spawns what the kernel of a simulated machine does: it goes on while the process stands still.
+#[cfg(feature = "sim")]
+pub(crate) fn spawn_in_kernel(task: impl Future<Output = ()> + Send + 'static) {
+    // While a machine goes down there is nothing left to run on.
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(task);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use super::cannot_start;
+use super::process::cannot_start;
 use crate::agent::outlet::{absent, listing};
 use crate::agent::state::{is_running, read_status};
 use crate::agent::status::Status;
@@ -70,6 +70,7 @@ async fn follow_until_stopped(config: &Config) -> anyhow::Result<()> {
     }
     let agent = Agent::start(config, state, clock).await?;
     let signal = tokio::select! {
+        biased;
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     };

@@ -1,4 +1,4 @@
-//! The process: reads its configuration, builds a node, runs it until it is told to stop, and drains it.
+//! Whole programs, put together from the floors below: a node, and the process that runs one.
 //!
 //! ```text
 //! argv, environment, file -> cli -> ServeConfig -> Node::start -> signal or failure -> Node::stop -> exit code
@@ -6,106 +6,15 @@
 //!
 //! What does not live here: anything that a node does while it runs.
 
+#[cfg(feature = "rocksdb")]
 mod agent;
+#[cfg(feature = "rocksdb")]
 mod limits;
 mod node;
+#[cfg(feature = "rocksdb")]
+mod process;
 mod wiring;
 
-use std::ffi::OsString;
-use std::io::Write;
-use std::process::ExitCode;
-
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
-
-use crate::cli::{self, EXIT_CANNOT_START, EXIT_FATAL, EXIT_OK, Invocation, ServeConfig};
-use crate::raft::Failure;
-use crate::telemetry;
-
-use node::Node;
-
-/// Runs the program; the arguments begin with its own name.
-pub fn run(
-    argv: impl IntoIterator<Item = OsString>,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> ExitCode {
-    match cli::read(argv, environment) {
-        Ok(Invocation::Print(text)) => {
-            // A reader that had enough (`| head`) is no fault.
-            _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::from(EXIT_OK)
-        }
-        Ok(Invocation::Serve(config)) => ExitCode::from(serve(&config)),
-        Ok(Invocation::Agent(invocation)) => ExitCode::from(agent::run(&invocation)),
-        Err(refusal) => {
-            eprintln!("{refusal}");
-            ExitCode::from(refusal.code)
-        }
-    }
-}
-
-fn serve(config: &ServeConfig) -> u8 {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("cfgserver")
-        .build();
-    let started = telemetry::start(config.log_level.as_str(), config.log_format).map_err(anyhow::Error::from);
-    match (started, runtime) {
-        (Ok(()), Ok(runtime)) => {
-            let code = runtime.block_on(serve_until_stopped(config));
-            // A request that is stuck in a blocking call must not hold up the end.
-            runtime.shutdown_background();
-            code
-        }
-        (Err(fault), _) => cannot_start(&fault),
-        (_, Err(fault)) => cannot_start(&fault.into()),
-    }
-}
-
-fn cannot_start(fault: &anyhow::Error) -> u8 {
-    eprintln!("cfgserver: {fault:#}");
-    EXIT_CANNOT_START
-}
-
-async fn serve_until_stopped(config: &ServeConfig) -> u8 {
-    for warning in config.warnings() {
-        warn!(target: "cfgserver::app", "{warning}");
-    }
-    limits::raise_open_files(config.limits.connections_max);
-    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(fault), _) | (_, Err(fault)) => return cannot_start(&fault.into()),
-    };
-    let node = match Node::start(config).await {
-        Ok(node) => node,
-        Err(fault) => return cannot_start(&fault),
-    };
-    let signal = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        failure = node.failed() => {
-            if failure == Failure::Removed {
-                // Whoever had this node remove itself still waits for the answer.
-                node.stop().await;
-            }
-            return ended_by(&failure);
-        }
-    };
-    info!(target: "cfgserver::app", signal, "stopping");
-    node.stop().await;
-    EXIT_OK
-}
-
-/// What the end of the process is called. The disk or Raft is in an unknown state: nothing is drained.
-fn ended_by(failure: &Failure) -> u8 {
-    match failure {
-        Failure::Refused(_) | Failure::Removed => {
-            eprintln!("cfgserver: {failure}");
-            EXIT_CANNOT_START
-        }
-        Failure::Fatal(reason) => {
-            error!(target: "cfgserver::app", %reason, "fatal");
-            EXIT_FATAL
-        }
-    }
-}
+pub use node::{Node, NodeParts};
+#[cfg(feature = "rocksdb")]
+pub use process::run;

@@ -16,10 +16,10 @@ use crate::net;
 use crate::peer::Secret;
 use crate::probe::{Probe, ProbeParts, ProbeSettings};
 use crate::pubsub::Hub;
-use crate::raft::{self, Failure, Formation, Handle, StartOptions, Tuning};
+use crate::raft::{self, ApplySink, Failure, Formation, Handle, StartOptions, Tuning};
 use crate::requests::{Face, NodeStatus};
 use crate::server::{Server, ServerOptions, ServerParts};
-use crate::store::RocksStore;
+use crate::store::Store;
 use crate::task::Tasks;
 
 use super::wiring::{ToHub, ToLeader};
@@ -33,20 +33,34 @@ const TASKS_LIMIT: Duration = Duration::from_millis(200);
 /// The whole way down. A stop that hangs is an end all the same: kill -9 loses nothing either.
 const STOP_LIMIT: Duration = Duration::from_millis(1_900);
 
+/// What a node is made of.
+pub struct NodeParts {
+    /// How it was started.
+    pub config: ServeConfig,
+    /// Its disk.
+    pub store: Arc<dyn Store>,
+    /// Random id of the disk.
+    pub incarnation: String,
+    /// Timeouts and limits of Raft; the configuration stands above them.
+    pub tuning: Tuning,
+    /// Somebody else who is told of all that is applied.
+    pub witness: Option<Arc<dyn ApplySink>>,
+}
+
 /// A running node.
-pub(super) struct Node {
+pub struct Node {
     tasks: Tasks,
+    board: Arc<Board>,
     handle: Handle,
     server: Server,
 }
 
 impl Node {
-    /// Opens the disk, the port, Raft and the services, in that order.
-    pub(super) async fn start(config: &ServeConfig) -> anyhow::Result<Self> {
+    /// Opens the port, Raft and the services, in that order.
+    pub async fn start(parts: NodeParts) -> anyhow::Result<Self> {
+        let config = &parts.config;
         let clock = Clock::start();
         let tasks = Tasks::default();
-        let store = RocksStore::open(&config.data_dir, &chance::hex::<16>()?)?;
-        let incarnation = store.incarnation().to_owned();
         let taken = || format!("cannot listen on {}", config.listen);
         // Nodes that start together ask each other before they serve: being refused is quicker than waiting.
         let bound = net::bind(config.listen).with_context(taken)?;
@@ -63,15 +77,15 @@ impl Node {
             node_id: config.node_id,
             advertise: config.advertise.to_string(),
             formation: formation(config),
-            store: Arc::new(store),
-            incarnation: Some(incarnation),
+            store: parts.store,
+            incarnation: Some(parts.incarnation),
             clock,
             tasks: tasks.clone(),
-            sink: Arc::new(ToHub(hub.clone())),
+            sink: Arc::new(ToHub::new(hub.clone(), parts.witness)),
             secret: config.secret.as_ref().map(|secret| Secret::new(secret.bytes())),
             tuning: Tuning {
                 write_ms: config.limits.forward.as_millis() as u64,
-                ..Tuning::default()
+                ..parts.tuning
             },
         };
         let (handle, acceptor) = raft::start(options).await?;
@@ -108,7 +122,7 @@ impl Node {
             tasks: tasks.clone(),
             my_id,
             votes: Arc::new(ToLeader::start(handle.clone(), &tasks)),
-            announce: Arc::new(ToHub(hub.clone())),
+            announce: Arc::new(ToHub::new(hub.clone(), None)),
             settings: probe_settings(config),
         });
         tasks.spawn(
@@ -133,7 +147,7 @@ impl Node {
         }
         let server = Server::start(ServerParts {
             listeners,
-            board,
+            board: board.clone(),
             hub,
             writes: Arc::new(handle.clone()),
             peers: Arc::new(acceptor),
@@ -145,16 +159,31 @@ impl Node {
             target: "cfgserver::app", node = config.node_id, listen = %config.listen,
             proxy_listen = shown(config.proxy_listen), data_dir = %config.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "serving"
         );
-        Ok(Self { tasks, handle, server })
+        Ok(Self {
+            tasks,
+            board,
+            handle,
+            server,
+        })
+    }
+
+    /// What it shows to its clients.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Its part in the cluster.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Resolves when the process must end.
-    pub(super) async fn failed(&self) -> Failure {
+    pub async fn failed(&self) -> Failure {
         self.handle.failed().await
     }
 
     /// Hands leadership over, answers what was asked, closes.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         let down = async {
             if self.handle.leadership().borrow().me {
                 // Alone, or with all others down, nobody takes it: then the cluster rests until this node returns.
@@ -223,6 +252,7 @@ async fn keep_status(
         tell_peers(&board.status(), &status);
         board.set_status(status);
         tokio::select! {
+            biased;
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(STATUS_EVERY) => {}
             changed = leadership.changed() => if changed.is_err() { return },

@@ -3,34 +3,61 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use crate::detect::{VoteAck, VoteReport};
 use crate::machine::{State, differences};
 use crate::model::{Event, NodeId, Term};
 use crate::probe::{Announce, Votes};
 use crate::pubsub::Hub;
-use crate::raft::{ApplySink, Handle};
+use crate::raft::{Applied, ApplySink, Handle};
 use crate::requests::WriteError;
 use crate::task::Tasks;
+use crate::watch;
 
-/// Applied entries go to the hub, which publishes them.
-pub(super) struct ToHub(pub(super) Arc<Hub>);
+/// Applied entries go to the hub, which publishes them, and to a witness, if there is one.
+pub(super) struct ToHub {
+    hub: Arc<Hub>,
+    witness: Option<Arc<dyn ApplySink>>,
+}
+
+impl ToHub {
+    pub(super) fn new(hub: Arc<Hub>, witness: Option<Arc<dyn ApplySink>>) -> Self {
+        Self { hub, witness }
+    }
+}
 
 impl ApplySink for ToHub {
     fn applied(&self, state: Arc<State>, events: Vec<Event>) {
-        self.0.publish(state, events);
+        if let Some(witness) = &self.witness {
+            witness.applied(state.clone(), events.clone());
+        }
+        self.hub.publish(state, events);
     }
 
     fn replaced(&self, before: Arc<State>, after: Arc<State>) {
+        if let Some(witness) = &self.witness {
+            witness.replaced(before.clone(), after.clone());
+        }
         let events = differences(&before, &after);
-        self.0.publish(after, events);
+        self.hub.publish(after, events);
+    }
+
+    fn entry(&self, entry: Applied<'_>) {
+        if let Some(witness) = &self.witness {
+            witness.entry(entry);
+        }
+    }
+
+    fn snapshot(&self, index: u64, state: &State) {
+        if let Some(witness) = &self.witness {
+            witness.snapshot(index, state);
+        }
     }
 }
 
 impl Announce for ToHub {
     fn announce(&self, event: Event) {
-        self.0.publish_local(event);
+        self.hub.publish_local(event);
     }
 }
 
@@ -52,6 +79,7 @@ impl ToLeader {
                 let leader = current.leader.map(|leader| (leader, current.term));
                 told.send_if_modified(|told| std::mem::replace(told, leader) != leader);
                 tokio::select! {
+                    biased;
                     () = stopping.cancelled() => return,
                     changed = leadership.changed() => if changed.is_err() { return },
                 }

@@ -13,11 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, broadcast};
 
 use crate::machine::State;
 use crate::model::{Address, GroupId, Revision, Sighting};
 use crate::requests::{NodeStatus, Sightings};
+use crate::watch;
 
 /// Requests for INFO that a slow reader may miss; a missed one costs freshness only.
 const INFO_REQUESTS_MAX: usize = 4096;

@@ -47,6 +47,11 @@ impl Secret {
         Ok(Self(secret.into()))
     }
 
+    /// A secret that needs no file.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     /// The bytes that both sides of a handshake prove to know.
     pub fn bytes(&self) -> &[u8] {
         &self.0

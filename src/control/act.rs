@@ -72,10 +72,16 @@ impl Leader {
                     let plan = Plan { actions, wake_at: None };
                     return (plan, Some(ask));
                 }
-                Err(refusal) => ask.answer(Err(refused(refusal))),
+                Err(refusal) => self.refuse(ask, refused(refusal)),
             }
         }
         (failover::plan(scene, memory, now), None)
+    }
+
+    /// Says no to an operator. Only who still leads knows that: without the lease another node may know better.
+    pub(super) fn refuse(&self, ask: Ask, why: WriteError) {
+        let holds = self.shared.proposals.holds_lease();
+        ask.answer(Err(if holds { why } else { WriteError::NoLeader }));
     }
 
     fn next_ask(&mut self, id: GroupId) -> Option<Ask> {
@@ -94,7 +100,7 @@ impl Leader {
         self.links.retain(id, |_, _| false);
         let asks = self.asks.remove(&id).unwrap_or_default();
         for ask in asks {
-            ask.answer(Err(WriteError::NoSuchGroup));
+            self.refuse(ask, WriteError::NoSuchGroup);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::control::Shared;
 use crate::control::desk::Ask;
@@ -16,6 +16,7 @@ use crate::machine::Command;
 use crate::model::{Age, GroupId, Instant, NodeId, Revision, Term};
 use crate::raft::Leadership;
 use crate::requests::{WriteError, WriteReply};
+use crate::watch;
 
 /// How long leadership may take to leave after it was handed over.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
@@ -138,7 +139,9 @@ impl Leader {
             let clock = self.shared.clock;
             let board = self.shared.board.clone();
             tokio::select! {
+                biased;
                 changed = leadership.changed() => if changed.is_err() { break },
+                changed = revision.changed() => if changed.is_err() { break } else { self.log_moved() },
                 ask = asked.recv() => match ask {
                     Some(ask) => self.ask(ask),
                     None => break,
@@ -146,7 +149,6 @@ impl Leader {
                 Some(done) = self.link_work.next() => self.link_done(done),
                 Some(proposed) = self.proposals.next() => self.proposed(proposed),
                 () = board.dirty_notified() => {}
-                changed = revision.changed() => if changed.is_err() { break } else { self.log_moved() },
                 () = clock.sleep_until(wake_at.map_or(latest, |at| at.min(latest))) => {}
             }
             self.drain();
@@ -233,8 +235,7 @@ impl Leader {
     fn ask(&mut self, ask: Ask) {
         let state = self.shared.board.state();
         let Some(group) = state.group_named(ask.name.as_str()) else {
-            ask.answer(Err(WriteError::NoSuchGroup));
-            return;
+            return self.refuse(ask, WriteError::NoSuchGroup);
         };
         self.asks.entry(group.id).or_default().push(ask);
         self.dirty.insert(group.id);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use crate::control::{OrderConnection, Shared};
 use crate::failover::{LinkFault, Order, OrderFault, still_stands};
 use crate::model::{Address, Facts, Group, GroupConfig, GroupId, Instant, RunId, Term};
+use crate::mutation::{self, Mutation};
 use crate::redis::{LinkError, OrderError, Target};
 use crate::stop::{self, Point};
 
@@ -205,11 +206,11 @@ impl Links {
         let mut connection = slot.connection.take()?;
         let job = slot.queue.pop_front()?;
         let serial = slot.serial;
-        let shared = self.shared.clone();
+        let (shared, term) = (self.shared.clone(), self.term);
         Some(Box::pin(async move {
             let (keep, news) = match job {
                 Job::Read => read(place, connection.as_mut()).await,
-                Job::Order(run_id, order) => give(&shared, place, connection.as_mut(), &run_id, order).await,
+                Job::Order(run_id, order) => give(&shared, term, place, connection.as_mut(), &run_id, order).await,
             };
             LinkDone {
                 place,
@@ -243,6 +244,7 @@ async fn read(place: Place, connection: &mut dyn OrderConnection) -> (Keep, Link
 
 async fn give(
     shared: &Shared,
+    term: Term,
     place: Place,
     connection: &mut dyn OrderConnection,
     run_id: &RunId,
@@ -251,13 +253,19 @@ async fn give(
     let (before, after) = points(&order);
     // Counted before the fence is asked: who shuts it and then sees none on its way may rely on that.
     let _under_way = UnderWay::new(&shared.orders);
+    let given = AtomicBool::new(false);
     // Rule 4: asked right before each write. Nothing is written that the committed state does not want any more.
     let fence = || {
         let state = shared.board.state();
         let sightings = shared.board.sightings(place.0);
         let stands = |group: &Arc<Group>| still_stands(group, &sightings, place.1, run_id, &order);
-        let holds = state.group(place.0).is_some_and(stands) && shared.proposals.holds_lease();
+        let leads = shared.proposals.holds_lease() || mutation::is_on(Mutation::OrderAfterLease);
+        let holds = leads && state.group(place.0).is_some_and(stands);
         if holds {
+            let repeated = given.swap(true, Ordering::Relaxed);
+            tracing::debug!(
+                target: "cfgserver::order", group = place.0.0, term, address = %place.1, %run_id, %order, repeated, "leaves"
+            );
             before.into_iter().for_each(stop::here);
         }
         holds

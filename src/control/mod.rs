@@ -92,6 +92,7 @@ impl Control {
         let service = serve(shared.clone(), asked);
         parts.tasks.spawn("control", async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = service => {}
             }
@@ -111,6 +112,7 @@ async fn serve(shared: Arc<Shared>, mut asked: mpsc::Receiver<Ask>) {
             continue;
         }
         tokio::select! {
+            biased;
             changed = leadership.changed() => {
                 if changed.is_err() {
                     return;

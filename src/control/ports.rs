@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use crate::failover::Order;
 use crate::machine::Command;
@@ -11,6 +10,7 @@ use crate::model::{Facts, NodeId, RunId, Term};
 use crate::raft::Leadership;
 use crate::redis::{OrderError, Target};
 use crate::requests::{WriteError, WriteReply};
+use crate::watch;
 
 /// The log, and who leads.
 pub trait Proposals: Send + Sync + 'static {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use crate::control::{OrderConnection, OrderLinks, Proposals};
 use crate::failover::Order;
@@ -12,6 +11,7 @@ use crate::model::{Facts, MyId, NodeId, RunId, Term};
 use crate::raft::{Handle, Leadership};
 use crate::redis::{LeaderName, OrderError, OrderLink, Target};
 use crate::requests::{WriteError, WriteReply};
+use crate::watch;
 
 impl Proposals for Handle {
     fn propose(&self, command: Command) -> BoxFuture<'static, Result<WriteReply, WriteError>> {

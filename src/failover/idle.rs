@@ -7,6 +7,7 @@ use crate::failover::selection::{Purpose, Selection, select};
 use crate::failover::{Action, Order, brake, learn, reach, reinstate, repair};
 use crate::machine::Command;
 use crate::model::{Address, Age, FailoverKind, Fault, Instant, Mode};
+use crate::mutation::{self, Mutation};
 
 /// How long the choice waits for INFO of replicas that is as fresh as the alarm.
 const FRESH_INFO_MS: Age = 200;
@@ -142,7 +143,11 @@ fn outage(draft: &mut Draft<'_>, votes: u32) {
 
 /// How much longer the brake holds an automatic failover.
 fn held_ms(draft: &Draft<'_>) -> Option<Age> {
-    let known_at = draft.memory.switch_known.map_or(draft.now, |(_, at)| at);
+    let known_at = if mutation::is_on(Mutation::BrakeOfLeader) {
+        draft.memory.took_over_at
+    } else {
+        draft.memory.switch_known.map_or(draft.now, |(_, at)| at)
+    };
     brake::held_ms(draft.group, draft.scene.wall, draft.now.since(known_at))
 }
 

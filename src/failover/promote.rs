@@ -280,6 +280,7 @@ fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate 
     draft.wake_by(deadline);
     let read_since = match pausing {
         Pausing::Hopeless => return Gate::Open,
+        Pausing::UnderWay if mutation::is_on(Mutation::UnpausedOffsets) => attempt.entered_at,
         Pausing::UnderWay => {
             read_meanwhile(draft, failover, attempt);
             return Gate::Shut;

@@ -22,7 +22,7 @@ use super::codec::{Requests, put_answer};
 use super::handshake::{self, HELLO, HandshakeError};
 use super::{Call, Local};
 use crate::model::NodeId;
-use crate::net::{DetachedStream, TcpStream};
+use crate::net::{self, DetachedStream, TcpStream};
 use crate::resp::Request;
 use crate::task::Tasks;
 
@@ -82,7 +82,7 @@ impl Acceptor {
     /// Resolves when the connection has ended.
     pub async fn serve(&self, stream: TcpStream, buffered: BytesMut, first: Request) {
         let (ended, end) = oneshot::channel::<()>();
-        let peer = match stream.into_std() {
+        let peer = match net::detach(stream) {
             Ok(stream) => Peer {
                 local: self.local.clone(),
                 service: self.service.clone(),
@@ -94,6 +94,7 @@ impl Acceptor {
         let stopping = self.tasks.stopping();
         self.tasks.spawn_on("peer-connection", &self.runtime, async move {
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = peer.run(first.0) => {}
             }
@@ -119,8 +120,7 @@ impl Peer {
     }
 
     async fn converse(mut self, first: Vec<Bytes>) -> io::Result<()> {
-        let mut stream = TcpStream::from_std(self.stream)?;
-        crate::net::prepare(&stream)?;
+        let mut stream = net::attach(self.stream)?;
         if !first.first().is_some_and(|name| name.eq_ignore_ascii_case(HELLO)) {
             return stream
                 .write_all(b"-ERR RAFT requests need a RAFT.HELLO first\r\n")
@@ -158,6 +158,7 @@ async fn pump(stream: &mut TcpStream, mut input: BytesMut, service: &dyn Service
             continue;
         }
         tokio::select! {
+            biased;
             Some((number, answer)) = working.next() => put_answer(number, answer, &mut out),
             written = writer.write_buf(&mut out), if !out.is_empty() => { written?; }
             read = reader.read_buf(&mut input), if room => {

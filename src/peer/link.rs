@@ -128,6 +128,7 @@ impl Link {
         let stopping = parts.tasks.stopping();
         parts.tasks.spawn_on("peer-link", &parts.runtime, async move {
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = wire.run(inbox) => {}
             }
@@ -315,10 +316,7 @@ impl Wire {
         loop {
             let room = flight.waiting.len() < WINDOW && flight.out.len() < OUT_BYTES_MAX;
             tokio::select! {
-                job = jobs.recv(), if room => match job {
-                    Some(job) => self.launch(job, flight),
-                    None => return Ok(()),
-                },
+                biased;
                 read = reader.read_buf(&mut input) => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -327,6 +325,10 @@ impl Wire {
                         flight.land(reply)?;
                     }
                 }
+                job = jobs.recv(), if room => match job {
+                    Some(job) => self.launch(job, flight),
+                    None => return Ok(()),
+                },
                 written = writer.write_buf(&mut flight.out), if !flight.out.is_empty() => { written?; }
                 () = tokio::time::sleep(STALL_TICK), if !flight.waiting.is_empty() => {
                     let oldest = flight.waiting.first_key_value().map(|(_, (sent, _))| *sent);

@@ -8,13 +8,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::detect::{Pace, PingAnswer, Watch, WatchRules, parse_info};
 use crate::model::{Address, Age, Facts, Group, Instant, LinkState, Role, Verdict};
 use crate::redis::{Answer, LinkError, Target};
+use crate::watch;
 
 use super::Shared;
 use super::line::{Ask, Happening, Line, Slot};

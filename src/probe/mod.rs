@@ -19,7 +19,6 @@ mod voter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use crate::board::Board;
 use crate::clock::Clock;
@@ -27,6 +26,7 @@ use crate::detect::{VoteAck, VoteReport};
 use crate::model::{Age, Event, Instant, MyId, NodeId, Term};
 use crate::requests::WriteError;
 use crate::task::Tasks;
+use crate::watch;
 
 use stalls::Stalls;
 use voter::Changes;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::State;
 use crate::model::{Address, Age, Group, GroupId, Instant};
 use crate::task::Tasks;
+use crate::watch;
 
 use super::Shared;
 use super::instance::Instance;
@@ -61,6 +61,7 @@ pub(super) async fn run(shared: Arc<Shared>, tasks: Tasks) {
     roster.follow(&board.state());
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = revisions.changed() => {
                 if changed.is_err() {
@@ -137,6 +138,7 @@ impl Roster {
         let (shared, brief) = (self.shared.clone(), watched.brief.clone());
         self.tasks.spawn("probe-instance", async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = shared.clock.sleep_until(begin) => {}
             }

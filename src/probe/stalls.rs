@@ -63,6 +63,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         let due = shared.clock.now().plus(TICK_MS);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = shared.clock.sleep_until(due) => {}
         }

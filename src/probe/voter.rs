@@ -55,6 +55,7 @@ pub(super) async fn run(shared: Arc<Shared>, votes: Arc<dyn Votes>, stop: Cancel
             look(&mut voter, &shared);
             let report = voter.report();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 changed = leadership.changed() => {
                     voter.leadership_changed();
@@ -73,6 +74,7 @@ pub(super) async fn run(shared: Arc<Shared>, votes: Arc<dyn Votes>, stop: Cancel
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = leadership.changed() => {
                 voter.leadership_changed();

@@ -2,12 +2,12 @@
 //!
 //! What does not live here: telling the state machine about it (`keeper` does, from what Raft committed).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use openraft::{ChangeMembers, ServerState};
+use openraft::{ChangeMembers, Instant as _, ServerState};
 use tracing::{info, warn};
 
 use super::core::Core;
@@ -30,6 +30,10 @@ const TOLD_LIMIT: Duration = Duration::from_secs(5);
 const TAKE_OVER_LIMIT: Duration = Duration::from_secs(2);
 /// Orders are answered or given up within this.
 const ORDERS_LIMIT: Duration = Duration::from_secs(3);
+/// The voters that stay answer within this when another one is removed.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// Who answered within this is preferred as a successor.
+const LATELY: Duration = Duration::from_secs(1);
 /// How often figures are looked at while something is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -130,11 +134,15 @@ impl Core {
             return Err(refused("the last voter cannot be removed"));
         }
         if id == self.me {
+            self.await_rest(&metrics, id).await?;
             // Nothing is done yet: whoever asked asks the successor.
             self.hand_over(None).await?;
             return Err(WriteError::NoLeader);
         }
         let _changing = self.begin_change()?;
+        if voters.contains(&id) {
+            self.await_rest(&metrics, id).await?;
+        }
         // The state must know the node before it can remember that it was removed.
         self.await_told(|state| state.nodes().contains_key(&id)).await?;
         let change = if voters.contains(&id) {
@@ -147,6 +155,31 @@ impl Core {
         info!(target: "cfgserver::raft", node = id, "node removed");
         self.retire(id, &node.address).await;
         self.await_told(|state| !state.nodes().contains_key(&id)).await
+    }
+
+    /// A majority of the voters that stay must answer what is sent to them from now on: otherwise the change would
+    /// never be committed, and nothing after it either. That they were heard before proves nothing: a node may have
+    /// died a moment ago, and a new leader has heard nobody yet.
+    async fn await_rest(&self, metrics: &Metrics, leaving: NodeId) -> Result<(), WriteError> {
+        let asked = self.clock.now();
+        let voters = metrics.membership_config.voter_ids();
+        let rest: Vec<NodeId> = voters.filter(|id| *id != leaving).collect();
+        let silent = |metrics: &Metrics| -> Vec<NodeId> {
+            let age = Duration::from_millis(self.clock.now().since(asked));
+            let silent = |id: &NodeId| *id != self.me && !answered(metrics, *id, age);
+            rest.iter().copied().filter(silent).collect()
+        };
+        let enough = |metrics: &Metrics| silent(metrics).len() * 2 < rest.len();
+        let over = |metrics: &Metrics| metrics.state != ServerState::Leader || enough(metrics);
+        _ = self.await_metrics(ANSWER_LIMIT, over).await;
+        let metrics = self.metrics();
+        if metrics.state != ServerState::Leader {
+            return Err(WriteError::NoLeader);
+        }
+        match silent(&metrics) {
+            silent if silent.len() * 2 < rest.len() => Ok(()),
+            silent => Err(refused(stays(leaving, &silent))),
+        }
     }
 
     /// Tells a removed node so. It may be dead: then it hears it from whomever it greets next.
@@ -250,9 +283,25 @@ fn matched(metrics: &Metrics, id: NodeId) -> Option<u64> {
     Some(matched.index)
 }
 
-/// The voter that has most of the log.
+/// That node answered something that this leader sent at most `age` ago.
+fn answered(metrics: &Metrics, id: NodeId, age: Duration) -> bool {
+    let acks = metrics.heartbeat.as_ref();
+    let acked = acks.and_then(|acks| acks.get(&id).copied().flatten());
+    acked.is_some_and(|acked| acked.elapsed() < age)
+}
+
+/// Why a node is not removed, and what to do about it.
+fn stays(id: NodeId, silent: &[NodeId]) -> String {
+    let silent: Vec<String> = silent.iter().map(NodeId::to_string).collect();
+    let silent = silent.join(", ");
+    format!(
+        "node {id} stays: no write would succeed without it, for these voters cannot be reached: {silent}; start or remove those first"
+    )
+}
+
+/// The voter that has most of the log, of those that answer.
 fn best_successor(me: NodeId, metrics: &Metrics) -> Option<NodeId> {
     let voters = metrics.membership_config.voter_ids().filter(|id| *id != me);
-    let ranked: BTreeMap<_, _> = voters.map(|id| (matched(metrics, id), id)).collect();
-    ranked.into_iter().next_back().map(|(_, id)| id)
+    let rank = |id| (answered(metrics, id, LATELY), matched(metrics, id), id);
+    voters.max_by_key(|id| rank(*id))
 }

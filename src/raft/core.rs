@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, ServerState};
-use tokio::sync::watch;
 
 use super::desk::{Desk, Failure, Leadership};
 use super::feed::Feed;
@@ -22,6 +21,7 @@ use crate::model::{Age, Instant, Node, NodeId, NodeRole, Term};
 use crate::peer::{Links, Local};
 use crate::store::Store;
 use crate::task::Tasks;
+use crate::watch;
 
 /// A node of the cluster, from the inside.
 pub(crate) struct Core {

@@ -7,10 +7,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
-
-use crate::machine::State;
-use crate::model::{Event, Instant};
+use crate::machine::{self, Command, Entry, State};
+use crate::model::{Event, Instant, Term};
+use crate::watch;
 
 /// How long a starting node waits for a word of a leader before it answers from what it has.
 pub(crate) const GRACE_MS: u64 = 5_000;
@@ -22,6 +21,23 @@ pub trait ApplySink: Send + Sync {
     /// The state moved as a whole: at start (from nothing to what was on disk, then to what was caught up with) and
     /// when a snapshot arrived.
     fn replaced(&self, before: Arc<State>, after: Arc<State>);
+    /// One entry was applied; called for each, before any of it is told. For those who compare nodes.
+    fn entry(&self, _entry: Applied<'_>) {}
+    /// A snapshot took the place of the state. For those who compare nodes.
+    fn snapshot(&self, _index: u64, _state: &State) {}
+}
+
+/// An entry that was applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied<'a> {
+    /// Its place in the log.
+    pub index: u64,
+    /// The term of the leader that proposed it.
+    pub term: Term,
+    /// What it said, and what came of it; nothing when it is Raft's own.
+    pub command: Option<(&'a Entry, &'a machine::Applied)>,
+    /// The state after it.
+    pub state: &'a State,
 }
 
 /// The applied state and the way it is told.
@@ -97,8 +113,23 @@ impl Feed {
         self.applied.send_replace(index);
     }
 
+    /// One entry was applied. What it means is told by [`Feed::applied`].
+    pub(crate) fn entry(&self, entry: Applied<'_>) {
+        self.sink.entry(entry);
+    }
+
+    /// Tells a switch that is only proposed: a defect for tests.
+    pub(crate) fn foretell(&self, entry: &Entry) {
+        if matches!(entry.command, Command::CompletePromotion { .. }) {
+            let mut state = State::clone(&self.state());
+            let applied = machine::apply(&mut state, entry);
+            self.sink.applied(Arc::new(state), applied.events);
+        }
+    }
+
     /// A snapshot up to `index` took the place of the state.
     pub(crate) fn replaced(&self, index: u64, state: State) {
+        self.sink.snapshot(index, &state);
         let mut gate = self.gate();
         let before = std::mem::replace(&mut gate.state, Arc::new(state));
         gate.applied = index;
@@ -159,7 +190,7 @@ impl Feed {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
-    use crate::machine::{Command, Entry, apply};
+    use crate::machine::apply;
     use crate::model::{ClusterId, Timestamp};
 
     /// Counts: applied, replaced.

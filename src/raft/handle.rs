@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::{Instant as _, ServerState};
-use tokio::sync::watch;
 
 use super::core::{Core, led_majority_ms};
 use super::desk::{Desk, Failure, Leadership};
@@ -14,6 +13,7 @@ use crate::detect::{VoteAck, VoteReport};
 use crate::machine::{Command, State};
 use crate::model::{Age, NodeId, NodeRole};
 use crate::requests::{NodeStatus, PeerStatus, RaftRole, Write, WriteError, WriteReply};
+use crate::watch;
 
 /// A peer that was silent for this long is shown as down: three signs of life are missing.
 const PEER_DOWN_MS: Age = 3_000;

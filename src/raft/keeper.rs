@@ -131,6 +131,7 @@ impl Core {
                 continue;
             }
             tokio::select! {
+                biased;
                 changed = receiver.changed() => if changed.is_err() { return },
                 _ = leadership.changed() => {}
             }

@@ -16,7 +16,7 @@ use openraft::{EntryPayload, OptionalSend};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::feed::Feed;
+use super::feed::{Applied, Feed};
 use super::records::{decode, decode_some, encode};
 use super::types::{LogEntry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::machine::{Record, State, Touched, apply};
@@ -92,14 +92,28 @@ impl StateMachine {
 
     fn apply_entry(&mut self, entry: LogEntry, batch: &mut Batch) -> WriteReply {
         self.applied.last = Some(entry.log_id);
+        let (index, term) = (entry.log_id.index, entry.log_id.leader_id.term);
+        let witness = |command, state| {
+            self.feed.entry(Applied {
+                index,
+                term,
+                command,
+                state,
+            });
+        };
         match entry.payload {
-            EntryPayload::Blank => WriteReply::Accepted,
+            EntryPayload::Blank => {
+                witness(None, &self.state);
+                WriteReply::Accepted
+            }
             EntryPayload::Membership(membership) => {
                 self.applied.membership = StoredMembership::new(Some(entry.log_id), membership);
+                witness(None, &self.state);
                 WriteReply::Accepted
             }
             EntryPayload::Normal(command) => {
                 let applied = apply(&mut self.state, &command);
+                witness(Some((&command, &applied)), &self.state);
                 batch.events.extend(applied.events);
                 batch.touched.groups.extend(applied.touched.groups);
                 WriteReply::Outcome {

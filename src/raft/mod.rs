@@ -35,7 +35,7 @@ mod types;
 mod write;
 
 pub use desk::{Desk, Failure, Leadership, Working};
-pub use feed::ApplySink;
+pub use feed::{Applied, ApplySink};
 pub use handle::Handle;
 pub use identity::{Identity, Origin};
 pub use start::{Formation, StartError, StartOptions, Tuning, start};

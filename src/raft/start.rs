@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
-use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::core::{Contacts, Core, Waiting};
@@ -30,6 +29,7 @@ use crate::model::{Node, NodeId, NodeRole};
 use crate::peer::{Acceptor, CallError, LinkParts, Links, Local, Secret};
 use crate::store::Store;
 use crate::task::Tasks;
+use crate::watch;
 
 /// What a node is started with.
 pub struct StartOptions {
@@ -381,6 +381,7 @@ async fn begin(core: &Arc<Core>) -> Result<(), StartError> {
             let founding = core.clone().found(founders);
             core.tasks.spawn_on("raft-founding", core.runtime.handle(), async move {
                 tokio::select! {
+                    biased;
                     () = stopping.cancelled() => {}
                     () = founding => {}
                 }

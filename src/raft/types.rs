@@ -5,6 +5,7 @@ use std::fmt;
 use openraft::impls::leader_id_std;
 use openraft::type_config::alias;
 
+use super::runtime::RaftRuntime;
 use crate::machine;
 use crate::model::{Node, NodeId, Term};
 use crate::requests::WriteReply;
@@ -18,6 +19,7 @@ openraft::declare_raft_types!(
         Node = Node,
         Term = Term,
         LeaderId = leader_id_std::LeaderId<Self::Term, Self::NodeId>,
+        AsyncRuntime = RaftRuntime,
 );
 
 pub(crate) type Vote = alias::VoteOf<TypeConfig>;

@@ -15,6 +15,7 @@ use super::types::TypeConfig;
 use crate::detect::{VoteAck, VoteReport};
 use crate::machine::{Command, Entry};
 use crate::model::{Instant, NodeId};
+use crate::mutation::{self, Mutation};
 use crate::peer::{Call, CallError, Purpose};
 use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
 
@@ -32,6 +33,9 @@ impl Core {
             command,
             at: self.clock.wall(),
         };
+        if mutation::is_on(Mutation::EventBeforeCommit) {
+            self.feed.foretell(&entry);
+        }
         match tokio::time::timeout(self.write_limit, self.raft.client_write(entry)).await {
             Ok(Ok(response)) => Ok(Forwarded {
                 index: response.log_id.index,

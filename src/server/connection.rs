@@ -381,13 +381,17 @@ impl Connection {
         let deadline = half_since.map(|since| since.plus(self.shared.options.half_frame_ms));
         let patience = self.patience();
         let stopping = self.shared.tasks.stopping();
+        let heard = !self.input.is_unheard();
         tokio::select! {
+            biased;
+            () = stopping.cancelled(), if open && heard => Ok(Woken::Stop),
             ready = stream.readable(), if reading => ready.map(|()| Woken::Readable),
+            // What has arrived counts: who has just asked for the first time is not turned away.
+            () = stopping.cancelled(), if open => Ok(Woken::Stop),
             ready = stream.writable(), if !self.output.is_empty() => ready.map(|()| Woken::Writable),
             () = events(&mut self.subscription, room) => Ok(Woken::Events),
             result = written(&mut self.writing) => Ok(Woken::Written(result)),
             () = self.shared.clock.sleep_until(deadline.unwrap_or_default()), if deadline.is_some() => Ok(Woken::HalfFrame),
-            () = stopping.cancelled(), if open => Ok(Woken::Stop),
             () = tokio::time::sleep(patience), if !open => Ok(Woken::Stuck),
         }
     }

@@ -96,8 +96,9 @@ pub(super) async fn sample(shared: Arc<Shared>) {
         counters.cpu_system_us.store(system, Relaxed);
         counters.cpu_user_us.store(user, Relaxed);
         tokio::select! {
-            () = tokio::time::sleep(SAMPLE) => {}
+            biased;
             () = stopping.cancelled() => return,
+            () = tokio::time::sleep(SAMPLE) => {}
         }
     }
 }

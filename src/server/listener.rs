@@ -21,8 +21,9 @@ pub(super) async fn accept(listener: TcpListener, face: Face, shared: Arc<Shared
     let mut failures = 0_u64;
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             () = stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -36,8 +37,9 @@ pub(super) async fn accept(listener: TcpListener, face: Face, shared: Arc<Shared
                 }
                 failures += 1;
                 tokio::select! {
-                    () = tokio::time::sleep(PAUSE) => {}
+                    biased;
                     () = stopping.cancelled() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
                 }
             }
         }

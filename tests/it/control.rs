@@ -146,6 +146,17 @@ async fn reset_forgets_the_unreachable_and_waits_for_no_failover() {
 }
 
 #[tokio::test]
+async fn without_the_lease_no_failover_is_refused_for_what_this_node_knows() {
+    let world = watched().await;
+    world.set_lease(false);
+    assert_eq!(world.desk().failover(name("nobody")).await, Err(WriteError::NoLeader));
+    world.kill(2);
+    world.kill(3);
+    world.until_down(&[2, 3]).await;
+    assert_eq!(world.desk().failover(name("g")).await, Err(WriteError::NoLeader));
+}
+
+#[tokio::test]
 async fn without_the_lease_no_order_goes_out() {
     let world = watched().await;
     world.set_lease(false);

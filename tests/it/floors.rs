@@ -22,12 +22,14 @@ const FLOORS: &[&[&str]] = &[
         "store",
         "peer",
         "redis",
-        "task",
         "net",
+        "task",
         "clock",
         "telemetry",
         "chance",
         "stop",
+        "watch",
+        "host",
     ],
     // ---- the line ----
     &["requests"],
@@ -130,6 +132,7 @@ fn world(top: &str, floor: usize, parts: &[&str]) -> Option<String> {
         ["std", "net", "TcpStream" | "TcpListener" | "UdpSocket" | "*", ..] if top != "net" => {
             refuse("opening sockets", "net")
         }
+        ["turmoil", ..] if !["net", "host"].contains(&top) => refuse("the simulated network", "net and host"),
         ["rocksdb", ..] if top != "store" => refuse("rocksdb", "store"),
         ["openraft", ..] if top != "raft" => refuse("openraft", "raft"),
         ["getrandom", ..] if top != "chance" => refuse("drawing random numbers", "chance"),
@@ -262,6 +265,8 @@ fn the_world_has_one_door_each() {
     caught("raft/mod.rs", "use rocksdb::DB;");
     caught("app/mod.rs", "fn f() -> rocksdb::Options { todo!() }");
     caught("store/mod.rs", "use openraft::LogId;");
+    caught("redis/link.rs", "use turmoil::net::TcpStream;");
+    passes("net/simulated/mod.rs", "use turmoil::net::TcpStream;");
     passes("clock.rs", "fn now() { tokio::time::Instant::now(); }");
     passes("net.rs", "pub use tokio::net::{TcpListener, TcpStream};");
     passes("pubsub/tests.rs", "std::thread::spawn(|| {});");

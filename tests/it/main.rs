@@ -18,6 +18,7 @@ mod fuzzed;
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod golden;
 mod hosts;
+mod linear;
 mod machine;
 mod machine_random;
 mod operations;
@@ -28,6 +29,7 @@ mod raft;
 mod read_policy;
 mod real_sentinel;
 mod redis_link;
+mod removal;
 mod scenarios;
 mod server;
 mod servers;

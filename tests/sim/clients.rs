@@ -15,6 +15,7 @@ use cfgserver::sentinel::{Published, publish};
 use crate::core::Core;
 use crate::event::Event;
 use crate::fact::Fact;
+use crate::linear::{Group, Histories, Ticket};
 use crate::node::Node;
 use crate::world::{World, group_name};
 
@@ -30,6 +31,8 @@ pub(crate) struct Clients {
     pub(crate) proxies: Vec<Proxy>,
     operators: Vec<Operator>,
     writes: BTreeMap<u64, Writing>,
+    /// What operators asked and heard.
+    pub(crate) histories: Histories,
 }
 
 /// A client that looks addresses up and then listens for switches.
@@ -72,6 +75,7 @@ struct Writing {
     until: u64,
     sent: bool,
     text: String,
+    ticket: Option<Ticket>,
 }
 
 struct Nobody;
@@ -121,6 +125,11 @@ fn words(text: &str) -> Request {
 /// Subscribers.
 impl World {
     pub(crate) fn clients_begin(&mut self) {
+        for group in self.core.log.state().groups() {
+            self.clients
+                .histories
+                .starts_with(group.name.as_str(), Group::known(group));
+        }
         for number in 0..self.core.settings.subscribers as usize {
             let kind = *self.core.chance.pick(&[Kind::Library, Kind::Proxy, Kind::Modern]);
             self.clients.subscribers.push(Subscriber {

@@ -11,7 +11,10 @@ mod doubles;
 mod event;
 mod fact;
 mod faults;
+#[cfg(feature = "sim")]
+mod full;
 mod invariants;
+mod linear;
 mod log;
 #[cfg(feature = "mutations")]
 mod mutations;
@@ -27,5 +30,16 @@ mod settings;
 mod world;
 
 fn main() -> std::process::ExitCode {
-    runner::main(std::env::args().skip(1).collect())
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(feature = "sim")]
+    if words.iter().any(|word| word == "--full") {
+        return full::main(&words);
+    }
+    #[cfg(feature = "sim")]
+    if words.iter().any(|word| word == "--checks") {
+        let failed = full::checks();
+        println!("checks that failed: {failed:?}");
+        return std::process::ExitCode::from(u8::from(!failed.is_empty()));
+    }
+    runner::main(words)
 }

@@ -76,6 +76,7 @@ const OTHERS: &[&str] = &[
     "node: ready without a word of a leader",
     "node: snapshot",
     "node: wiped",
+    "operator: a removal would leave no majority",
     "operator: node added",
     "operator: node removed",
     "operator: refused",

@@ -2,7 +2,7 @@
 
 mod end;
 mod scene;
-mod setup;
+pub(crate) mod setup;
 
 use std::collections::VecDeque;
 
@@ -102,6 +102,7 @@ impl World {
             if !self.traps.is_empty() {
                 self.spring_traps(&facts);
             }
+            self.write_history(&facts);
             let stage = Stage {
                 core: &self.core,
                 nodes: &self.nodes,

@@ -7,6 +7,7 @@ mod disk;
 mod flight;
 mod formation;
 mod membership;
+mod removal;
 mod single;
 mod snapshot;
 mod trio;

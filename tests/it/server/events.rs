@@ -76,6 +76,7 @@ impl Switching {
         self.group.switches.drain(..extra);
         let header = cfgserver::machine::Header {
             revision,
+            next_group: self.group.id.0 + 1,
             ..Default::default()
         };
         let mut key = b"g".to_vec();

@@ -1,12 +1,13 @@
 //! Operators, and the way of a write: `raft::write`.
 
 use cfgserver::model::NodeId;
-use cfgserver::requests::{Effect, WriteError, WriteReply, dispatch};
+use cfgserver::requests::{AdminRequest, Effect, Write, WriteError, WriteReply, dispatch};
 
-use super::{RETRY_MS, WRITE_MS, Writing, with_view, words};
+use super::{RETRY_MS, WRITE_MS, Writing, session, with_view, words};
 use crate::core::Core;
 use crate::event::Event;
 use crate::fact::Fact;
+use crate::linear::{Call, asked};
 use crate::world::{World, group_name};
 
 /// The one with a list, which is first.
@@ -39,7 +40,18 @@ impl World {
         if up.is_empty() {
             return self.admin_again(operator);
         }
-        let node = *self.core.chance.pick(&up);
+        let ready: Vec<NodeId> = up
+            .iter()
+            .copied()
+            .filter(|id| self.nodes[*id as usize - 1].status.ready)
+            .collect();
+        // Mostly at a node that is in service: one that waits to be added knows of no leader.
+        let choice = if ready.is_empty() || self.core.chance.permille(100) {
+            &up
+        } else {
+            &ready
+        };
+        let node = *self.core.chance.pick(choice);
         let text = match self.clients.operators[operator].script.front() {
             Some(text) => text.clone(),
             None => self.draw_request(),
@@ -48,9 +60,13 @@ impl World {
         let effect = with_view(&self.core, &self.nodes[node as usize - 1], |view| {
             dispatch(session, view, &words(&text))
         });
+        self.operator_looks(&up);
         let Effect::Write { write, render } = effect else {
             return self.admin_again(operator);
         };
+        let place = self.place(node);
+        let now = self.core.now;
+        let ticket = asked(&text).map(|(name, call)| self.clients.histories.begin(&name, call, place, now));
         self.core.coverage.mark("operator: writes");
         self.core.tell("operator", || format!("at node {node}: {text}"));
         let request = self.core.serial();
@@ -68,10 +84,36 @@ impl World {
                 until,
                 sent: false,
                 text,
+                ticket,
             },
         );
         self.core.push(until, Event::WriteLimit { request });
         self.write_attempt(request);
+    }
+
+    /// What nodes show of each group is part of the history.
+    fn operator_looks(&mut self, nodes: &[NodeId]) {
+        let now = self.core.now;
+        let names: Vec<String> = (0..self.core.settings.groups.len())
+            .map(|group| group_name(group).to_string())
+            .collect();
+        for id in nodes {
+            let (place, node) = (self.place(*id), &self.nodes[*id as usize - 1]);
+            for name in &names {
+                let mut session = session(&self.core, 0);
+                let request = words(&format!("SENTINEL MASTER {name}"));
+                let effect = with_view(&self.core, node, |view| dispatch(&mut session, view, &request));
+                if let Effect::Reply(reply) = effect {
+                    let ticket = self.clients.histories.begin(name, Call::Read, place, now);
+                    self.clients.histories.said(&ticket, &reply, now);
+                }
+            }
+        }
+    }
+
+    /// A process of a node: what it has shown it does not take back.
+    fn place(&self, node: NodeId) -> u64 {
+        node << 32 | u64::from(self.nodes[node as usize - 1].life)
     }
 
     /// The administrator does it as soon as it can, and asks again while it is not known to be done.
@@ -105,6 +147,11 @@ impl World {
             Err(WriteError::Refused(text)) => !text.contains("in progress") && !text.contains("wait to be added"),
             Err(WriteError::NoLeader | WriteError::Unknown) => false,
         };
+        if matches!(result, Err(WriteError::Refused(text)) if text.contains("be reached")) {
+            // Another one first: perhaps that is what is in the way.
+            admin.script.rotate_left(1);
+            return self.admin_again(ADMIN);
+        }
         if over || admin.tries > TRIES_MAX {
             self.core.coverage.mark(if over {
                 "operator: the list goes on"
@@ -217,7 +264,21 @@ impl World {
                 self.core.after(RETRY_MS, Event::WriteRetry { request });
             }
             Err(error) => self.write_answered(request, Err(error)),
-            Ok((reply, _)) => self.write_answered(request, Ok(reply)),
+            Ok((reply, index)) => {
+                let node = &self.nodes[writing.node as usize - 1];
+                if !node.running || node.life != writing.life {
+                    return;
+                }
+                // A node that has itself removed may never see that applied.
+                let leaves = writing.write == Write::Admin(AdminRequest::RemoveNode { id: node.id });
+                if leaves || node.applied >= index {
+                    return self.write_answered(request, Ok(reply));
+                }
+                // `Core::write`: it is answered when it is applied here.
+                self.core.coverage.mark("operator: waits for the node to apply");
+                let result = Box::new(Ok((reply, index)));
+                self.core.after(1, Event::WriteDone { request, result });
+            }
         }
     }
 
@@ -254,6 +315,9 @@ impl World {
         }
         if let Some(render) = writing.render.take() {
             let reply = render(result);
+            if let Some(ticket) = &writing.ticket {
+                self.clients.histories.said(ticket, &reply, self.core.now);
+            }
             self.core.tell("operator", || format!("{}: {reply:?}", writing.text));
         }
     }

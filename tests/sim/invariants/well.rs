@@ -29,7 +29,7 @@ fn eligible(scene: &dyn Scene, group: &Group) -> bool {
         let runs = scene.fleet().at(*address).is_some_and(|index| {
             let instance = &scene.fleet().servers[index];
             // Rule 10: half a copy is no copy.
-            let has_data = scene.fleet().offset(index, scene.now()) > 1;
+            let has_data = scene.fleet().offset(index, scene.now()) > 1 && !scene.fleet().is_emptied(index);
             instance.running && instance.priority > 0 && has_data && trusted(group, member, instance)
         });
         runs && member.synced && member.quarantine.is_none()

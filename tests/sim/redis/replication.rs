@@ -69,7 +69,7 @@ impl Fleet {
     }
 
     /// What it has of its stream ends where a FLUSHALL left nothing.
-    fn is_emptied(&self, who: Index) -> bool {
+    pub(crate) fn is_emptied(&self, who: Index) -> bool {
         let (root, offset) = (self.root_of(who), self.offset(who, self.now));
         let mut parts = self.emptied.iter();
         parts.any(|part| Some(part.root) == root && part.from <= offset && offset < part.to)

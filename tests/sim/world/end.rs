@@ -3,6 +3,7 @@
 use super::World;
 use super::scene::Stage;
 use crate::event::Event;
+use crate::fact::Fact;
 
 /// How long after the faults everything must be well again. The brake on flapping may hold the third failover for a
 /// minute, and later ones longer: see `quiet_limit`.
@@ -23,7 +24,7 @@ impl World {
             Ok(()) => {
                 self.invariants.at_the_end(&stage)?;
                 self.finished = true;
-                Ok(())
+                self.check_histories()
             }
             Err(_) if waited < self.quiet_limit() => {
                 self.core.after(LOOK_MS, Event::Look);
@@ -34,6 +35,34 @@ impl World {
                 Err(format!("{} s after the last fault: {why}", waited / 1_000))
             }
         }
+    }
+
+    /// What the cluster did by itself is part of the history of operators.
+    pub(super) fn write_history(&mut self, facts: &[Fact]) {
+        let now = self.core.now;
+        for fact in facts {
+            if let Fact::Committed {
+                command, before, after, ..
+            } = fact
+            {
+                self.clients.histories.committed(command, before, after, (now, now));
+            }
+        }
+    }
+
+    /// What operators asked and heard has an order, and it ends with what there is.
+    fn check_histories(&mut self) -> Result<(), String> {
+        let (state, now) = (self.core.log.state(), self.core.now);
+        let histories = &mut self.clients.histories;
+        for name in histories.names() {
+            histories.ends_as(&name, state.group_named(&name).map(AsRef::as_ref), now);
+        }
+        self.core
+            .coverage
+            .add("operator: operations in an order", histories.length() as u64);
+        histories
+            .check()
+            .map_err(|why| format!("what operators heard has no order: {why}"))
     }
 
     /// What the story ends with when not all is well.

@@ -11,7 +11,7 @@ use crate::log::Members;
 use crate::node::{WALL, peer};
 use crate::redis::{Replica, Server};
 
-pub(super) fn make_instances(core: &mut Core) {
+pub(crate) fn make_instances(core: &mut Core) {
     for (ordinal, group) in core.settings.groups.clone().iter().enumerate() {
         let lineage = core.fleet.lineages.fresh();
         let letter = char::from(b'A' + ordinal as u8);

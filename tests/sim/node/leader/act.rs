@@ -59,12 +59,22 @@ impl Node {
         let idle_at = leader.close_idle_links(core, id, &mut memory, now);
         leader.memories.insert(id, memory);
         for (ask, error) in refused {
-            self.answer_write(core, ask.request, ask.from, Err(error));
+            self.refuse(core, ask, error);
         }
         core.coverage.mark("plans");
         let wake_at = plan.wake_at;
         self.carry_out(core, &group, plan.actions, ask);
         wake_at.into_iter().chain(idle_at).min().map(|at| at.max(now.plus(1)))
+    }
+
+    /// Only who still leads knows that it is so.
+    pub(super) fn refuse(&self, core: &mut Core, ask: Ask, why: WriteError) {
+        let why = if self.holds_lease(core) {
+            why
+        } else {
+            WriteError::NoLeader
+        };
+        self.answer_write(core, ask.request, ask.from, Err(why));
     }
 
     pub(super) fn forget(&mut self, core: &mut Core, id: GroupId) {
@@ -74,7 +84,7 @@ impl Node {
         leader.held_until.remove(&id);
         leader.links.retain(core, id, |_, _| false);
         for ask in leader.asks.remove(&id).unwrap_or_default() {
-            self.answer_write(core, ask.request, ask.from, Err(WriteError::NoSuchGroup));
+            self.refuse(core, ask, WriteError::NoSuchGroup);
         }
     }
 

@@ -77,7 +77,7 @@ impl Node {
 
     pub(super) fn ask(&mut self, core: &mut Core, name: &GroupName, ask: Ask) {
         let Some(group) = self.state.group_named(name.as_str()).cloned() else {
-            return self.answer_write(core, ask.request, ask.from, Err(WriteError::NoSuchGroup));
+            return self.refuse(core, ask, WriteError::NoSuchGroup);
         };
         if let Some(leader) = &mut self.leader {
             leader.asks.entry(group.id).or_default().push(ask);

@@ -121,6 +121,15 @@ impl Node {
         if core.log.voters().eq([id]) {
             return Err(refused("the last voter cannot be removed"));
         }
+        let rest: Vec<NodeId> = core.log.voters().filter(|voter| *voter != id).collect();
+        let there = rest
+            .iter()
+            .filter(|voter| core.net.in_contact(self.id, **voter))
+            .count();
+        if core.log.voters().any(|voter| voter == id) && there * 2 <= rest.len() {
+            core.coverage.mark("operator: a removal would leave no majority");
+            return Err(refused("too few of the voters that would stay can be reached"));
+        }
         if id == self.id {
             // Nothing is done yet: whoever asked asks the successor.
             core.coverage.mark("operator: the leader is to be removed");

@@ -1,4 +1,4 @@
-//! The one place that opens sockets.
+//! Sockets of the kernel.
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +34,18 @@ impl Bound {
         self.0.listen(BACKLOG)?;
         TcpListener::from_std(self.0.into())
     }
+}
+
+/// Takes a connection off its runtime.
+pub fn detach(stream: TcpStream) -> io::Result<DetachedStream> {
+    stream.into_std()
+}
+
+/// Puts a connection on the current runtime.
+pub fn attach(stream: DetachedStream) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_std(stream)?;
+    prepare(&stream)?;
+    Ok(stream)
 }
 
 /// Listens on `address` at once.

@@ -1,4 +1,4 @@
-//! A thread of its own for the Raft core and its peers, so that a flood of clients causes no election.
+//! A thread with a runtime of its own.
 
 use std::io;
 use std::thread;
@@ -8,6 +8,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::task::Tasks;
+
+/// Where openraft gets tasks, time and chance.
+pub(crate) type RaftRuntime = openraft::impls::TokioRuntime;
 
 /// A current-thread runtime on a named thread. It ends when it is told to, or dropped.
 pub(crate) struct Runtime {

@@ -1,0 +1,13 @@
+//! The one place that opens sockets: the kernel's, or in a simulation those of a simulated network.
+
+#[cfg(not(feature = "sim"))]
+mod real;
+#[cfg(feature = "sim")]
+mod simulated;
+#[cfg(feature = "sim")]
+pub mod weather;
+
+#[cfg(not(feature = "sim"))]
+pub use real::*;
+#[cfg(feature = "sim")]
+pub use simulated::*;
