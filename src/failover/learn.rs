@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::failover::deleted;
 use crate::failover::draft::Draft;
-use crate::failover::identity::{evidence, group_lineage, related};
+use crate::failover::identity::{evidence, group_lineage, related, same_replid};
 use crate::machine::Command;
 use crate::model::{Address, Age, Facts, Group, Member, Role};
 use crate::mutation::{self, Mutation};
@@ -29,6 +30,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, emptiness: Emptiness) {
         return;
     }
     let mut changes = known_members(draft);
+    forget_keys(draft, &mut changes);
     discover(draft, &mut changes);
     follow_joining(draft);
     if changes.is_empty() {
@@ -64,6 +66,23 @@ fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
     changes
 }
 
+/// The group has no keys any more, by what its members show: the primary's mark says so, for whoever leads next.
+fn forget_keys(draft: &Draft<'_>, changes: &mut BTreeMap<Address, Member>) {
+    let primary = draft.group.primary;
+    let known = changes.get(&primary).or(draft.group.primary_member());
+    let marked = known.filter(|member| member.non_empty && member.quarantine.is_none());
+    let gone = |_: &&Member| deleted::shown_by_replicas(draft) || deleted::nobody_has_any(draft);
+    if let Some(member) = marked.filter(gone).cloned() {
+        changes.insert(
+            primary,
+            Member {
+                non_empty: false,
+                ..member
+            },
+        );
+    }
+}
+
 /// The member as it is now; `None` when its INFO says nothing reliable.
 fn learnt(draft: &Draft<'_>, address: Address, member: &Member, facts: &Facts) -> Option<Member> {
     if facts.loading {
@@ -77,14 +96,7 @@ fn learnt(draft: &Draft<'_>, address: Address, member: &Member, facts: &Facts) -
         return Some(member);
     }
     if address == draft.group.primary {
-        // A primary that says it is a replica has somebody else's lineage.
-        return (facts.role == Role::Primary).then(|| Member {
-            run_id: Some(facts.run_id.clone()),
-            lineage: facts.lineage.clone(),
-            synced: true,
-            non_empty: facts.keys > 0,
-            quarantine: None,
-        });
+        return learnt_of_primary(member, facts);
     }
     Some(Member {
         run_id: Some(facts.run_id.clone()),
@@ -92,6 +104,26 @@ fn learnt(draft: &Draft<'_>, address: Address, member: &Member, facts: &Facts) -
         synced: in_sync(draft.group, facts) || (member.synced && unbroken(draft.group, member, facts)),
         non_empty: facts.keys > 0,
         quarantine: None,
+    })
+}
+
+fn learnt_of_primary(member: &Member, facts: &Facts) -> Option<Member> {
+    if facts.role == Role::Primary {
+        return Some(Member {
+            run_id: Some(facts.run_id.clone()),
+            lineage: facts.lineage.clone(),
+            synced: true,
+            non_empty: facts.keys > 0,
+            quarantine: None,
+        });
+    }
+    // One that was restarted as a replica, and has copied nobody since: it may have to be reinstated. Otherwise a
+    // primary that says it is a replica has somebody else's lineage.
+    let as_it_was = same_replid(member.lineage.as_ref(), facts.lineage.as_ref());
+    let copied_nobody = !facts.primary_link_up && !facts.sync_in_progress;
+    (as_it_was && copied_nobody).then(|| Member {
+        run_id: Some(facts.run_id.clone()),
+        ..member.clone()
     })
 }
 

@@ -16,6 +16,7 @@
 
 mod adopt;
 mod brake;
+mod deleted;
 mod draft;
 mod emptied;
 mod identity;

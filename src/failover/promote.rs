@@ -24,6 +24,8 @@ const EQUAL_OFFSETS_MS: Age = 1_000;
 const EQUAL_OFFSETS_UNPAUSED_MS: Age = 100;
 /// The same when the primary is agreed to be down, but this node happens to reach it.
 const EQUAL_OFFSETS_OUTAGE_MS: Age = 200;
+/// What is known of the candidate when the order leaves is at most this old.
+const FRESH_MS: Age = 2_000;
 /// How soon an order whose effect is unknown is given again.
 const RETRY_MS: Age = 100;
 /// How long a candidate must be out of reach before a peer that still claims to reach it is believed.
@@ -72,7 +74,7 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
     {
         return verdict;
     }
-    if let Some(Verdict::Down { since }) = draft.sighting(candidate).map(|sighting| sighting.verdict) {
+    if let Some(since) = away_since(draft, failover) {
         let why = "down".into();
         return Candidate::OutOfReach { why, since };
     }
@@ -86,6 +88,12 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
         return Candidate::Lost("copied other data".into());
     }
     match draft.link(candidate, &failover.candidate_run_id) {
+        LinkView::Ready { reading, .. } if stale(draft, candidate) => {
+            if !reading {
+                draft.act(Action::ReadInfo(candidate));
+            }
+            Candidate::Wait
+        }
         LinkView::Ready { .. } => Candidate::Ready,
         LinkView::NotYet => {
             // The fence goes up meanwhile.
@@ -95,6 +103,21 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
         LinkView::Refused => Candidate::Lost("connection refused".into()),
         LinkView::OtherProcess => Candidate::Lost("restarted".into()),
     }
+}
+
+/// Since when the candidate is Down. A primary that is to be reinstated is Down for its role alone, and answers.
+fn away_since(draft: &Draft<'_>, failover: &Failover) -> Option<Instant> {
+    let reinstated = failover.candidate == failover.old_primary && draft.is_connected(failover.candidate);
+    match draft.sighting(failover.candidate)?.verdict {
+        Verdict::Down { since } if !reinstated => Some(since),
+        _ => None,
+    }
+}
+
+/// What is known of it is of before this node stood still, or before the order was held up: it is asked once more.
+fn stale(draft: &Draft<'_>, candidate: Address) -> bool {
+    let newest = draft.facts(candidate);
+    newest.is_none_or(|(_, at)| draft.now.since(at) > FRESH_MS)
 }
 
 /// It was chosen for the data that it had. While the order was held up, or lost, it may have copied a primary that came
@@ -138,7 +161,7 @@ fn answer_of_candidate(draft: &mut Draft<'_>, failover: &Failover, memory: &Orde
         Err(OrderFault::Refused(text)) => Some(Candidate::Lost(format!("refused: {text}").into())),
         Ok(None) | Err(OrderFault::LeaseLost | OrderFault::Unknown) => {
             let retry_at = memory.at.plus(RETRY_MS);
-            if draft.now < retry_at && !draft.sees_down(failover.candidate) {
+            if draft.now < retry_at && away_since(draft, failover).is_none() {
                 draft.wake_by(retry_at);
                 return Some(Candidate::Wait);
             }
@@ -272,11 +295,13 @@ fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate 
     }
 }
 
-/// The old primary is out of sight again, but its writes are held back and the candidate is still being sent the rest.
+/// The old primary is out of sight again, but its writes are held back, and the candidate may still be sent the rest: for
+/// as long as the fence lasts anyway, unless the process that has them is gone.
 fn catches_up(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
-    let paused = draft.memory.paused.as_ref();
+    let memory = draft.memory;
+    let paused = memory.paused.as_ref();
     let paused = paused.filter(|paused| paused.address == failover.old_primary && !attempt.promote_sent);
-    let Some(offset) = paused.and_then(|paused| paused.offset) else {
+    let Some((offset, run_id)) = paused.and_then(|paused| paused.offset.zip(Some(&paused.run_id))) else {
         return Gate::Open;
     };
     let limit_ms = match failover.kind {
@@ -284,9 +309,9 @@ fn catches_up(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> 
         _ => EQUAL_OFFSETS_OUTAGE_MS,
     };
     let deadline = attempt.entered_at.plus(limit_ms);
-    let link = draft.link(failover.candidate, &failover.candidate_run_id);
-    let linked = matches!(link, LinkView::Ready { facts, .. } if facts.primary_link_up);
-    if draft.now >= deadline || !linked {
+    let link = draft.link(failover.old_primary, run_id);
+    let gone = matches!(link, LinkView::Refused | LinkView::OtherProcess);
+    if draft.now >= deadline || gone {
         return Gate::Open;
     }
     draft.wake_by(deadline);
@@ -421,20 +446,5 @@ fn read_meanwhile(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_are_paused_from_redis_6_2_on() {
-        for (version, pauses) in [
-            ("7.0.15", true),
-            ("6.2.0", true),
-            ("6.0.16", false),
-            ("10.0", true),
-            ("2.8.24", false),
-            ("", false),
-        ] {
-            assert_eq!(pauses_writes(version), pauses, "{version}");
-        }
-    }
-}
+#[allow(clippy::unwrap_used)]
+mod tests;

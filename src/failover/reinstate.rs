@@ -16,7 +16,8 @@ const FRESH_MS: Age = 2_000;
 pub(super) fn demoted_primary(draft: &mut Draft<'_>) -> Option<(Address, RunId)> {
     let primary = draft.group.primary;
     let (_, since) = draft.memory.demoted.filter(|(address, _)| *address == primary)?;
-    if !draft.sees_up(primary) {
+    // It counts as Down because of its role; what it answers is asked for below.
+    if !draft.is_connected(primary) {
         return None;
     }
     let due = since.plus(draft.group.config.down_after_ms);

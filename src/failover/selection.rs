@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::failover::deleted::{self, OFFSET_OF_NOTHING, offset};
 use crate::failover::draft::Draft;
 use crate::failover::identity::{evidence, group_lineage, related};
 use crate::failover::{Memory, Scene};
@@ -20,8 +21,6 @@ const INFO_AGE_MS_OUTAGE: Age = 5_000;
 const INFO_AGE_MS_PEACE: Age = 30_000;
 /// How many times down-after a replica may have been cut off before its primary was down.
 const CUT_OFF_DOWN_AFTERS: u64 = 10;
-/// A replica that never received anything reports offset 0, or 1 from Redis 4 on.
-const OFFSET_OF_NOTHING: u64 = 1;
 
 /// What a candidate is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,14 +161,6 @@ fn rank(scene: &Scene<'_>, facts: &Facts) -> Rank {
     }
 }
 
-/// How much of the stream it has.
-fn offset(facts: &Facts) -> u64 {
-    match facts.role {
-        Role::Primary => facts.primary_offset,
-        Role::Replica => facts.replica_offset,
-    }
-}
-
 fn fitness(draft: &Draft<'_>, purpose: Purpose, address: Address, member: &Member) -> Result<Arc<Facts>, Unfit> {
     if let Some(why) = &member.quarantine {
         return Err(Unfit::Quarantined(why.clone()));
@@ -243,15 +234,13 @@ fn check_data(draft: &Draft<'_>, purpose: Purpose, member: &Member, facts: &Fact
     if !member.synced {
         return Err(Unfit::NeverInSync);
     }
-    let stream = stream_of_primary(draft, facts);
+    let stream = deleted::primary_on_same_stream(draft, facts).map(|primary| primary.primary_offset);
     if offset(facts) <= OFFSET_OF_NOTHING && stream.is_none_or(|written| written > offset(facts)) {
         // A stream that short is complete: a copy of a primary that has written nothing since.
         return Err(Unfit::NothingReceived);
     }
     let group_has_keys = draft.group.primary_member().is_some_and(|primary| primary.non_empty);
-    // Past the point at which the primary was last seen with keys, they were deleted, not lost.
-    let deleted = stream.is_some_and(|written| written > OFFSET_OF_NOTHING && offset(facts) >= written);
-    if facts.keys == 0 && group_has_keys && !deleted {
+    if facts.keys == 0 && group_has_keys && !deleted::by_clients(draft, member, facts) {
         return Err(Unfit::Empty);
     }
     Ok(())
@@ -262,18 +251,6 @@ fn check_data(draft: &Draft<'_>, purpose: Purpose, member: &Member, facts: &Fact
 fn still_has_data(draft: &Draft<'_>, member: &Member, facts: &Facts) -> bool {
     let lineage_kept = related(facts.lineage.as_ref(), group_lineage(draft.group));
     member.synced && lineage_kept && facts.keys > 0
-}
-
-/// How much the recorded primary had written when it was seen last, if the replica copies that very stream.
-fn stream_of_primary(draft: &Draft<'_>, facts: &Facts) -> Option<u64> {
-    let (primary, _) = draft.facts(draft.group.primary)?;
-    let same_process = draft.group.primary_member().and_then(|member| member.run_id.as_ref()) == Some(&primary.run_id);
-    let same_stream = match (&primary.lineage, &facts.lineage) {
-        (Some(written), Some(copied)) => written.related(copied),
-        // Servers too old for replication ids.
-        _ => facts.primary == Some(draft.group.primary),
-    };
-    (same_process && same_stream && primary.role == Role::Primary).then_some(primary.primary_offset)
 }
 
 /// Sentinel's rule: cut off for longer than the primary is down, and ten times down-after on top.

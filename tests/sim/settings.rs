@@ -74,7 +74,7 @@ impl Settings {
             lag_ms: *chance.pick(&[1, 1, 5, 50, 500]),
             sync_ms: *chance.pick(&[20, 200, 1_000, 3_000]),
             load_ms: *chance.pick(&[5, 50, 500, 4_000]),
-            write_every_ms: *chance.pick(&[70, 200, 1_000]),
+            write_every_ms: *chance.pick(&[70, 70, 200, 200, 1_000, 1_000, 20_000]),
             calm_ms: 1_200,
             chaos_ms: chaos_ms(chance, slowest_ms),
             faults: chance.within(1, 7),

@@ -88,7 +88,8 @@ fn each_filter_gives_its_reason() {
         Some(Unfit::Restarted)
     );
     assert_eq!(changed(|facts| facts.replica_offset = 1), Some(Unfit::NothingReceived));
-    assert_eq!(changed(|facts| facts.keys = 0), Some(Unfit::Empty));
+    let lost = |facts: &mut Facts| (facts.keys, facts.lineage) = (0, None);
+    assert_eq!(changed(lost), Some(Unfit::Empty));
     assert_eq!(
         changed(|facts| facts.primary_link_down_ms = Some(300_001)),
         Some(Unfit::CutOffTooLong),
@@ -201,4 +202,42 @@ fn what_is_on_record_counts() {
         reason(&group, seen, Purpose::Outage),
         Some(Unfit::Quarantined("why".into()))
     );
+}
+
+/// Found by the simulator, seed 3865: FLUSHALL, then the primary and the leader died, and nobody was ever promoted.
+#[test]
+fn keys_that_clients_deleted_are_not_lost() {
+    let unfit = |written: Option<(u64, u64)>, change: &dyn Fn(&mut Group, &mut Facts)| {
+        let (mut group, seen) = watched();
+        let mut replica = facts("b", Role::Replica);
+        (replica.keys, replica.replica_offset) = (0, 160);
+        change(&mut group, &mut replica);
+        let with = |facts: Facts| Sighting {
+            facts: Some(Arc::new(facts)),
+            ..seen.clone()
+        };
+        let mut sightings = BTreeMap::from([(ADDRESSES[1], with(replica))]);
+        if let Some((offset, keys)) = written {
+            let mut primary = facts("a", Role::Primary);
+            (primary.primary_offset, primary.keys) = (offset, keys);
+            sightings.insert(ADDRESSES[0], with(primary));
+        }
+        unfit_among(&group, &sightings, Purpose::Outage)
+    };
+    let as_is = |_: &mut Group, _: &mut Facts| {};
+    let empty = Some(Unfit::Empty);
+    assert_eq!(unfit(Some((100, 10)), &as_is), None, "past the last sight of keys");
+    assert_eq!(unfit(Some((160, 0)), &as_is), None, "the primary was seen empty too");
+    assert_eq!(unfit(Some((160, 10)), &as_is), empty, "as far as that, and without");
+    assert_eq!(unfit(Some((200, 10)), &as_is), empty, "there are newer keys");
+    assert_eq!(unfit(None, &as_is), None, "this process had keys of this stream");
+    let never_had = |group: &mut Group, _: &mut Facts| {
+        group.members.get_mut(&ADDRESSES[1]).unwrap().non_empty = false;
+    };
+    assert_eq!(unfit(None, &never_had), empty, "it may be behind the first key");
+    let other_stream = |_: &mut Group, facts: &mut Facts| {
+        facts.lineage.as_mut().unwrap().replid = "of a primary that came back empty".into();
+        facts.lineage.as_mut().unwrap().replid2 = Some("data".into());
+    };
+    assert_eq!(unfit(None, &other_stream), empty);
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! nodes N | redis A [of B] [keys N] [offset N] [priority N] [version V] | monitor G A quorum N | set G OPTION VALUE
-//! tick MS | kill A | hang A | resume A | restart A [empty] [of B | alone] | write A N | flush A
+//! tick MS | kill A | hang A | resume A | restart A [empty] [of B | alone] | write A N [keys N] | flush A
 //! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | drop A | slaveof A B|none [by-name]
 //! cut NODE A | heal NODE A | lease yes|no | crash leader | crash nodes | crash at POINT | failover G | reset G | show G
 //! ```
@@ -128,7 +128,12 @@ fn change_server(world: &mut World, change: &str, name: &str, options: &[&str]) 
                 None => {}
             }
         }
-        ("write", [count]) => server.offset += number::<u64>(count),
+        ("write", [count, keys @ ..]) => {
+            server.offset += number::<u64>(count);
+            if let ["keys", keys] = keys {
+                server.keys = number(keys);
+            }
+        }
         ("flush", []) => {
             server.keys = 0;
             server.offset += 20;

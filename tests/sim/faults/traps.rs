@@ -34,6 +34,8 @@ pub(crate) enum Deed {
     LeaderRemoved,
     NodeAdded,
     CandidateCrash,
+    CandidateEmptied,
+    CandidateReplaced,
     SlowDisks,
     Observe,
     Removed,
@@ -67,6 +69,11 @@ const DEEDS: &[(Deed, &str)] = &[
     (Deed::LeaderRemoved, "at that moment: leader removed"),
     (Deed::NodeAdded, "at that moment: node added"),
     (Deed::CandidateCrash, "at that moment: candidate crash"),
+    (Deed::CandidateEmptied, "at that moment: candidate emptied"),
+    (
+        Deed::CandidateReplaced,
+        "at that moment: a stranger in the candidate's place",
+    ),
     (Deed::SlowDisks, "at that moment: all disks slow"),
     (Deed::Observe, "at that moment: mode observe"),
     (Deed::Removed, "at that moment: group removed"),
@@ -146,12 +153,9 @@ impl World {
             Deed::LeaderPause => self.pause_node(leader),
             Deed::LeaderRemoved => self.remove_node(leader),
             Deed::NodeAdded => self.add_node(),
-            Deed::CandidateCrash => {
-                let state = self.core.log.state();
-                let group = state.group_named(crate::world::group_name(trap.group).as_str());
-                let candidate = group.map(|group| group.failover.as_ref().map_or(group.primary, |open| open.candidate));
-                if let Some(who) = candidate.and_then(|address| self.core.server_at(address)) {
-                    self.crash_server(who, true);
+            Deed::CandidateCrash | Deed::CandidateEmptied | Deed::CandidateReplaced => {
+                if let Some(who) = self.candidate_of(trap.group) {
+                    self.strike(trap.deed.0, who);
                 }
             }
             Deed::SlowDisks => (1..=self.core.net.nodes).for_each(|id| self.slow_disk(id)),
@@ -164,6 +168,24 @@ impl World {
                 let name = crate::world::group_name(trap.group);
                 self.admin_wants(format!("SENTINEL REMOVE {name}"));
             }
+        }
+    }
+}
+
+impl World {
+    /// The candidate of the open failover, or who became the primary by it.
+    fn candidate_of(&self, group: usize) -> Option<Index> {
+        let state = self.core.log.state();
+        let group = state.group_named(crate::world::group_name(group).as_str())?;
+        let candidate = group.failover.as_ref().map_or(group.primary, |open| open.candidate);
+        self.core.server_at(candidate)
+    }
+
+    fn strike(&mut self, deed: Deed, who: Index) {
+        match deed {
+            Deed::CandidateEmptied => self.empty(who),
+            Deed::CandidateReplaced => self.foreign(who),
+            _ => self.crash_server(who, true),
         }
     }
 }

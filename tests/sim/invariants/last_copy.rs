@@ -1,13 +1,14 @@
 //! The last copy of the data is never overwritten because cfgserver said so: no instance with data is sent to copy a
-//! primary that had come back without, and could be known to have.
+//! primary that had come back without, and could be known to have; nor one whose place another process has taken.
 //!
 //! A primary that loses its data after the order was given, or so shortly before that no INFO can tell, is a race that
 //! nobody can win.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, Verdict};
+use cfgserver::model::{Address, Group, Verdict};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -45,6 +46,11 @@ impl Invariant for LastCopy {
                         "{address} is turned to {primary}, which node {node} does not see Up"
                     ));
                 }
+                if repairs && another_process(scene, applied.group(*group), *primary) {
+                    return Err(format!(
+                        "{address} is turned to {primary}, where another process is than the one on record"
+                    ));
+                }
                 let known_empty = scene.fleet().at(*primary).is_some_and(|index| {
                     let source = &scene.fleet().servers[index];
                     scene.fleet().keys(index) == 0 && scene.now() - source.started_at > KNOWN_MS
@@ -71,4 +77,14 @@ impl Invariant for LastCopy {
             _ => Ok(()),
         }
     }
+}
+
+/// For long enough to be known, the process at the address is not the one that is committed.
+fn another_process(scene: &dyn Scene, group: Option<&Arc<Group>>, primary: Address) -> bool {
+    let recorded = group
+        .and_then(|group| group.primary_member())
+        .and_then(|member| member.run_id.clone());
+    let there = scene.server_at(primary).filter(|instance| instance.running);
+    let known = there.filter(|instance| scene.now() - instance.started_at > KNOWN_MS);
+    known.is_some_and(|instance| recorded != Some(instance.run_id()))
 }

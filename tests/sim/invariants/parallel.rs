@@ -65,6 +65,11 @@ impl Invariant for Parallel {
             let seen = scene.sighting(*node, *id, *address);
             seen.is_none_or(|seen| seen.verdict.is_down())
         };
+        // What turned out to be of another group is left alone, and not waited for.
+        let left_alone = |address: &Address| {
+            let member = group.members.get(address);
+            member.is_none_or(|member| member.quarantine.is_some())
+        };
         let copying = |(address, at): (&Address, &u64)| {
             let server = scene.server_at(*address);
             let busy = server.is_some_and(|server| {
@@ -72,7 +77,7 @@ impl Invariant for Parallel {
                     && server.running
                     && server.ordered_to_follow
             });
-            busy && scene.now() - at < GIVEN_UP_MS && !seen_down(address)
+            busy && scene.now() - at < GIVEN_UP_MS && !seen_down(address) && !left_alone(address)
         };
         let counts = |other: &Address| other != address && *other != failover.old_primary;
         if let Stage::Reconfigure { steps } = &failover.stage {

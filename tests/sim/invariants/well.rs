@@ -60,6 +60,20 @@ fn reinstatable(scene: &dyn Scene, group: &Group, index: Index) -> bool {
     there && on_record && related && scene.fleet().keys(index) > 0
 }
 
+/// It copies the primary: its own way, or through an instance that is not of the group, which to the nodes is the primary
+/// under another name.
+fn follows(scene: &dyn Scene, group: &Group, mut index: Index, primary: Index) -> bool {
+    let servers = &scene.fleet().servers;
+    for _ in 0..servers.len() {
+        match servers[index].replica {
+            Replica::Up { from, stalled: None } if from == primary => return true,
+            Replica::Up { from, stalled: None } if !group.members.contains_key(&servers[from].address) => index = from,
+            _ => return false,
+        }
+    }
+    false
+}
+
 fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
     let name = &group.name;
     let Some(primary) = scene.fleet().at(group.primary) else {
@@ -75,14 +89,15 @@ fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
         // Another group's instance at its address: rule 9, reported and never ordered.
         return Ok(());
     }
+    let serves = instance.running && instance.is_primary() && !instance.loading(scene.now());
+    if !serves && group.config.quorum as usize > scene.state().electorate().count() {
+        // More votes are asked for than there are nodes to give them; a failover ends with its own timeout.
+        return Ok(());
+    }
     if group.failover.is_some() {
         return Err(format!("{name}: a failover is open"));
     }
-    if !instance.running || !instance.is_primary() || instance.loading(scene.now()) {
-        if group.config.quorum as usize > scene.state().electorate().count() {
-            // More votes are asked for than there are nodes to give them.
-            return Ok(());
-        }
+    if !serves {
         if !eligible(scene, group) && !reinstatable(scene, group, primary) {
             // Nobody may be promoted: that is an operator's matter.
             return Ok(());
@@ -103,8 +118,7 @@ fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
         if left_alone || !replica.running || replica.home != instance.home {
             continue;
         }
-        let follows = matches!(replica.replica, Replica::Up { from, stalled: None } if from == primary);
-        if !follows {
+        if !follows(scene, group, index, primary) {
             return Err(format!("{name}: {} does not follow {}", replica.name, instance.name));
         }
     }

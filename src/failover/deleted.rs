@@ -1,0 +1,97 @@
+//! Rule 10: an empty replica is no candidate while the group has keys. Keys that clients deleted are another matter
+//! than keys that were lost: then the group has none, and its replicas are as good as ever.
+
+use std::sync::Arc;
+
+use crate::failover::draft::Draft;
+use crate::failover::identity::{group_lineage, related, same_replid};
+use crate::model::{Address, Age, Facts, Member, Role};
+
+/// What all members say is as fresh as this when it settles that nobody has the group's keys.
+const FRESH_MS: Age = 5_000;
+/// A replica that never received anything reports offset 0, or 1 from Redis 4 on.
+pub(super) const OFFSET_OF_NOTHING: u64 = 1;
+
+/// How much of the stream it has.
+pub(super) fn offset(facts: &Facts) -> u64 {
+    match facts.role {
+        Role::Primary => facts.primary_offset,
+        Role::Replica => facts.replica_offset,
+    }
+}
+
+/// The replica is empty because the primary's stream told it to delete, not because it lost anything.
+pub(super) fn by_clients(draft: &Draft<'_>, member: &Member, facts: &Facts) -> bool {
+    let received = offset(facts) > OFFSET_OF_NOTHING && !facts.loading && !facts.sync_in_progress;
+    if facts.keys > 0 || !received {
+        return false;
+    }
+    let deleted = match primary_on_same_stream(draft, facts) {
+        // Past the point at which the primary was last seen with keys. Behind it there may be newer ones.
+        Some(primary) if primary.keys > 0 => offset(facts) > primary.primary_offset,
+        Some(primary) => offset(facts) >= primary.primary_offset,
+        None => had_keys_of_stream(draft, member, facts),
+    };
+    deleted && !others_have_newer(draft, facts)
+}
+
+/// Another replica is further on in the same stream, and has keys there.
+fn others_have_newer(draft: &Draft<'_>, facts: &Facts) -> bool {
+    let newer = |(address, _): (&Address, &Member)| {
+        let other = draft.facts(*address).map(|(other, _)| other);
+        other.is_some_and(|other| {
+            let same_stream = same_replid(other.lineage.as_ref(), facts.lineage.as_ref());
+            same_stream && other.keys > 0 && offset(&other) > offset(facts)
+        })
+    };
+    draft.group.replicas().any(newer)
+}
+
+/// Nobody who leads now has seen the primary (it died with its leader): this very process had keys of this very stream.
+/// Another stream comes with another replication id, so these keys went as they came.
+fn had_keys_of_stream(draft: &Draft<'_>, member: &Member, facts: &Facts) -> bool {
+    let its = facts.lineage.as_ref();
+    let same_stream = same_replid(its, group_lineage(draft.group)) && same_replid(its, member.lineage.as_ref());
+    member.synced && member.non_empty && same_stream && member.run_id.as_ref() == Some(&facts.run_id)
+}
+
+/// The recorded primary as it was seen last, if the replica copies that very stream.
+pub(super) fn primary_on_same_stream(draft: &Draft<'_>, facts: &Facts) -> Option<Arc<Facts>> {
+    let (primary, _) = draft.facts(draft.group.primary)?;
+    let same_process = draft.group.primary_member().and_then(|member| member.run_id.as_ref()) == Some(&primary.run_id);
+    let same_stream = match (&primary.lineage, &facts.lineage) {
+        (Some(_), Some(_)) => related(primary.lineage.as_ref(), facts.lineage.as_ref()),
+        // Servers too old for replication ids.
+        _ => facts.primary == Some(draft.group.primary),
+    };
+    (same_process && same_stream && primary.role == Role::Primary).then_some(primary)
+}
+
+/// Some replica in sync shows that the group has no keys any more: what a leader must not forget, because the next one
+/// may never see the primary.
+pub(super) fn shown_by_replicas(draft: &Draft<'_>) -> bool {
+    let shows = |(address, member): (&Address, &Member)| {
+        let facts = draft.facts(*address).filter(|_| draft.sees_up(*address));
+        let facts = facts.filter(|(_, at)| *at >= draft.memory.took_over_at);
+        let in_sync = member.synced && member.quarantine.is_none();
+        in_sync && facts.is_some_and(|(facts, _)| by_clients(draft, member, &facts))
+    };
+    draft.group.replicas().any(shows)
+}
+
+/// Every member of the group answers, and none has a key or is given any. Wherever the last ones went, nobody is left to
+/// wait for; a member that is away may still have them.
+pub(super) fn nobody_has_any(draft: &Draft<'_>) -> bool {
+    let ours = |(_, member): &(&Address, &Member)| member.quarantine.is_none();
+    draft.group.members.iter().filter(ours).all(|(address, _)| {
+        let facts = draft.facts(*address).filter(|_| draft.is_connected(*address));
+        facts.is_some_and(|(facts, at)| {
+            let fresh = at >= draft.memory.took_over_at && draft.now.since(at) <= FRESH_MS;
+            let stranger = facts
+                .primary
+                .filter(|followed| !draft.group.members.contains_key(followed));
+            let copies = facts.sync_in_progress || (facts.primary_link_up && stranger.is_some());
+            fresh && facts.keys == 0 && !facts.loading && !copies
+        })
+    })
+}

@@ -1,0 +1,209 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::detect::Tally;
+use crate::failover::memory::{LinkMemory, Memory, Paused};
+use crate::failover::testing::{ADDRESSES, facts, group, member};
+use crate::failover::{self, LinkFault, Scene};
+use crate::machine::State;
+use crate::model::{Group, LinkState, Sighting, Stage, Timestamp};
+
+const NOW: Instant = Instant(1_000_000);
+const PRIMARY: Address = ADDRESSES[0];
+const CANDIDATE: Address = ADDRESSES[1];
+
+/// An operator's failover was opened a moment ago; the primary's writes are held back at offset 200.
+struct Stand {
+    group: Group,
+    sightings: BTreeMap<Address, Sighting>,
+    memory: Memory,
+}
+
+impl Stand {
+    fn new() -> Self {
+        let mut group = group();
+        group.members.insert(CANDIDATE, member("b"));
+        group.epoch = 1;
+        group.failover = Some(Failover {
+            epoch: 1,
+            kind: FailoverKind::Operator,
+            candidate: CANDIDATE,
+            candidate_run_id: RunId::new("b"),
+            old_primary: PRIMARY,
+            old_run_id: Some(RunId::new("a")),
+            opened_at: Timestamp(0),
+            stage: Stage::Promote,
+        });
+        let mut memory = Memory::new(NOW);
+        memory.attempt = Some(Attempt {
+            epoch: 1,
+            promoting: true,
+            entered_at: NOW,
+            mine: true,
+            promote_sent: false,
+            sent_before: false,
+        });
+        let mut stand = Self {
+            group,
+            sightings: BTreeMap::new(),
+            memory,
+        };
+        stand.memory.paused = Some(Paused {
+            address: PRIMARY,
+            run_id: RunId::new("a"),
+            offset: Some(200),
+        });
+        let primary = facts("a", Role::Primary);
+        stand.answer(PRIMARY, "a", Order::Pause { ms: PAUSE_MS }, primary.clone());
+        stand.sees(PRIMARY, Verdict::Up, primary);
+        stand.sees(CANDIDATE, Verdict::Up, facts("b", Role::Replica));
+        stand
+    }
+
+    fn sees(&mut self, address: Address, verdict: Verdict, facts: Facts) {
+        let sighting = Sighting {
+            verdict,
+            link: LinkState::Connected,
+            facts: Some(Arc::new(facts)),
+            facts_at: Some(NOW),
+            ..Sighting::default()
+        };
+        self.sightings.insert(address, sighting);
+    }
+
+    fn answer(&mut self, address: Address, run_id: &str, order: Order, facts: Facts) {
+        let facts = Arc::new(facts);
+        let run_id = RunId::new(run_id);
+        assert_eq!(facts.run_id, run_id);
+        let answered = OrderMemory {
+            order,
+            at: NOW,
+            epoch: Some(1),
+            answer: Some(Ok(Some(facts.clone()))),
+        };
+        self.memory.orders.insert(address, answered);
+        self.link(address, facts, NOW);
+    }
+
+    fn link(&mut self, address: Address, facts: Arc<Facts>, facts_at: Instant) {
+        let open = LinkMemory::Open {
+            facts,
+            facts_at,
+            reading: false,
+        };
+        self.memory.links.insert(address, open);
+    }
+
+    /// The candidate said at that time that it has this much.
+    fn candidate_has(&mut self, offset: u64, at: Instant) {
+        let mut has = facts("b", Role::Replica);
+        has.replica_offset = offset;
+        self.link(CANDIDATE, Arc::new(has), at);
+    }
+
+    fn plan(&self) -> Vec<Action> {
+        self.plan_at(NOW.plus(10))
+    }
+
+    fn plan_at(&self, now: Instant) -> Vec<Action> {
+        let scene = Scene {
+            group: &self.group,
+            sightings: &self.sightings,
+            tally: &Tally::default(),
+            elsewhere: &State::default(),
+            node: 1,
+            wall: Timestamp(0),
+        };
+        failover::plan(&scene, &self.memory, now).actions
+    }
+
+    fn promotes(&self) -> bool {
+        let promote = |action: &Action| matches!(action, Action::Order { order, .. } if *order == Order::Promote);
+        self.plan().iter().any(promote)
+    }
+}
+
+#[test]
+fn the_order_waits_until_the_candidate_has_all_that_was_written() {
+    let mut stand = Stand::new();
+    stand.candidate_has(199, NOW);
+    assert!(!stand.promotes());
+    stand.candidate_has(200, NOW);
+    assert!(stand.promotes());
+}
+
+/// Found by the simulator, seed 202308: the leader stood still between commit 1 and the order.
+#[test]
+fn what_the_order_rests_on_is_fresh() {
+    let mut stand = Stand::new();
+    stand.candidate_has(200, NOW);
+    assert!(stand.promotes());
+    let later = stand.plan_at(NOW.plus(FRESH_MS + 1));
+    assert_eq!(later, [Action::ReadInfo(CANDIDATE)]);
+}
+
+/// Found by the simulator, seed 715: the candidate had been the primary before, and had written more then.
+#[test]
+fn an_offset_read_before_the_failover_may_be_of_a_stream_that_the_candidate_has_left() {
+    let mut stand = Stand::new();
+    stand.candidate_has(300, Instant(NOW.0 - 1));
+    assert!(!stand.promotes());
+    assert!(stand.plan().contains(&Action::ReadInfo(CANDIDATE)));
+}
+
+/// Found by the simulator, seed 205443: it was restarted, and its replica had only to connect again.
+#[test]
+fn a_paused_primary_that_is_lost_from_sight_still_sends_its_last_writes() {
+    let mut stand = Stand::new();
+    stand.sees(PRIMARY, Verdict::Down { since: NOW }, facts("a", Role::Primary));
+    stand.candidate_has(199, NOW);
+    assert!(!stand.promotes());
+    stand.candidate_has(200, NOW);
+    assert!(stand.promotes());
+    stand.candidate_has(199, NOW);
+    let refused = LinkMemory::Failed {
+        at: NOW,
+        fault: LinkFault::Refused,
+    };
+    stand.memory.links.insert(PRIMARY, refused);
+    assert!(stand.promotes(), "nothing more will come");
+}
+
+/// The copy of a primary that came back empty was complete in the moment before the promotion.
+#[test]
+fn a_candidate_that_lost_its_data_just_before_its_promotion_is_given_up() {
+    let proposed = |keys: u64, replid: &str| {
+        let mut stand = Stand::new();
+        let mut promoted = facts("b", Role::Primary);
+        promoted.keys = keys;
+        promoted.lineage.as_mut().unwrap().replid = replid.into();
+        stand.answer(CANDIDATE, "b", Order::Promote, promoted);
+        let mut commands = stand.plan().into_iter().filter_map(|action| match action {
+            Action::Propose(command) => Some(command),
+            _ => None,
+        });
+        commands.next().unwrap()
+    };
+    let given_up = |command: &Command| match command {
+        Command::AbortFailover { fault, .. } => *fault == Fault::Candidate("lost its data".into()),
+        _ => false,
+    };
+    assert!(given_up(&proposed(0, "of nothing")));
+    let complete = |command: &Command| matches!(command, Command::CompletePromotion { .. });
+    assert!(complete(&proposed(0, "data")), "its keys were deleted");
+    assert!(complete(&proposed(1, "data")));
+}
+
+#[test]
+fn writes_are_paused_from_redis_6_2_on() {
+    for (version, pauses) in [
+        ("7.0.15", true),
+        ("6.2.0", true),
+        ("6.0.16", false),
+        ("10.0", true),
+        ("2.8.24", false),
+        ("", false),
+    ] {
+        assert_eq!(pauses_writes(version), pauses, "{version}");
+    }
+}
