@@ -224,6 +224,8 @@ impl Inner {
 #[derive(Default)]
 struct Open {
     next: u64,
+    /// Those of a machine are being ended.
+    ending: bool,
     sockets: BTreeMap<u64, Weak<Socket>>,
 }
 
@@ -248,12 +250,16 @@ pub fn forget(machine: IpAddr) {
 
 /// Ends all connections of a machine.
 pub(super) fn end_all(machine: IpAddr) {
+    if OPEN.with_borrow_mut(|open| std::mem::replace(&mut open.ending, true)) {
+        return;
+    }
     let all: Vec<Arc<Socket>> = OPEN.with_borrow(|open| open.sockets.values().filter_map(Weak::upgrade).collect());
     for socket in all.iter().filter(|socket| socket.local.ip() == machine) {
         socket.finish();
         let stream = socket.inner().stream.take();
         drop(stream);
     }
+    OPEN.with_borrow_mut(|open| open.ending = false);
 }
 
 impl Drop for Socket {
