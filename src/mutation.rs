@@ -34,6 +34,8 @@ pub enum Mutation {
     UnpausedOffsets,
     /// The brake counts its wait from the start of the leadership, not from the last switch.
     BrakeOfLeader,
+    /// What a connection was told last vouches for all that it was told before.
+    NewestVouchesForAll,
 }
 
 impl Mutation {
@@ -41,7 +43,7 @@ impl Mutation {
     pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::OrderAfterLease, Self::EmptyNodeFounds];
 
     /// Those that both simulators run.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -55,6 +57,7 @@ impl Mutation {
         Self::StallJudged,
         Self::UnpausedOffsets,
         Self::BrakeOfLeader,
+        Self::NewestVouchesForAll,
     ];
 }
 

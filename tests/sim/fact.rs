@@ -67,6 +67,13 @@ pub(crate) enum Fact {
         /// In a list of all groups.
         listed: bool,
     },
+    /// A subscription to switches was confirmed, and what came with the confirmation was told.
+    Subscribed {
+        client: usize,
+        connection: u64,
+        /// The state that the node had applied.
+        applied: Arc<State>,
+    },
     /// An operator was told that a write is done.
     Acknowledged {
         write: Write,
