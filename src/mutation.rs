@@ -36,6 +36,8 @@ pub enum Mutation {
     BrakeOfLeader,
     /// What a connection was told last vouches for all that it was told before.
     NewestVouchesForAll,
+    /// The process at a member's address is put on record although it is quarantined.
+    QuarantinedOnRecord,
 }
 
 impl Mutation {
@@ -43,7 +45,7 @@ impl Mutation {
     pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::OrderAfterLease, Self::EmptyNodeFounds];
 
     /// Those that both simulators run.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -58,6 +60,7 @@ impl Mutation {
         Self::UnpausedOffsets,
         Self::BrakeOfLeader,
         Self::NewestVouchesForAll,
+        Self::QuarantinedOnRecord,
     ];
 }
 

@@ -18,7 +18,8 @@ fn seeds_max(mutation: Mutation) -> u64 {
         | Mutation::SyncedForEver
         | Mutation::RepeatedSwitch
         | Mutation::StallJudged
-        | Mutation::NewestVouchesForAll => 1_000,
+        | Mutation::NewestVouchesForAll
+        | Mutation::QuarantinedOnRecord => 1_000,
         _ => 20_000,
     }
 }
