@@ -38,6 +38,8 @@ pub enum Mutation {
     NewestVouchesForAll,
     /// The process at a member's address is put on record although it is quarantined.
     QuarantinedOnRecord,
+    /// Leadership is handed over at once, and again at once.
+    NoCoolDown,
 }
 
 impl Mutation {
@@ -45,7 +47,7 @@ impl Mutation {
     pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::OrderAfterLease, Self::EmptyNodeFounds];
 
     /// Those that both simulators run.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -61,6 +63,7 @@ impl Mutation {
         Self::BrakeOfLeader,
         Self::NewestVouchesForAll,
         Self::QuarantinedOnRecord,
+        Self::NoCoolDown,
     ];
 }
 

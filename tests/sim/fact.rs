@@ -28,6 +28,13 @@ pub(crate) enum Fact {
         /// The state that the leader had applied.
         applied: Arc<State>,
     },
+    /// A leader wants another node to lead: it reaches more. No operator asked for it.
+    HandsOver {
+        node: NodeId,
+        term: Term,
+        /// Since when it leads.
+        led_since: u64,
+    },
     /// A leader wrote an order to a socket.
     OrderSent {
         node: NodeId,

@@ -19,7 +19,8 @@ fn seeds_max(mutation: Mutation) -> u64 {
         | Mutation::RepeatedSwitch
         | Mutation::StallJudged
         | Mutation::NewestVouchesForAll
-        | Mutation::QuarantinedOnRecord => 1_000,
+        | Mutation::QuarantinedOnRecord
+        | Mutation::NoCoolDown => 1_000,
         _ => 20_000,
     }
 }
