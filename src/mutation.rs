@@ -34,6 +34,12 @@ pub enum Mutation {
     UnpausedOffsets,
     /// The brake counts its wait from the start of the leadership, not from the last switch.
     BrakeOfLeader,
+    /// What a connection was told last vouches for all that it was told before.
+    NewestVouchesForAll,
+    /// The process at a member's address is put on record although it is quarantined.
+    QuarantinedOnRecord,
+    /// Leadership is handed over at once, and again at once.
+    NoCoolDown,
 }
 
 impl Mutation {
@@ -41,7 +47,7 @@ impl Mutation {
     pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::EmptyNodeFounds, Self::OrderAfterLease];
 
     /// Those that both simulators run.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -55,6 +61,9 @@ impl Mutation {
         Self::StallJudged,
         Self::UnpausedOffsets,
         Self::BrakeOfLeader,
+        Self::NewestVouchesForAll,
+        Self::QuarantinedOnRecord,
+        Self::NoCoolDown,
     ];
 }
 

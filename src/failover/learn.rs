@@ -93,6 +93,9 @@ fn learnt(draft: &Draft<'_>, address: Address, member: &Member, facts: &Facts) -
         // Its identity is not ours to record: another group may own it.
         let mut member = member.clone();
         member.quarantine = quarantine;
+        if mutation::is_on(Mutation::QuarantinedOnRecord) {
+            member.run_id = Some(facts.run_id.clone());
+        }
         return Some(member);
     }
     if address == draft.group.primary {

@@ -3,6 +3,7 @@
 use crate::failover::draft::Draft;
 use crate::failover::selection::{Selection, Unfit};
 use crate::model::{Address, Age, Instant, NodeId};
+use crate::mutation::{self, Mutation};
 
 /// How long a leader keeps leadership before it may hand it over, so that it does not travel in circles.
 const COOL_DOWN_MS: Age = 5_000;
@@ -76,7 +77,12 @@ fn to_node_that_reaches(draft: &Draft<'_>, wanted: &[Address]) -> Better {
         .handed_over_at
         .unwrap_or_default()
         .max(draft.memory.took_over_at);
-    let due = since.plus(COOL_DOWN_MS);
+    let cool_down_ms = if mutation::is_on(Mutation::NoCoolDown) {
+        0
+    } else {
+        COOL_DOWN_MS
+    };
+    let due = since.plus(cool_down_ms);
     if draft.now < due {
         Better::NotBefore(due)
     } else {

@@ -262,7 +262,8 @@ impl Told {
     /// Something was told that was right at this revision.
     fn note_right_at(&mut self, revision: Revision) {
         for mark in [&mut self.sure, &mut self.settled] {
-            *mark = Some(mark.map_or(revision, |mark| mark.min(revision)));
+            let earlier = mark.filter(|_| !mutation::is_on(Mutation::NewestVouchesForAll));
+            *mark = Some(earlier.map_or(revision, |mark| mark.min(revision)));
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Subscriber {
     planned: bool,
     pub(crate) subscribed: bool,
     told: BTreeMap<GroupName, Address>,
+    /// How many names it has looked up, when it looks up one per turn.
+    looked_up: usize,
     kind: Kind,
 }
 
@@ -140,6 +142,7 @@ impl World {
                 planned: true,
                 subscribed: false,
                 told: BTreeMap::new(),
+                looked_up: 0,
                 kind,
             });
             let ms = self.core.chance.within(100, 2_000);
@@ -308,12 +311,16 @@ impl World {
         client.queue.clear();
         client.subscribed = false;
         client.told.clear();
+        client.looked_up = 0;
     }
 
     /// First the addresses; the subscription follows a little later, or at once.
     fn client_subscribes(&mut self, number: usize, id: NodeId) {
         let kind = self.clients.subscribers[number].kind;
         if !self.nodes[id as usize - 1].status.ready {
+            return;
+        }
+        if self.client_looks_up_one(number, id) {
             return;
         }
         let knows = !self.clients.subscribers[number].told.is_empty();
@@ -345,6 +352,32 @@ impl World {
         );
     }
 
+    /// On some connections a name is looked up per turn, so that groups move in between. False: all are.
+    fn client_looks_up_one(&mut self, number: usize, id: NodeId) -> bool {
+        let groups = self.core.settings.groups.len();
+        let client = &mut self.clients.subscribers[number];
+        let paced = client.kind != Kind::Proxy && groups > 1 && (client.connection + number as u64) % 2 == 1;
+        if !paced || client.looked_up == groups {
+            return false;
+        }
+        let state = &self.nodes[id as usize - 1].state;
+        let moved = |(name, told): (&GroupName, &Address)| {
+            state
+                .group_named(name.as_str())
+                .is_some_and(|group| group.primary != *told)
+        };
+        if client.told.iter().any(moved) {
+            self.core.coverage.mark("client: a group moved between two lookups");
+        }
+        let name = group_name(client.looked_up);
+        client.looked_up += 1;
+        if client.looked_up == 1 && client.kind == Kind::Modern {
+            self.client_asks(number, id, "HELLO 3");
+        }
+        self.client_asks(number, id, &format!("SENTINEL get-master-addr-by-name {name}"));
+        true
+    }
+
     fn client_delivers(&mut self, number: usize, id: NodeId) {
         let revision = self.nodes[id as usize - 1].state.revision();
         let mut replies = Vec::new();
@@ -374,6 +407,14 @@ impl World {
         if let Effect::Reply(reply) = effect {
             let asked = text.strip_prefix("SENTINEL get-master-addr-by-name ");
             self.client_hears(number, &reply, asked);
+            let node = &self.nodes[id as usize - 1];
+            if node.status.ready && text.contains("SUBSCRIBE ") {
+                self.core.fact(Fact::Subscribed {
+                    client: number,
+                    connection: self.clients.subscribers[number].connection,
+                    applied: node.state.clone(),
+                });
+            }
         }
     }
 

@@ -28,6 +28,13 @@ pub(crate) enum Fact {
         /// The state that the leader had applied.
         applied: Arc<State>,
     },
+    /// A leader wants another node to lead: it reaches more. No operator asked for it.
+    HandsOver {
+        node: NodeId,
+        term: Term,
+        /// Since when it leads.
+        led_since: u64,
+    },
     /// A leader wrote an order to a socket.
     OrderSent {
         node: NodeId,
@@ -66,6 +73,13 @@ pub(crate) enum Fact {
         subscribed: bool,
         /// In a list of all groups.
         listed: bool,
+    },
+    /// A subscription to switches was confirmed, and what came with the confirmation was told.
+    Subscribed {
+        client: usize,
+        connection: u64,
+        /// The state that the node had applied.
+        applied: Arc<State>,
     },
     /// An operator was told that a write is done.
     Acknowledged {

@@ -17,7 +17,10 @@ fn seeds_max(mutation: Mutation) -> u64 {
         | Mutation::StageForgotten
         | Mutation::SyncedForEver
         | Mutation::RepeatedSwitch
-        | Mutation::StallJudged => 1_000,
+        | Mutation::StallJudged
+        | Mutation::NewestVouchesForAll
+        | Mutation::QuarantinedOnRecord
+        | Mutation::NoCoolDown => 1_000,
         _ => 20_000,
     }
 }

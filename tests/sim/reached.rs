@@ -40,6 +40,7 @@ const LOST: &[(&str, &str)] = &[
 const OTHERS: &[&str] = &[
     "abort: primary back",
     "abort: timeout",
+    "client: a group moved between two lookups",
     "client: told of a switch",
     "commit: adopt",
     "commit: complete",

@@ -105,7 +105,7 @@ impl GroupSettings {
             reboot_down_after_ms: *chance.pick(&[0, 0, 500]),
             failover_timeout_ms: *chance.pick(&[5_000, 30_000, 180_000]),
             parallel_syncs: *chance.pick(&[1, 1, 2, 5]),
-            strict: chance.permille(40),
+            strict: chance.permille(100),
             observe: chance.permille(40),
         }
     }

@@ -1,7 +1,9 @@
-//! Per connection and group the addresses form one chain, without gap or return, and each was committed.
+//! Per connection and group the addresses form one chain, without gap or return, and each was committed. When a
+//! subscription to switches is confirmed, all that was told on the connection is as the node has it.
 
 use std::collections::BTreeMap;
 
+use cfgserver::machine::State;
 use cfgserver::model::{Address, GroupId, GroupName};
 
 use super::{Invariant, Scene};
@@ -75,12 +77,35 @@ impl Invariant for Chain {
                 let key = (*client, *connection, group.clone());
                 self.told(key, *from, *to, *subscribed, *listed)
             }
+            Fact::Subscribed {
+                client,
+                connection,
+                applied,
+            } => {
+                scene.judges(self.name());
+                self.up_to_date(*client, *connection, applied)
+            }
             _ => Ok(()),
         }
     }
 }
 
 impl Chain {
+    /// A switch of before the subscription is never told later. The subscribers here are spared none.
+    fn up_to_date(&self, client: usize, connection: u64, applied: &State) -> Result<(), String> {
+        for group in applied.groups() {
+            let told = self.told.get(&(client, connection, group.name.clone()));
+            let wrong = told.filter(|known| known.address != group.primary);
+            if let Some(known) = wrong.filter(|known| !self.begins_anew(&group.name, **known)) {
+                return Err(format!(
+                    "client {client} has subscribed and believes {} at {}, not {}",
+                    group.name, known.address, group.primary
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The name was removed and monitored anew, and nobody remembers what this connection was told of it.
     fn begins_anew(&self, group: &GroupName, known: Known) -> bool {
         let history = &self.history[group];

@@ -8,9 +8,9 @@
 //! | 4 only the leader orders | `lease`, `fence` |
 //! | 5 votes are state | `quorum`, `window` |
 //! | 6 no way back after the order to promote | `cancel`, `promotion` |
-//! | 7 a leader that cannot reach is not the right one | `well` |
+//! | 7 a leader that cannot reach is not the right one | `hand_over`, `well` |
 //! | 8 a successor needs nothing but the log and the world | `well`, `same_state` |
-//! | 9 identity | `foreign` |
+//! | 9 identity | `foreign`, `trusted` |
 //! | 10 never promoted | `promotion`, `synced` |
 //! | 11 repair is careful | `last_copy`, `addresses`, `parallel` |
 //! | 12 the old primary is fenced | `fenced`, `paused` |
@@ -29,6 +29,7 @@ mod chain;
 mod fence;
 mod fenced;
 mod foreign;
+mod hand_over;
 mod last_copy;
 mod lease;
 mod moved;
@@ -43,6 +44,7 @@ mod replaced;
 mod same_state;
 mod scene;
 mod synced;
+mod trusted;
 mod well;
 mod window;
 
@@ -96,6 +98,8 @@ impl Invariants {
                 Box::<fenced::Fenced>::default(),
                 Box::<acknowledged::Acknowledged>::default(),
                 Box::<proxies::Proxies>::default(),
+                Box::<trusted::Trusted>::default(),
+                Box::<hand_over::HandOver>::default(),
             ],
         }
     }

@@ -72,6 +72,10 @@ pub(super) fn found(core: &mut Core) {
             },
             wall,
         );
+        if core.settings.warm {
+            // Before the identity is strict.
+            learn(core, &name, ordinal, wall);
+        }
         let settings = vec![
             Setting::DownAfterMs(group.down_after_ms),
             Setting::FailoverTimeoutMs(group.failover_timeout_ms),
@@ -88,9 +92,6 @@ pub(super) fn found(core: &mut Core) {
             },
             wall,
         );
-        if core.settings.warm {
-            learn(core, &name, ordinal, wall);
-        }
     }
 }
 

@@ -119,7 +119,14 @@ impl Node {
                         format!("wants node {node} to lead: it reaches more of {}", group.name)
                     });
                     if let Some(leader) = &mut self.leader {
-                        leader.handing_over = Some(node);
+                        // Several groups may want it in the same turn.
+                        if leader.handing_over.replace(node).is_none() {
+                            core.fact(Fact::HandsOver {
+                                node: self.id,
+                                term: leader.term,
+                                led_since: leader.since.0,
+                            });
+                        }
                     }
                 }
             }
