@@ -166,6 +166,7 @@ impl Instance {
             Ok(facts) => {
                 let seen = self.watch.informed(&facts, now);
                 self.picture.informed(facts, now);
+                self.info_at = self.info_at.min(self.info_asked_at.plus(self.info_period_ms()));
                 for event in seen_events(&self.group, self.address, seen) {
                     self.shared.announce.announce(event);
                 }
@@ -389,7 +390,15 @@ impl Instance {
     }
 
     fn info_period_ms(&self) -> Age {
-        let unsettled = |facts: &Facts| facts.role == Role::Replica && !facts.primary_link_up;
+        let replica = self.watch.rules().recorded == Role::Replica;
+        // What comes after loading, and who is a master without being the primary, must not wait.
+        let unsettled = |facts: &Facts| {
+            facts.loading
+                || match facts.role {
+                    Role::Replica => !facts.primary_link_up,
+                    Role::Primary => replica,
+                }
+        };
         let fast = self.watch.rules().pace == Pace::Alert
             || self.watch.says_wrong_role()
             || self.picture.facts().is_none_or(unsettled);

@@ -2,6 +2,8 @@
 
 mod world;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use cfgserver::detect::{Judgement, VoteAck};
 use cfgserver::machine::{Command, MemberFacts};
 use cfgserver::model::{EventKind, InstanceRef, LinkState, Role, RunId, Setting, Sighting, Verdict};
@@ -339,6 +341,29 @@ async fn loading_is_up_and_busy_is_not() {
         assert_eq!(seen.verdict == Verdict::Up, is_up, "{answer}");
         assert_eq!(format!("-{}", seen.error), answer);
     }
+}
+
+#[tokio::test]
+async fn the_end_of_loading_is_seen_soon() {
+    let infos = AtomicUsize::new(0);
+    let fake = FakeRedis::start(move |_, _, name| match name {
+        // The first one is asked for at once, the second because nothing was known.
+        "INFO" => {
+            let loading = u8::from(infos.fetch_add(1, Ordering::SeqCst) < 2);
+            let text = format!("run_id:aa\r\nloading:{loading}\r\nrole:master\r\n");
+            Deed::Say(format!("${}\r\n{text}\r\n", text.len()))
+        }
+        _ => healthy(name),
+    });
+    let world = World::watching_address(fake.address, &[]);
+    world.wait_facts(fake.address, |facts| facts.loading).await;
+    let since = world.clock.now();
+    world.wait_facts(fake.address, |facts| !facts.loading).await;
+    let took_ms = world.clock.now().since(since);
+    assert!(
+        took_ms < 6_000,
+        "took {took_ms} ms: the next INFO would have come after ten seconds"
+    );
 }
 
 #[tokio::test]

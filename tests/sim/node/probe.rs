@@ -235,6 +235,7 @@ impl Probe {
                 }
                 self.sighting.facts = Some(facts);
                 self.sighting.facts_at = Some(now);
+                self.info_at = self.info_at.min(self.info_asked_at + self.info_period_ms());
             }
             ProbeAnswer::Ended { .. } => {}
         }
@@ -444,7 +445,14 @@ impl Probe {
     }
 
     fn info_period_ms(&self) -> u64 {
-        let unsettled = |facts: &Arc<Facts>| facts.role == Role::Replica && !facts.primary_link_up;
+        let replica = self.watch.rules().recorded == Role::Replica;
+        let unsettled = |facts: &Arc<Facts>| {
+            facts.loading
+                || match facts.role {
+                    Role::Replica => !facts.primary_link_up,
+                    Role::Primary => replica,
+                }
+        };
         let fast = self.watch.rules().pace == Pace::Alert
             || self.watch.says_wrong_role()
             || self.sighting.facts.as_ref().is_none_or(unsettled);
