@@ -40,7 +40,10 @@ fn others_have_newer(draft: &Draft<'_>, facts: &Facts) -> bool {
     let newer = |(address, _): (&Address, &Member)| {
         let other = draft.facts(*address).map(|(other, _)| other);
         other.is_some_and(|other| {
-            let same_stream = same_replid(other.lineage.as_ref(), facts.lineage.as_ref());
+            let same_stream = match (&other.lineage, &facts.lineage) {
+                (Some(one), Some(other)) => one.replid == other.replid,
+                _ => other.primary == facts.primary,
+            };
             same_stream && other.keys > 0 && offset(&other) > offset(facts)
         })
     };

@@ -15,7 +15,6 @@ fn seeds_max(mutation: Mutation) -> u64 {
         | Mutation::VotesWithoutKey
         | Mutation::EventBeforeCommit
         | Mutation::StageForgotten
-        | Mutation::SyncedForEver
         | Mutation::RepeatedSwitch
         | Mutation::StallJudged
         | Mutation::NewestVouchesForAll

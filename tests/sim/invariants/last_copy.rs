@@ -20,6 +20,8 @@ const KNOWN_MS: u64 = 2_000 + 1_500;
 pub(super) struct LastCopy {
     /// Who was last sent to whom, and whether that one could be known to be empty then.
     sent: BTreeMap<Address, (Address, bool)>,
+    /// When the data of an instance last came from another.
+    got_at: BTreeMap<Address, u64>,
 }
 
 impl Invariant for LastCopy {
@@ -55,7 +57,10 @@ impl Invariant for LastCopy {
                     let source = &scene.fleet().servers[index];
                     scene.fleet().keys(index) == 0 && scene.now() - source.started_at > KNOWN_MS
                 });
-                self.sent.insert(*address, (*primary, known_empty));
+                // What came so shortly before may not be known either.
+                let got_at = self.got_at.get(address);
+                let settled = got_at.is_none_or(|got_at| scene.now() - got_at > KNOWN_MS);
+                self.sent.insert(*address, (*primary, known_empty && settled));
                 Ok(())
             }
             Fact::Overwritten(overwritten) => {
@@ -64,6 +69,7 @@ impl Invariant for LastCopy {
                     &scene.fleet().servers[overwritten.source],
                 );
                 scene.judges(self.name());
+                self.got_at.insert(who.address, scene.now());
                 let lost = overwritten.ordered && overwritten.had_keys && !overwritten.source_has_keys;
                 let known = self.sent.get(&who.address) == Some(&(source.address, true));
                 if lost && known && who.home == source.home {

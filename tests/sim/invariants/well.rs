@@ -29,7 +29,9 @@ fn eligible(scene: &dyn Scene, group: &Group) -> bool {
         let runs = scene.fleet().at(*address).is_some_and(|index| {
             let instance = &scene.fleet().servers[index];
             // Rule 10: half a copy is no copy.
-            let has_data = scene.fleet().offset(index, scene.now()) > 1 && !scene.fleet().is_emptied(index);
+            let copied = scene.fleet().offset(index, scene.now()) > 1;
+            // Without replication ids nobody can tell keys that were deleted from keys that were lost.
+            let has_data = copied && (!instance.version.starts_with('2') || scene.fleet().keys(index) > 0);
             instance.running && instance.priority > 0 && has_data && trusted(group, member, instance)
         });
         runs && member.synced && member.quarantine.is_none()

@@ -112,6 +112,8 @@ impl World {
             .groups()
             .filter_map(|group| cfgserver::failover::held_until(group, wall));
         let longest = held.map(|until| until.0 - wall.0).max().unwrap_or_default();
-        QUIET_MS + longest.min(3_600_000)
+        // Nobody is sent to copy a primary without data before a client has written to it.
+        let written_ms = 3 * self.core.settings.write_every_ms;
+        QUIET_MS + longest.min(3_600_000) + written_ms
     }
 }
