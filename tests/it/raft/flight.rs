@@ -129,6 +129,10 @@ async fn end(nodes: Vec<TestNode>, tamper: &Tamper) {
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(debug_assertions),
+    ignore = "optimised nodes catch up before their log is purged: no snapshot is sent"
+)]
 async fn a_snapshot_that_is_changed_on_its_way_is_refused() {
     // A changed letter in the name of a group decodes as well as the right one.
     let tamper = Tamper::new(b"RAFT.SNAPSHOT", b"group-");
