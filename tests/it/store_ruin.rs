@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use cfgserver::store::RocksStore;
 
@@ -21,6 +24,8 @@ const DAMAGES_USUAL: usize = 480;
 const BLOCK_BYTES: usize = 512;
 /// Opening a database is mostly waiting.
 const WORKERS: usize = 6;
+/// How long no opening may end, on a machine with other work.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What happens to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,26 +152,37 @@ fn choose(files: &[String], turn: usize) -> &str {
 }
 
 /// Tries damages, several at a time; `None` for one that changed nothing.
-fn try_all(tried: &[(&Image, Damage)], other: &Image) -> Vec<Option<Result<Outcome, String>>> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some((image, damage)) = tried.get(place) else {
-                return done;
-            };
-            let dir = image.copy();
-            let changed = damage.inflict(dir.path(), other);
-            done.push((place, changed.then(|| outcome(dir.path(), image.content()))));
-        }
-    };
-    let mut done: Vec<_> = std::thread::scope(|threads| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| threads.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
-    });
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
+fn try_all(tried: &[(Arc<Image>, Damage)], other: &Arc<Image>) -> Vec<Option<Result<Outcome, String>>> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let tried: Arc<[_]> = tried.into();
+    let (tell, hear) = channel();
+    for _ in 0..WORKERS {
+        let (tell, next, tried, other) = (tell.clone(), Arc::clone(&next), Arc::clone(&tried), Arc::clone(other));
+        std::thread::spawn(move || {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some((image, damage)): Option<&(Arc<Image>, Damage)> = tried.get(place) else {
+                    return;
+                };
+                let dir = image.copy();
+                let changed = damage.inflict(dir.path(), &other);
+                let result = changed.then(|| outcome(dir.path(), image.content()));
+                tell.send((place, result)).unwrap();
+            }
+        });
+    }
+    drop(tell);
+    let mut done = BTreeMap::new();
+    while done.len() < tried.len() {
+        // An opening that never ends is as bad as one that succeeds with less.
+        let Ok((place, result)) = hear.recv_timeout(PATIENCE) else {
+            let left = (0..next.load(Ordering::Relaxed).min(tried.len())).filter(|place| !done.contains_key(place));
+            let left: Vec<_> = left.map(|place| tried[place].1.to_string()).collect();
+            panic!("an opening does not end: {}", left.join(", "));
+        };
+        done.insert(place, result);
+    }
+    done.into_values().collect()
 }
 
 /// Like `000012.sst` -> `sst`, `MANIFEST-000005` -> `MANIFEST`.
@@ -202,7 +218,8 @@ fn a_damaged_directory_is_recovered_exactly_or_refused() {
     let damages = std::env::var(DAMAGES).map_or(DAMAGES_USUAL, |text| text.parse().unwrap());
     let mut chance = Chance::seeded();
     let (killed, closed) = Image::pair("ours");
-    let (theirs, _) = Image::pair("theirs");
+    let (killed, closed) = (Arc::new(killed), Arc::new(closed));
+    let theirs = Arc::new(Image::pair("theirs").0);
     let mut outcomes = BTreeMap::new();
     let mut wrong = Vec::new();
     for image in [&killed, &closed] {
@@ -212,10 +229,11 @@ fn a_damaged_directory_is_recovered_exactly_or_refused() {
             "the image itself is good"
         );
     }
-    let tried: Vec<(&Image, Damage)> = (0..damages)
+    let tried: Vec<(Arc<Image>, Damage)> = (0..damages)
         .map(|turn| {
             let image = if turn % 2 == 0 { &killed } else { &closed };
-            (image, Damage::draw(&mut chance, image, choose(&image.files(), turn)))
+            let damage = Damage::draw(&mut chance, image, choose(&image.files(), turn));
+            (Arc::clone(image), damage)
         })
         .collect();
     for ((_, damage), result) in tried.iter().zip(try_all(&tried, &theirs)) {
@@ -258,6 +276,40 @@ fn no_flipped_bit_in_what_was_synced_last_is_overlooked() {
         assert!(damage.inflict(dir.path(), &killed));
         assert_eq!(outcome(dir.path(), killed.content()), Ok(Outcome::Refused), "{damage}");
     }
+}
+
+/// Types of recycled logs: RocksDB by itself reads such a record again and again, for ever.
+#[test]
+fn a_record_type_that_is_never_written_is_refused() {
+    let killed = Arc::new(Image::pair("ours").0);
+    let mut tried = Vec::new();
+    for file in killed.files() {
+        if ["*.log", "MANIFEST"].contains(&file_type(&file).as_str()) {
+            let records = record_offsets(&fs::read(killed.path().join(&file)).unwrap());
+            assert!(records.len() > 1, "{file}");
+            tried.extend(records.into_iter().map(|offset| {
+                let (file, kind) = (file.clone(), Kind::Flip);
+                let damage = Damage { file, kind, offset: offset + 6, bit: 4 };
+                (Arc::clone(&killed), damage)
+            }));
+        }
+    }
+    for ((_, damage), result) in tried.iter().zip(try_all(&tried, &killed)) {
+        assert_eq!(result, Some(Ok(Outcome::Refused)), "{damage}");
+    }
+}
+
+/// Where the records of a log or manifest begin: checksum (4 bytes), length (2), type (1), in blocks of 32 KiB.
+fn record_offsets(bytes: &[u8]) -> Vec<usize> {
+    let mut offsets = Vec::new();
+    for (block, bytes) in bytes.chunks(32 << 10).enumerate() {
+        let mut at = 0;
+        while at + 7 < bytes.len() {
+            offsets.push((block << 15) + at);
+            at += 7 + usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+        }
+    }
+    offsets
 }
 
 /// Cuts the newest log at every length near its end.

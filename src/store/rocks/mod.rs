@@ -5,6 +5,7 @@
 //! What does not live here: what the bytes mean.
 
 mod error;
+mod frames;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod golden;

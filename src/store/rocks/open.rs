@@ -1,7 +1,7 @@
 //! Opening a data directory: is it ours, is it whole, is it free.
 //!
-//! Steps: marker, signatures, database (its lock is the lock of the directory), format record, everything that was synced is
-//! there, contiguity of the log, checksums of all values. A directory that fails a step stays refused.
+//! Steps: marker, signatures, frames, database (its lock is the lock of the directory), format record, everything that was
+//! synced is there, contiguity of the log, checksums of all values. A directory that fails a step stays refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use rocksdb::{DB, IteratorMode, ReadOptions, WriteOptions};
 
 use crate::store::bounds::Bounds;
 use crate::store::rocks::error::OpenError;
+use crate::store::rocks::frames;
 use crate::store::rocks::keys::{self, DATABASE_FORMAT};
 use crate::store::rocks::marker::{Marker, Stage, may_lie_in_new_directory, sync_dir};
 use crate::store::rocks::options::{Expect, LOG, META, STATE, database, families};
@@ -124,6 +125,7 @@ fn create(dir: &Path) -> Result<Marker, OpenError> {
 fn open_database(dir: &Path, expect: Expect) -> Result<DB, OpenError> {
     let failed = |error: rocksdb::Error| OpenError::from_rocksdb(dir, &error);
     let options = database(expect).map_err(failed)?;
+    frames::check(dir, &database_dir(dir))?;
     DB::open_cf_descriptors(&options, database_dir(dir), families()).map_err(failed)
 }
 
