@@ -8,7 +8,7 @@
 //! F4  raft  pubsub  board  store  peer  redis | net  task  clock  telemetry  chance  stop  watch  host
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
-//! F2  failover | sentinel                       the planner | the bytes of Sentinel's surface
+//! F2  import | failover | sentinel              moving over | the planner | the bytes of Sentinel's surface
 //! F1  machine | detect | resp | template        replicated state | failure detection | the RESP codec | proxy files
 //! F0  model                                     the nouns; time as data | mutation (defects for tests)
 //! ```
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod control;
 pub mod detect;
 pub mod failover;
+pub mod import;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]
 mod golden;

@@ -10,6 +10,8 @@
 mod agent;
 #[cfg(feature = "rocksdb")]
 mod limits;
+#[cfg(feature = "rocksdb")]
+mod moving;
 mod node;
 #[cfg(feature = "rocksdb")]
 mod process;

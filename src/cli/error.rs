@@ -37,8 +37,10 @@ pub enum ConfigError {
         error: io::Error,
     },
     /// The secret file does not hold a secret.
-    #[error("cluster-secret-file {}: {fault}", path.display())]
+    #[error("{option} {}: {fault}", path.display())]
     Secret {
+        /// The option that names it.
+        option: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong.

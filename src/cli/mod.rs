@@ -1,12 +1,13 @@
 //! What the process is asked to do: argv, environment and file become one checked value.
 //!
 //! Does not live here: anything that opens a socket or a data directory, starts a task or logs. The only
-//! files read are the configuration file and the cluster secret.
+//! files read are the configuration file and those with secrets.
 
 mod agent;
 mod check;
 mod config;
 mod error;
+mod import;
 mod layer;
 mod secret;
 mod show;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 pub use agent::AgentInvocation;
 pub use config::{Founding, Limits, ServeConfig};
 pub use error::{ConfigError, Refusal};
+pub use import::{Import, MoveInvocation, Origin};
 pub use layer::Layer;
 pub use secret::Secret;
 pub use values::{Peers, ReadPolicy, Whole, YesNo};
@@ -55,6 +57,11 @@ enum Verb {
     /// Keep a proxy that knows no Sentinel on the right primaries
     #[command(after_help = agent::HELP)]
     Agent(Box<agent::AgentLine>),
+    /// Take the groups of a Redis Sentinel over, from its file or while it runs
+    #[command(after_help = import::HELP)]
+    Import(Box<import::ImportLine>),
+    /// Print the groups of the cluster as lines of a sentinel.conf, without passwords
+    Export(import::ExportLine),
 }
 
 /// What to do, after argv, environment and files were read and checked.
@@ -64,6 +71,8 @@ pub enum Invocation {
     Serve(Box<ServeConfig>),
     /// Run or show the agent of a proxy.
     Agent(AgentInvocation),
+    /// Move groups from a Sentinel, or back.
+    Move(MoveInvocation),
     /// Print this text to standard output and end well: help, version, the effective configuration.
     Print(String),
 }
@@ -89,6 +98,8 @@ where
             Ok(Invocation::Print(config.to_toml()))
         }
         Verb::Agent(line) => agent::read(*line, environment).map(Invocation::Agent),
+        Verb::Import(line) => import::read_import(*line, environment).map(Invocation::Move),
+        Verb::Export(line) => Ok(Invocation::Move(import::read_export(line))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The secret that the nodes of a cluster share.
+//! Secrets in files of their own: what the nodes of a cluster share, and passwords.
 
 use std::fmt;
 use std::fs;
@@ -17,13 +17,14 @@ impl Secret {
     const BYTES_MAX: u64 = 4_096;
     const OTHERS: u32 = 0o007;
 
-    /// Reads a secret file; space around the secret does not count.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+    /// Reads the secret file that `option` names; space around the secret does not count.
+    pub fn read(path: &Path, option: &'static str) -> Result<Self, ConfigError> {
         let unreadable = |error| ConfigError::Unreadable {
             path: path.to_owned(),
             error,
         };
         let refuse = |fault: &str| ConfigError::Secret {
+            option,
             path: path.to_owned(),
             fault: fault.to_owned(),
         };
@@ -79,19 +80,20 @@ mod tests {
     #[test]
     fn the_newline_of_an_editor_is_not_part_of_the_secret() {
         let path = file(b"  open sesame\n", 0o600);
-        assert_eq!(Secret::read(&path).unwrap().bytes(), b"open sesame");
+        assert_eq!(Secret::read(&path, "some-file").unwrap().bytes(), b"open sesame");
     }
 
     #[test]
     fn a_secret_is_not_shown() {
         let path = file(b"open sesame", 0o640);
-        assert!(!format!("{:?}", Secret::read(&path).unwrap()).contains("sesame"));
+        assert!(!format!("{:?}", Secret::read(&path, "some-file").unwrap()).contains("sesame"));
     }
 
     #[test]
     fn what_is_no_secret_is_refused() {
-        let refused = |path: &Path| Secret::read(path).unwrap_err().to_string();
-        assert!(refused(&file(b" \n", 0o600)).ends_with("is empty"));
+        let refused = |path: &Path| Secret::read(path, "some-file").unwrap_err().to_string();
+        let empty = refused(&file(b" \n", 0o600));
+        assert!(empty.starts_with("some-file /") && empty.ends_with("is empty"), "{empty}");
         assert!(refused(&file(b"open sesame", 0o604)).contains("chmod o-rwx"));
         assert!(refused(&file(&[b'x'; 5_000], 0o600)).contains("longer than"));
         assert!(refused(Path::new("/")).ends_with("is not a file"));

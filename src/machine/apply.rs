@@ -128,6 +128,12 @@ fn run(change: &mut Change<'_>, command: &Command) -> Result<Outcome, Rejection>
         }
         Command::Nodes { nodes } => groups::nodes(change, nodes),
         Command::Found { cluster } => groups::found(change, cluster),
+        Command::Configure {
+            name,
+            primary,
+            quorum,
+            settings,
+        } => groups::configure(change, name, (*primary, *quorum), settings)?,
     }
     Ok(Outcome::Done {
         revision: change.revision,

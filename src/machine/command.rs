@@ -172,6 +172,18 @@ pub enum Command {
         /// Its id. Later ones are ignored.
         cluster: ClusterId,
     },
+    /// `CFG MONITOR`: a group with its settings in one entry, so that it is never there without its mode. A group that
+    /// is at this address already gets the settings that differ.
+    Configure {
+        /// Name of the group.
+        name: GroupName,
+        /// Its primary.
+        primary: Address,
+        /// Down votes that a failover asks for, at least 1.
+        quorum: u32,
+        /// In the order given.
+        settings: Vec<Setting>,
+    },
 }
 
 /// How far a replica is, with the step as committed.

@@ -66,6 +66,35 @@ pub(super) fn monitor(
     Ok(())
 }
 
+/// MONITOR and SET in one entry. The quorum is a setting like the others where the group exists.
+pub(super) fn configure(
+    change: &mut Change<'_>,
+    name: &GroupName,
+    (primary, quorum): (Address, u32),
+    settings: &[Setting],
+) -> Result<(), Rejection> {
+    let Some(group) = change.state.group_named(name.as_str()).cloned() else {
+        monitor(change, name, primary, quorum)?;
+        return set(change, name, settings);
+    };
+    if group.primary != primary {
+        return Err(Rejection::DuplicateName);
+    }
+    let mut config = group.config.clone();
+    let mut differing = Vec::new();
+    for setting in [Setting::Quorum(quorum)].iter().chain(settings) {
+        let before = config.clone();
+        put_setting(&mut config, setting)?;
+        if config != before {
+            differing.push(setting.clone());
+        }
+    }
+    if differing.is_empty() {
+        return Ok(());
+    }
+    set(change, name, &differing)
+}
+
 pub(super) fn remove(change: &mut Change<'_>, name: &GroupName) -> Result<(), Rejection> {
     let id = change
         .state

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::model::{Address, GroupConfig};
+use crate::model::{Address, GroupConfig, HostPort};
 use crate::net::{self, TcpStream};
 use crate::redis::LinkError;
 use crate::resp::{AnswerDecoder, AnswerLimits, Reply, encode_request};
@@ -55,15 +55,19 @@ impl Target {
         }
     }
 
-    /// The AUTH request; `None` without a password.
     fn auth(&self) -> Option<Vec<Bytes>> {
-        if self.password.is_empty() {
-            return None;
-        }
-        let user = (!self.user.is_empty()).then_some(self.user.as_str());
-        let parts = [Some("AUTH"), user, Some(self.password.as_str())];
-        Some(parts.into_iter().flatten().map(owned).collect())
+        auth(&self.user, &self.password)
     }
+}
+
+/// The AUTH request; `None` without a password.
+fn auth(user: &str, password: &str) -> Option<Vec<Bytes>> {
+    if password.is_empty() {
+        return None;
+    }
+    let user = (!user.is_empty()).then_some(user);
+    let parts = [Some("AUTH"), user, Some(password)];
+    Some(parts.into_iter().flatten().map(owned).collect())
 }
 
 impl fmt::Debug for Target {
@@ -79,19 +83,34 @@ impl Link {
     /// Connects within `limit`. AUTH, when configured, goes out with the first request; its refusal is the error of
     /// the first answer.
     pub async fn connect(target: &Target, limit: Duration) -> Result<Self, LinkError> {
-        let stream = net::connect(&target.address.to_string(), limit)
+        let place = target.address.to_string();
+        Self::open(&place, target.auth(), AnswerLimits::INSTANCE, limit).await
+    }
+
+    /// The same towards a node or a Sentinel, which may have a host name and tell about a thousand groups at once.
+    pub async fn dial(place: &HostPort, user: &str, password: &str, limit: Duration) -> Result<Self, LinkError> {
+        Self::open(&place.to_string(), auth(user, password), AnswerLimits::PEER, limit).await
+    }
+
+    async fn open(
+        place: &str,
+        auth: Option<Vec<Bytes>>,
+        limits: AnswerLimits,
+        limit: Duration,
+    ) -> Result<Self, LinkError> {
+        let stream = net::connect(place, limit)
             .await
             .map_err(|error| LinkError::connecting(&error))?;
         let mut link = Self {
             stream,
             output: BytesMut::new(),
             input: BytesMut::new(),
-            decoder: AnswerDecoder::new(AnswerLimits::INSTANCE),
+            decoder: AnswerDecoder::new(limits),
             auth_pending: false,
             pending: 0,
             broken: None,
         };
-        if let Some(auth) = target.auth() {
+        if let Some(auth) = auth {
             encode_request(&auth, &mut link.output);
             link.auth_pending = true;
         }

@@ -16,12 +16,13 @@ use crate::sentinel::errors;
 
 pub(super) fn monitor(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
     match parse_monitor(args) {
-        Ok(command) => write(Write::Command(command)),
+        Ok((name, primary, quorum)) => write(Write::Command(Command::Monitor { name, primary, quorum })),
         Err(refusal) => Effect::Reply(refusal),
     }
 }
 
-fn parse_monitor(args: &[Bytes]) -> Result<Command, Reply> {
+/// Name, address and quorum, from the third argument on.
+fn parse_monitor(args: &[Bytes]) -> Result<(GroupName, Address, u32), Reply> {
     let quorum = parse_integer(&args[5]).ok_or(Reply::error(errors::INVALID_QUORUM))?;
     let port = parse_integer(&args[4]).ok_or(Reply::error(errors::INVALID_PORT))?;
     if quorum <= 0 {
@@ -33,7 +34,22 @@ fn parse_monitor(args: &[Bytes]) -> Result<Command, Reply> {
     let port = u16::try_from(port).map_err(|_| Reply::error(errors::INVALID_PORT_NUMBER))?;
     let primary = Address::new(host, port).map_err(|_| Reply::error(errors::INVALID_PORT_NUMBER))?;
     let name = GroupName::new(&args[2]).map_err(|_| Reply::error(errors::INVALID_GROUP_NAME))?;
-    Ok(Command::Monitor { name, primary, quorum })
+    Ok((name, primary, quorum))
+}
+
+/// CFG MONITOR: the arguments of MONITOR, and settings behind them as SET takes them.
+pub(super) fn configure(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
+    const FIRST_OPTION: usize = 6;
+    let parsed = parse_monitor(args).and_then(|group| Ok((group, parse_settings(args, FIRST_OPTION)?)));
+    match parsed {
+        Ok(((name, primary, quorum), settings)) => write(Write::Command(Command::Configure {
+            name,
+            primary,
+            quorum,
+            settings,
+        })),
+        Err(refusal) => Effect::Reply(refusal),
+    }
 }
 
 pub(super) fn remove(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
@@ -60,7 +76,8 @@ pub(super) fn set(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
     let Ok(name) = GroupName::new(&args[2]) else {
         return Effect::Reply(Reply::error(errors::NO_SUCH_MASTER));
     };
-    match parse_settings(args) {
+    const FIRST_OPTION: usize = 3;
+    match parse_settings(args, FIRST_OPTION) {
         Ok(settings) => write(Write::Command(Command::Set { name, settings })),
         Err(_) if group_named(view, &args[2]).is_none() => Effect::Reply(Reply::error(errors::NO_SUCH_MASTER)),
         Err(refusal) => Effect::Reply(refusal),
@@ -68,10 +85,9 @@ pub(super) fn set(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
 }
 
 /// The options from left to right; the first wrong one refuses them all.
-fn parse_settings(args: &[Bytes]) -> Result<Vec<Setting>, Reply> {
-    const FIRST_OPTION: usize = 3;
+fn parse_settings(args: &[Bytes], first: usize) -> Result<Vec<Setting>, Reply> {
     let mut settings = Vec::new();
-    let mut at = FIRST_OPTION;
+    let mut at = first;
     while let Some(option) = args.get(at) {
         let value = args.get(at + 1).ok_or_else(|| errors::set_option(option))?;
         if value.iter().any(u8::is_ascii_control) {

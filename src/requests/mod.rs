@@ -16,6 +16,7 @@ mod connection;
 mod dispatch;
 mod effect;
 mod face;
+mod groups;
 mod info;
 mod lookups;
 mod pubsub;

@@ -2,10 +2,12 @@
 //!
 //! What does not live here: what a row is for (that is in `spec`), and what a request does.
 
+mod own;
+
 use bytes::Bytes;
 
 use crate::requests::spec::Spec;
-use crate::requests::{Effect, Session, View, cfg, changes, client, command, connection, info, lookups, pubsub};
+use crate::requests::{Effect, Session, View, changes, client, command, connection, info, lookups, pubsub};
 use crate::sentinel::errors;
 
 /// All requests, in the order in which COMMAND lists them.
@@ -194,7 +196,7 @@ static TABLE: &[Spec] = &[
         name: "cfg",
         arity: -2,
         summary: "Requests about the cluster of cfgserver nodes.",
-        subcommands: CFG,
+        subcommands: own::CFG,
         ..CFG_ROW
     },
 ];
@@ -449,38 +451,5 @@ const SENTINEL: &[Spec] = &[
         since: "2.8.0",
         run: lookups::replicas,
         ..SENTINEL_ROW
-    },
-];
-
-const CFG: &[Spec] = &[
-    Spec {
-        name: "cfg|help",
-        arity: 2,
-        summary: "This text.",
-        run: cfg::help,
-        ..CFG_ROW
-    },
-    Spec {
-        name: "cfg|leader",
-        arity: -3,
-        usage: "TRANSFER [<node-id>]",
-        summary: "Hands leadership over.",
-        run: cfg::leader,
-        ..CFG_ROW
-    },
-    Spec {
-        name: "cfg|node",
-        arity: -3,
-        usage: "(ADD <node-id> <host:port>|REMOVE <node-id>)",
-        summary: "Adds a node that waits to join, or removes one.",
-        run: cfg::node,
-        ..CFG_ROW
-    },
-    Spec {
-        name: "cfg|nodes",
-        arity: 2,
-        summary: "The nodes of the cluster.",
-        run: cfg::nodes,
-        ..CFG_ROW
     },
 ];

@@ -1,4 +1,4 @@
-//! Inline commands: a line of text, split into arguments by Redis's quoting rules.
+//! Inline commands, and the lines of a configuration: a line of text, split into arguments by Redis's quoting rules.
 //!
 //! `"..."` knows `\n \r \t \b \a`, `\xHH` and takes any other escaped byte as itself; `'...'` knows only `\'`.
 //! A quote may open in the middle of an argument, but behind a closing one comes a space or the end.
@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 /// The quotes of a line do not pair up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unbalanced;
+pub struct Unbalanced;
 
 /// The arguments of a line that has lost its line end. None at all for a blank line.
-pub(super) fn split_line(line: &[u8]) -> Result<Vec<Bytes>, Unbalanced> {
+pub fn split_line(line: &[u8]) -> Result<Vec<Bytes>, Unbalanced> {
     let mut arguments = Vec::new();
     let mut rest = line;
     loop {

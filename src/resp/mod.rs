@@ -23,4 +23,5 @@ pub use boundary::{AnswerError, AnswerLimits};
 pub use decode::{Decoder, Limits, ProtocolError, Request};
 pub use encode::{encode, encode_request};
 pub use glob::glob_matches;
+pub use inline::{Unbalanced, split_line};
 pub use reply::{Protocol, Reply};

@@ -219,7 +219,7 @@ impl NodeEntry<'_> {
 }
 
 /// `manage` or `observe`.
-fn mode_name(mode: Mode) -> &'static str {
+pub fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Manage => "manage",
         Mode::Observe => "observe",
@@ -227,7 +227,7 @@ fn mode_name(mode: Mode) -> &'static str {
 }
 
 /// `open` or `strict`.
-fn identity_name(identity: Identity) -> &'static str {
+pub fn identity_name(identity: Identity) -> &'static str {
     match identity {
         Identity::Open => "open",
         Identity::Strict => "strict",

@@ -33,7 +33,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     // ---- the line ----
     &["requests"],
-    &["failover", "sentinel"],
+    &["import", "failover", "sentinel"],
     &["machine", "detect", "resp", "template"],
     // Tests of every floor read golden files.
     &["model", "mutation", "golden"],

@@ -212,6 +212,12 @@ pub(super) fn commands() -> Vec<Command> {
         Command::Found {
             cluster: ClusterId("0011".into()),
         },
+        Command::Configure {
+            name: name("orders"),
+            primary: v4(1),
+            quorum: 2,
+            settings: settings(),
+        },
     ]);
     commands
 }
@@ -236,6 +242,7 @@ pub(super) fn command_name(command: &Command) -> &'static str {
         Command::Repaired { .. } => "repaired",
         Command::Nodes { .. } => "nodes",
         Command::Found { .. } => "found",
+        Command::Configure { .. } => "configure",
     }
 }
 

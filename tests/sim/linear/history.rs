@@ -86,6 +86,7 @@ impl Histories {
         let asked_for = matches!(
             command,
             Command::Monitor { .. }
+                | Command::Configure { .. }
                 | Command::Remove { .. }
                 | Command::Set { .. }
                 | Command::OpenFailover {

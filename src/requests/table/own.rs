@@ -1,0 +1,54 @@
+//! The rows that Sentinel does not have.
+
+use super::{CFG_ROW, LOOKUP};
+use crate::requests::spec::Spec;
+use crate::requests::{cfg, changes, groups};
+
+pub(super) const CFG: &[Spec] = &[
+    Spec {
+        name: "cfg|groups",
+        arity: 2,
+        flags: LOOKUP,
+        summary: "The groups with their settings, named as SENTINEL SET does. Passwords are not shown.",
+        run: groups::groups,
+        ..CFG_ROW
+    },
+    Spec {
+        name: "cfg|help",
+        arity: 2,
+        summary: "This text.",
+        run: cfg::help,
+        ..CFG_ROW
+    },
+    Spec {
+        name: "cfg|leader",
+        arity: -3,
+        usage: "TRANSFER [<node-id>]",
+        summary: "Hands leadership over.",
+        run: cfg::leader,
+        ..CFG_ROW
+    },
+    Spec {
+        name: "cfg|monitor",
+        arity: -6,
+        usage: "<group> <ip> <port> <quorum> [<option> <value> ...]",
+        summary: "SENTINEL MONITOR and SENTINEL SET at once. A group that is there gets the settings that differ.",
+        run: changes::configure,
+        ..CFG_ROW
+    },
+    Spec {
+        name: "cfg|node",
+        arity: -3,
+        usage: "(ADD <node-id> <host:port>|REMOVE <node-id>)",
+        summary: "Adds a node that waits to join, or removes one.",
+        run: cfg::node,
+        ..CFG_ROW
+    },
+    Spec {
+        name: "cfg|nodes",
+        arity: 2,
+        summary: "The nodes of the cluster.",
+        run: cfg::nodes,
+        ..CFG_ROW
+    },
+];
