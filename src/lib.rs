@@ -22,12 +22,12 @@ pub mod clock;
 pub mod control;
 pub mod detect;
 pub mod failover;
-pub mod import;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]
 mod golden;
 #[cfg(feature = "sim")]
 pub mod host;
+pub mod import;
 pub mod machine;
 pub mod model;
 pub mod mutation;

@@ -11,13 +11,17 @@ use bytes::Bytes;
 
 use super::process::cannot_start;
 use crate::cli::{EXIT_CANNOT_START, EXIT_OK, Import, MoveInvocation, Origin, Secret};
-use crate::import::{Live, Plan, Present, Source, export, parse_conf};
-use crate::model::HostPort;
+use crate::clock::Clock;
+use crate::import::{Live, Plan, Present, Source, Useless, export, parse_conf};
+use crate::model::{Age, HostPort};
 use crate::redis::{Answer, Link, request};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Longer than a node waits for its leader.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// How long a node may take to know its cluster, and how often it is asked.
+const READY_MS: Age = 10_000;
+const READY_AGAIN_MS: Age = 100;
 /// Ten thousand groups have less; more is the wrong file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// A file of another kind has a fault on each line.
@@ -86,7 +90,10 @@ fn finish(failed: usize, again: &Plan) -> anyhow::Result<u8> {
         say("Done.\n");
         return Ok(EXIT_OK);
     }
-    say(&format!("Not everything is done ({}): run it again.\n", again.summary()));
+    say(&format!(
+        "Not everything is done ({}): run it again.\n",
+        again.summary()
+    ));
     Ok(EXIT_CANNOT_START)
 }
 
@@ -183,11 +190,21 @@ impl<'a> Node<'a> {
         Ok((node, present))
     }
 
+    /// What the cluster has. A node that has just been started is waited for.
     async fn look(&mut self) -> anyhow::Result<Present> {
         let context = || format!("the node at {}", self.place);
+        let clock = Clock::start();
+        let until = clock.now().plus(READY_MS);
         let asked = [request(["INFO", "raft"]), request(["CFG", "GROUPS"])];
-        let answers = call(&mut self.link, &asked).await.with_context(context)?;
-        Present::read(&answers[0], &answers[1]).with_context(context)
+        loop {
+            let answers = call(&mut self.link, &asked).await.with_context(context)?;
+            match Present::read(&answers[0], &answers[1]) {
+                Err(Useless::NotYet(_)) if clock.now() < until => {
+                    clock.sleep_until(clock.now().plus(READY_AGAIN_MS)).await;
+                }
+                read => return read.with_context(context),
+            }
+        }
     }
 
     /// Group by group, so that what is done is known when the connection ends. Answers how many could not be done.
@@ -196,7 +213,12 @@ impl<'a> Node<'a> {
         for group in &plan.groups {
             for words in group.requests() {
                 let words: Vec<Bytes> = words.into_iter().map(Bytes::from).collect();
-                let context = || format!("the node at {}: group {} may not be done: run it again", self.place, group.name);
+                let context = || {
+                    format!(
+                        "the node at {}: group {} may not be done: run it again",
+                        self.place, group.name
+                    )
+                };
                 let answers = call(&mut self.link, &[words]).await.with_context(context)?;
                 match &answers[0] {
                     Answer::Simple(_) => say(&format!("{}: done\n", group.name)),

@@ -20,7 +20,11 @@ impl ServeConfig {
         proxy_listen(listen, layer.proxy_listen)?;
         let founding = founding(node_id, layer.peers, layer.join)?;
         let advertise = advertise(node_id, listen, layer.advertise, &founding)?;
-        let secret = layer.cluster_secret_file.as_deref().map(|path| Secret::read(path, "cluster-secret-file")).transpose()?;
+        let secret = layer
+            .cluster_secret_file
+            .as_deref()
+            .map(|path| Secret::read(path, "cluster-secret-file"))
+            .transpose()?;
         if secret.is_none() {
             stays_on_loopback(listen, &advertise, &founding)?;
         }

@@ -65,10 +65,10 @@ pub(super) struct ImportLine {
     #[arg(long)]
     secrets: bool,
     /// User name for the Sentinel
-    #[arg(long, value_name = "NAME", requires = "from")]
+    #[arg(long, value_name = "NAME", requires = "from", conflicts_with = "file")]
     from_user: Option<String>,
     /// File with the password for the Sentinel
-    #[arg(long, value_name = "FILE", requires = "from")]
+    #[arg(long, value_name = "FILE", requires = "from", conflicts_with = "file")]
     from_password_file: Option<PathBuf>,
     /// User name towards the instances, for groups of which the source tells no password
     #[arg(long, value_name = "NAME")]
@@ -167,13 +167,18 @@ pub(super) fn read_import(
     });
     let to = match line.to {
         Some(to) => to,
-        None => environment.take("TO").map_or_else(|| Ok(default_node()), |text| place("TO", &text))?,
+        None => environment
+            .take("TO")
+            .map_or_else(|| Ok(default_node()), |text| place("TO", &text))?,
     };
     let origin = match (line.file, line.from, mode) {
         (Some(file), _, _) => Origin::File(file),
         (None, Some(from), _) => Origin::Live {
             place: from,
-            user: line.from_user.or_else(|| environment.take("FROM_USER")).unwrap_or_default(),
+            user: line
+                .from_user
+                .or_else(|| environment.take("FROM_USER"))
+                .unwrap_or_default(),
             password: environment.password(line.from_password_file, "from-password-file", "FROM_PASSWORD")?,
         },
         (None, None, Some(mode)) => Origin::Cluster(mode),
@@ -196,7 +201,11 @@ pub(super) fn read_import(
     let wish = Wish {
         mode,
         only: line.group,
-        elsewhere: if line.replace { Elsewhere::Replace } else { Elsewhere::Refuse },
+        elsewhere: if line.replace {
+            Elsewhere::Replace
+        } else {
+            Elsewhere::Refuse
+        },
         secrets: if line.secrets { Secrets::Set } else { Secrets::Keep },
         auth,
     };

@@ -93,7 +93,10 @@ mod tests {
     fn what_is_no_secret_is_refused() {
         let refused = |path: &Path| Secret::read(path, "some-file").unwrap_err().to_string();
         let empty = refused(&file(b" \n", 0o600));
-        assert!(empty.starts_with("some-file /") && empty.ends_with("is empty"), "{empty}");
+        assert!(
+            empty.starts_with("some-file /") && empty.ends_with("is empty"),
+            "{empty}"
+        );
         assert!(refused(&file(b"open sesame", 0o604)).contains("chmod o-rwx"));
         assert!(refused(&file(&[b'x'; 5_000], 0o600)).contains("longer than"));
         assert!(refused(Path::new("/")).ends_with("is not a file"));

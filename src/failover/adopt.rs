@@ -13,16 +13,15 @@ pub(super) enum Adoption {
     Adopt(Command),
 }
 
-/// Mode `observe`: one member became master, and the recorded primary is down or follows somebody.
+/// Mode `observe`: one member became master, and the recorded primary is down, follows somebody, or is left by all
+/// others. A Sentinel turns a primary that it replaced by plan last, and some ten seconds late: its clients have gone.
 pub(super) fn made_by_others(draft: &Draft<'_>) -> Adoption {
     let primary = draft.group.primary;
     let follows = draft.sees_up(primary)
         && draft
             .facts(primary)
             .is_some_and(|(facts, _)| facts.role == Role::Replica);
-    if !follows && !draft.scene.outage_agreed() {
-        return Adoption::None;
-    }
+    let gone = follows || draft.scene.outage_agreed();
     let masters: Vec<Address> = draft
         .group
         .replicas()
@@ -30,9 +29,24 @@ pub(super) fn made_by_others(draft: &Draft<'_>) -> Adoption {
         .filter(|address| is_master(draft, *address).is_ok())
         .collect();
     match masters.as_slice() {
-        [only] => adopt(draft, *only),
+        [only] if gone || all_others_follow(draft, *only) => adopt(draft, *only),
         _ => Adoption::None,
     }
+}
+
+/// There are other replicas, and all that are Up follow `address`. Without any, nothing tells a switch from a replica
+/// that was detached.
+fn all_others_follow(draft: &Draft<'_>, address: Address) -> bool {
+    let others = draft.group.replicas().map(|(other, _)| *other);
+    let others: Vec<Address> = others
+        .filter(|other| *other != address && draft.sees_up(*other))
+        .collect();
+    let follows = |other: &Address| {
+        draft
+            .facts(*other)
+            .is_some_and(|(facts, _)| facts.role == Role::Replica && facts.primary == Some(address))
+    };
+    !others.is_empty() && others.iter().all(follows)
 }
 
 /// The recorded primary itself follows a member that is master: an operator moved the group by hand.

@@ -105,7 +105,10 @@ fn directive(name: &[u8]) -> Option<(Directive, std::ops::RangeInclusive<usize>)
         ),
         b"sentinel-user" => (Global("sentinel-user", OWN_SECRET), 1..=1),
         b"sentinel-pass" => (Global("sentinel-pass", OWN_SECRET), 1..=1),
-        b"deny-scripts-reconfig" => (YesNo("deny-scripts-reconfig", "scripts are never set over the wire"), 1..=1),
+        b"deny-scripts-reconfig" => (
+            YesNo("deny-scripts-reconfig", "scripts are never set over the wire"),
+            1..=1,
+        ),
         b"resolve-hostnames" => (YesNo("resolve-hostnames", NAMES_LATER), 1..=1),
         b"announce-hostnames" => (YesNo("announce-hostnames", NAMES_LATER), 1..=1),
         b"state-config-file" => (Elsewhere, 1..=1),
@@ -222,7 +225,8 @@ impl Reader {
         let host = word(&values[1], "monitor")?;
         let port = word(&values[2], "monitor")?;
         let primary = Place::parse(host, port).ok_or("monitor: this is no host and port")?;
-        let quorum = number(&values[3], "monitor", Least::One).map_err(|_| "monitor: the quorum must be 1 or greater")?;
+        let quorum =
+            number(&values[3], "monitor", Least::One).map_err(|_| "monitor: the quorum must be 1 or greater")?;
         let quorum = u32::try_from(quorum).map_err(|_| "monitor: the quorum is too large")?;
         if self.groups.contains_key(&name) {
             return Err(format!("monitor: group {name} stands twice in the file"));
@@ -339,7 +343,9 @@ impl Group {
         self.replicas.remove(&self.primary);
         let mut notes = Vec::new();
         for script in &self.scripts {
-            notes.push(format!("{script} is not taken over: cfgserver runs no scripts ([hook] of its agent does)"));
+            notes.push(format!(
+                "{script} is not taken over: cfgserver runs no scripts ([hook] of its agent does)"
+            ));
         }
         if !self.renamed.is_empty() {
             notes.push(RENAMED.to_owned());

@@ -37,7 +37,10 @@ fn put_group(text: &mut String, name: &GroupName, standing: &Standing) {
         }
     }
     if !standing.setting("auth-pass").is_empty() {
-        _ = writeln!(text, "# sentinel auth-pass {name} ... (the cluster has one, and does not tell it)");
+        _ = writeln!(
+            text,
+            "# sentinel auth-pass {name} ... (the cluster has one, and does not tell it)"
+        );
     }
     for replica in &standing.replicas {
         _ = writeln!(text, "sentinel known-replica {name} {} {}", replica.ip, replica.port);

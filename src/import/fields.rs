@@ -9,6 +9,9 @@ pub enum Useless {
     /// The other side said no.
     #[error("it answers -{0}")]
     Refused(String),
+    /// It will soon be another one.
+    #[error("it is not ready: {0}")]
+    NotYet(String),
     /// It makes no sense.
     #[error("{0}")]
     Nonsense(&'static str),
@@ -57,8 +60,16 @@ pub(super) fn text(reply: &Reply) -> Option<&str> {
 pub(super) fn list<'a>(reply: &'a Reply, what: &'static str) -> Result<&'a [Reply], Useless> {
     match reply {
         Reply::Array(items) => Ok(items),
-        Reply::Error(text) => Err(Useless::Refused(printable(text))),
+        Reply::Error(text) => Err(refusal(text)),
         _ => Err(Useless::Nonsense(what)),
+    }
+}
+
+/// An error reply.
+pub(super) fn refusal(text: &str) -> Useless {
+    match text.starts_with("LOADING") {
+        true => Useless::NotYet(printable(text)),
+        false => Useless::Refused(printable(text)),
     }
 }
 

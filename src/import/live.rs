@@ -76,7 +76,10 @@ impl LiveGroup {
         }
         let flags = fields.get("flags").unwrap_or_default();
         for (flag, what) in [
-            ("failover_in_progress", "a failover is in progress there: its address is about to change"),
+            (
+                "failover_in_progress",
+                "a failover is in progress there: its address is about to change",
+            ),
             ("s_down", "its primary is down there"),
         ] {
             if flags.split(',').any(|known| known == flag) {

@@ -312,7 +312,11 @@ mod tests {
     #[test]
     fn the_directives_stand_in_order_so_that_each_is_found() {
         assert!(NOTHING.is_sorted());
-        assert!(NOTHING.iter().all(|name| ordinary(name) == Some((name, Ordinary::Nothing))));
+        assert!(
+            NOTHING
+                .iter()
+                .all(|name| ordinary(name) == Some((name, Ordinary::Nothing)))
+        );
         assert!(MEANS.iter().all(|(name, _)| NOTHING.binary_search(name).is_err()));
         assert!(ANY_NUMBER.iter().chain(TWO).all(|name| ordinary(name).is_some()));
         assert_eq!(ordinary("dance"), None);

@@ -156,7 +156,11 @@ impl Plan {
                 let changes: Vec<_> = change(standing, "mode", &to).into_iter().collect();
                 GroupPlan {
                     name: name.clone(),
-                    deed: if changes.is_empty() { Deed::Nothing } else { Deed::Set(changes) },
+                    deed: if changes.is_empty() {
+                        Deed::Nothing
+                    } else {
+                        Deed::Set(changes)
+                    },
                     primary: Place::At(standing.primary),
                     replicas: Vec::new(),
                     sentinels: 0,
@@ -251,7 +255,9 @@ fn twice(source: &Source) -> BTreeMap<Place, GroupName> {
 fn decide(wanted: &Wanted, present: &Present, wish: &Wish, notes: &mut Vec<String>) -> Deed {
     let Place::At(primary) = wanted.primary else {
         let place = &wanted.primary;
-        return Deed::Refused(format!("{place} is a host name, and cfgserver monitors IP addresses only"));
+        return Deed::Refused(format!(
+            "{place} is a host name, and cfgserver monitors IP addresses only"
+        ));
     };
     let standing = present.groups.get(&wanted.name);
     let quorum = reachable_quorum(wanted.quorum, present.electorate, notes);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fields::{Fields, Useless, list, printable};
+use super::fields::{Fields, Useless, list, printable, refusal};
 use crate::model::{Address, GroupName};
 use crate::resp::Reply;
 
@@ -36,7 +36,7 @@ impl Present {
     pub fn read(info: &Reply, groups: &Reply) -> Result<Self, Useless> {
         let text = match info {
             Reply::Bulk(text) => std::str::from_utf8(text).map_err(|_| Useless::Nonsense("INFO is no text"))?,
-            Reply::Error(text) => return Err(Useless::Refused(printable(text))),
+            Reply::Error(text) => return Err(refusal(text)),
             _ => return Err(Useless::Nonsense("INFO is no text")),
         };
         let line = |key: &str| {
@@ -46,7 +46,7 @@ impl Present {
         let stranger = Useless::Nonsense("it is no cfgserver node: its INFO names no cluster");
         let cluster = line("cluster_id").ok_or(stranger)?;
         if cluster.is_empty() {
-            return Err(Useless::Nonsense("it belongs to no cluster yet"));
+            return Err(Useless::NotYet("it belongs to no cluster yet".to_owned()));
         }
         let electorate = line("raft_electorate").and_then(|number| number.parse().ok());
         let mut present = Self {

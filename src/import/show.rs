@@ -86,7 +86,10 @@ fn show_group(text: &mut String, group: &GroupPlan) {
     }
     if group.sentinels > 0 {
         let all = group.sentinels + 1;
-        _ = writeln!(text, "    Sentinels that have it: {all}; stop them all before mode manage");
+        _ = writeln!(
+            text,
+            "    Sentinels that have it: {all}; stop them all before mode manage"
+        );
     }
     for note in &group.notes {
         _ = writeln!(text, "    note: {note}");

@@ -29,7 +29,10 @@ fn entry(group: &Group) -> Reply {
         ("down-after-milliseconds", config.down_after_ms.to_string()),
         ("failover-timeout", config.failover_timeout_ms.to_string()),
         ("parallel-syncs", config.parallel_syncs.to_string()),
-        ("master-reboot-down-after-period", config.reboot_down_after_ms.to_string()),
+        (
+            "master-reboot-down-after-period",
+            config.reboot_down_after_ms.to_string(),
+        ),
         ("refused-after-milliseconds", config.refused_after_ms.to_string()),
         ("mode", mode_name(config.mode).to_owned()),
         ("identity", identity_name(config.identity).to_owned()),

@@ -1,5 +1,6 @@
 //! The replicated state machine, entry by entry.
 
+mod configure;
 mod differences;
 mod records;
 

@@ -18,6 +18,7 @@ mod fuzzed;
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod golden;
 mod hosts;
+mod import;
 mod linear;
 mod machine;
 mod machine_random;

@@ -1,0 +1,217 @@
+//! Three Sentinels are replaced by three nodes, and come back: the steps of the README, on one fleet.
+
+use super::sentinel::Sentinel;
+use super::{import, said, shown};
+use crate::world::{Cluster, FAILOVER, Group, SOON, Subscriber, World, cfgserver, holds_for, wait_until};
+
+const NAME: &str = "orders-1";
+/// A Sentinel turns an old primary that is back only after some eight seconds.
+const TURNED: std::time::Duration = std::time::Duration::from_secs(40);
+
+/// The fleet, its Sentinels and its nodes.
+struct Scene {
+    cluster: Cluster,
+    group: Group,
+    sentinels: Vec<Sentinel>,
+    subscribers: Vec<Subscriber>,
+}
+
+/// Who is expected to replace a primary.
+#[derive(Clone, Copy, PartialEq)]
+enum Manager {
+    Sentinel,
+    Nodes,
+}
+
+impl Scene {
+    fn primary(&self) -> u16 {
+        self.cluster.nodes[0].primary_of(NAME)
+    }
+
+    fn heard(&self, channel: &str) -> usize {
+        self.subscribers.iter().map(|one| one.count(channel, "")).sum()
+    }
+
+    /// Kills the primary; `manager` replaces it, and everybody tells the new one. Then it comes back and is turned.
+    fn replace(&mut self, manager: Manager) {
+        let (old, tries) = (self.primary(), self.heard("+try-failover"));
+        let before: Vec<usize> = self
+            .subscribers
+            .iter()
+            .map(|one| one.count("+switch-master", NAME))
+            .collect();
+        self.group.at(old).kill();
+        wait_until("every node tells another primary", FAILOVER, || {
+            let told: Vec<u16> = self.cluster.nodes.iter().map(|node| node.primary_of(NAME)).collect();
+            told[0] != old && told[0] != 0 && told.iter().all(|port| *port == told[0])
+        });
+        self.is_settled_after(manager, tries, &before, old);
+    }
+
+    fn is_settled_after(&mut self, manager: Manager, tries: usize, before: &[usize], old: u16) {
+        let new = self.primary();
+        wait_until("every subscriber of a node heard of it once", SOON, || {
+            let now = self.subscribers.iter().map(|one| one.count("+switch-master", NAME));
+            now.zip(before).all(|(now, before)| now == before + 1)
+        });
+        let payload = format!("{NAME} 127.0.0.1 {old} 127.0.0.1 {new}");
+        assert!(
+            self.subscribers
+                .iter()
+                .all(|one| one.count("+switch-master", &payload) >= 1),
+            "{payload}"
+        );
+        let tried = self.heard("+try-failover") - tries;
+        match manager {
+            Manager::Sentinel => assert_eq!(tried, 0, "a node acted in mode observe"),
+            Manager::Nodes => assert_eq!(tried, self.subscribers.len(), "every node tells it"),
+        }
+        assert!(self.group.at(new).call(&["SET", "written", &new.to_string()]).is_ok());
+        if !self.group.at(old).is_running() {
+            self.group.at(old).restart();
+        }
+        wait_until("the old primary is turned", TURNED, || self.group.at(old).follows(new));
+        self.group.wait_all_follow(new);
+        wait_until("the write is everywhere", SOON, || {
+            let same = |port: &u16| self.group.members.iter().any(|one| one.port == *port);
+            let value = new.to_string();
+            same(&new)
+                && self
+                    .group
+                    .members
+                    .iter()
+                    .all(|one| one.call(&["GET", "written"]).text() == value)
+        });
+        self.cluster.wait_healthy(&self.group);
+        let now: Vec<usize> = self
+            .subscribers
+            .iter()
+            .map(|one| one.count("+switch-master", NAME))
+            .collect();
+        assert!(
+            now.iter().zip(before).all(|(now, before)| *now == before + 1),
+            "told more than once"
+        );
+    }
+
+    fn start_sentinels(&mut self, world: &World, lines: &str) {
+        self.sentinels = (0..3).map(|_| Sentinel::start(world, lines)).collect();
+        self.sentinels_settle();
+    }
+
+    fn sentinels_settle(&self) {
+        let replicas = self.group.members.len() - 1;
+        for sentinel in &self.sentinels {
+            let what = format!("the Sentinel {} knows everybody", sentinel.port);
+            wait_until(&what, TURNED, || sentinel.is_settled(NAME, replicas, 2));
+        }
+    }
+
+    fn stop_sentinels(&mut self) {
+        for sentinel in &mut self.sentinels {
+            sentinel.terminate();
+        }
+        self.sentinels.clear();
+    }
+
+    fn mode(&self) -> Vec<String> {
+        let master = |port: u16| {
+            crate::world::Client::connect(port)
+                .unwrap()
+                .call(&["SENTINEL", "MASTER", NAME])
+        };
+        let mode = |port| master(port).field("mode").unwrap_or_default().to_owned();
+        self.cluster.nodes.iter().map(|node| mode(node.port)).collect()
+    }
+}
+
+#[test]
+fn three_sentinels_are_replaced_without_an_outage_and_come_back() {
+    let Some(world) = World::open() else { return };
+    let group = Group::start(&world, NAME, 2);
+    let first = group.members[0].port;
+    let lines = format!(
+        "sentinel monitor {NAME} 127.0.0.1 {first} 2\nsentinel down-after-milliseconds {NAME} 1000\n\
+         sentinel failover-timeout {NAME} 5000"
+    );
+    let mut cluster = Cluster::start(&world, 3);
+    let subscribers = cluster.subscribe();
+    let to: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
+    let mut scene = Scene {
+        cluster,
+        group,
+        sentinels: Vec::new(),
+        subscribers,
+    };
+    scene.start_sentinels(&world, &lines);
+
+    // 1. Shown, then done, in mode observe; from then on there is nothing to do, from the file and from the live ones.
+    let file = scene.sentinels[0].file.clone();
+    let plan = said(&import(to[0], &[shown(&file)]));
+    let expected =
+        format!("+ {NAME}: monitor 127.0.0.1:{first}, quorum 2\n    mode observe, down-after-milliseconds 1000");
+    assert!(
+        plan.contains(&expected) && plan.ends_with("Nothing was done: --apply does it.\n"),
+        "{plan}"
+    );
+    assert!(plan.contains("Sentinels that have it: 3;"), "{plan}");
+    assert!(scene.cluster.nodes[0].call(&["CFG", "GROUPS"]).items().is_empty());
+    assert!(said(&import(to[1], &[shown(&file), "--apply"])).ends_with("Done.\n"));
+    for sentinel in &scene.sentinels {
+        assert!(said(&import(to[2], &[shown(&sentinel.file), "--apply"])).ends_with("There is nothing to do.\n"));
+        let from = format!("127.0.0.1:{}", sentinel.port);
+        let live = said(&import(to[0], &["--from", &from, "--apply"]));
+        assert!(live.ends_with("There is nothing to do.\n"), "{live}");
+    }
+    assert_eq!(scene.mode(), ["observe"; 3]);
+    scene.cluster.wait_healthy(&scene.group);
+
+    // 2. Observing: what Sentinel does, unplanned and planned, is adopted and told.
+    scene.replace(Manager::Sentinel);
+    scene.sentinels_settle();
+    let (old, tries) = (scene.primary(), scene.heard("+try-failover"));
+    let before: Vec<usize> = scene
+        .subscribers
+        .iter()
+        .map(|one| one.count("+switch-master", NAME))
+        .collect();
+    assert!(scene.sentinels[1].call(&["SENTINEL", "FAILOVER", NAME]).is_ok());
+    scene.cluster.wait_primary(NAME, wait_other(&scene, old));
+    scene.is_settled_after(Manager::Sentinel, tries, &before, old);
+
+    // 3. The Sentinels end, and the nodes take over. What dies in between is replaced as soon as they do.
+    scene.stop_sentinels();
+    let taken = said(&import(to[0], &["--mode", "manage", "--apply"]));
+    assert!(
+        taken.contains("mode observe -> manage") && taken.ends_with("Done.\n"),
+        "{taken}"
+    );
+    assert!(said(&import(to[1], &["--mode", "manage", "--apply"])).ends_with("There is nothing to do.\n"));
+    scene.replace(Manager::Nodes);
+
+    // 4. And back: the nodes let go, and fresh Sentinels start from what the nodes have.
+    assert!(said(&import(to[2], &["--mode", "observe", "--apply"])).ends_with("Done.\n"));
+    let node = format!("127.0.0.1:{}", to[1]);
+    let exported = said(&cfgserver().args(["export", "--from", &node]).output().unwrap());
+    scene.start_sentinels(&world, &exported);
+    for sentinel in &scene.sentinels {
+        assert_eq!(sentinel.primary_of(NAME), scene.primary());
+        assert!(said(&import(to[0], &[shown(&sentinel.file)])).ends_with("There is nothing to do.\n"));
+    }
+    scene.replace(Manager::Sentinel);
+    let last = scene.primary();
+    for node in &mut scene.cluster.nodes {
+        node.terminate();
+    }
+    holds_for("the Sentinels keep the primary", SOON / 5, || {
+        scene.sentinels.iter().all(|one| one.primary_of(NAME) == last)
+    });
+}
+
+/// The primary that the Sentinels moved to.
+fn wait_other(scene: &Scene, old: u16) -> u16 {
+    crate::world::wait_for("the Sentinels have moved", FAILOVER, || {
+        let told: Vec<u16> = scene.sentinels.iter().map(|one| one.primary_of(NAME)).collect();
+        (told[0] != old && told.iter().all(|port| *port == told[0])).then_some(told[0])
+    })
+}
