@@ -187,6 +187,11 @@ pub(super) fn read_import(
             return Err(Refusal::misused(fault.to_owned()));
         }
     };
+    if matches!(origin, Origin::Live { .. }) && mode == Some(Mode::Manage) {
+        let fault = "a Sentinel that runs replaces primaries itself: import in mode observe, stop all Sentinels, and then \
+                     take over with --mode manage alone";
+        return Err(Refusal::misused(fault.to_owned()));
+    }
     if matches!(origin, Origin::Cluster(_)) && (line.replace || line.secrets) {
         let fault = "--replace and --secrets need a file or --from HOST:PORT";
         return Err(Refusal::misused(fault.to_owned()));

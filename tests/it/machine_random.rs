@@ -46,6 +46,12 @@ impl Draft {
             lineage: None,
         };
         match self.kind {
+            0 if self.stale => Command::Configure {
+                name,
+                primary: candidate,
+                quorum: u32::from(self.flag) + 1,
+                settings: vec![Setting::ParallelSyncs(u32::from(self.port % 3))],
+            },
             0 => Command::Monitor {
                 name,
                 primary: candidate,

@@ -144,10 +144,16 @@ pub(super) fn next(choices: &mut Choices<'_>, state: &State) -> Command {
     let flag = choices.one_in(2);
     match kind {
         0 => Command::Noop,
-        1 | 2 => Command::Monitor {
+        1 => Command::Monitor {
             name,
             primary: address(choices),
             quorum: u32::from(choices.below(3)),
+        },
+        2 => Command::Configure {
+            name,
+            primary: address(choices),
+            quorum: u32::from(choices.below(3)),
+            settings: (0..choices.below(3)).map(|_| setting(choices)).collect(),
         },
         3 => Command::Remove { name },
         4 => Command::Set {

@@ -16,6 +16,7 @@ fn a_command_line_that_cannot_be_understood_ends_with_64() {
         &["import", "a.conf", "--to", "nowhere"],
         &["import", "a.conf", "--from-user", "me"],
         &["import", "--mode", "manage", "--replace"],
+        &["import", "--from", "127.0.0.1:1", "--mode", "manage"],
         &["import", "a.conf", "b.conf"],
         &["export", "a.conf"],
         &["export", "--apply"],
