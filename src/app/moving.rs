@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::process::cannot_start;
 use crate::cli::{EXIT_CANNOT_START, EXIT_OK, Import, MoveInvocation, Origin, Secret};
 use crate::clock::Clock;
-use crate::import::{Live, Plan, Present, Source, Useless, export, parse_conf};
+use crate::import::{Deed, GroupPlan, Live, Plan, Present, Source, Useless, export, parse_conf};
 use crate::model::{Age, HostPort};
 use crate::redis::{Answer, Link, request};
 
@@ -210,27 +210,33 @@ impl<'a> Node<'a> {
     /// Group by group, so that what is done is known when the connection ends. Answers how many could not be done.
     async fn carry_out(&mut self, plan: &Plan) -> anyhow::Result<usize> {
         let mut failed = 0;
-        for group in &plan.groups {
-            for words in group.requests() {
-                let words: Vec<Bytes> = words.into_iter().map(Bytes::from).collect();
-                let context = || {
-                    format!(
-                        "the node at {}: group {} may not be done: run it again",
-                        self.place, group.name
-                    )
-                };
-                let answers = call(&mut self.link, &[words]).await.with_context(context)?;
-                match &answers[0] {
-                    Answer::Simple(_) => say(&format!("{}: done\n", group.name)),
-                    Answer::Error(text) => {
-                        failed += 1;
-                        eprintln!("cfgserver: {}: {text}", group.name);
-                        break;
-                    }
-                    _ => bail!("the node at {} answers what makes no sense", self.place),
+        for group in plan.groups.iter().filter(|group| group.deed != Deed::Nothing) {
+            match self.do_one(group).await? {
+                None => say(&format!("{}: done\n", group.name)),
+                Some(refusal) => {
+                    failed += 1;
+                    eprintln!("cfgserver: {}: {refusal}", group.name);
                 }
             }
         }
         Ok(failed)
+    }
+
+    /// What the node refuses it with, if so.
+    async fn do_one(&mut self, group: &GroupPlan) -> anyhow::Result<Option<String>> {
+        for words in group.requests() {
+            let words: Vec<Bytes> = words.into_iter().map(Bytes::from).collect();
+            let context = || {
+                let (node, name) = (self.place, &group.name);
+                format!("the node at {node}: whether group {name} is done is not known: run it again")
+            };
+            let answers = call(&mut self.link, &[words]).await.with_context(context)?;
+            match &answers[0] {
+                Answer::Simple(_) => {}
+                Answer::Error(text) => return Ok(Some(text.to_string())),
+                _ => bail!("the node at {} answers what makes no sense", self.place),
+            }
+        }
+        Ok(None)
     }
 }

@@ -4,6 +4,7 @@
 
 mod choices;
 mod commands;
+mod import;
 mod info;
 mod machine;
 mod redis;
@@ -20,6 +21,7 @@ pub(crate) const OPEN: &[(&str, Target)] = &[
     ("info", info::agrees_with_the_model),
     ("client-list", redis::client_list),
     ("template", template::stays_itself),
+    ("sentinel-conf", import::gives_one_plan),
     ("state-machine", machine::any_log),
 ];
 

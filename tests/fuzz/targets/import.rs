@@ -1,0 +1,32 @@
+//! A sentinel.conf: refused with lines that it has, or planned, and the plan does not depend on anything else.
+
+use std::collections::BTreeMap;
+
+use cfgserver::import::{Deed, Plan, Present, Wish, parse_conf};
+
+pub(super) fn gives_one_plan(bytes: &[u8]) {
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    let source = match parse_conf(bytes) {
+        Ok(source) => source,
+        Err(faults) => {
+            assert!(!faults.is_empty() && faults.iter().all(|fault| (1..=lines).contains(&fault.line)));
+            return;
+        }
+    };
+    let present = Present {
+        cluster: "c".to_owned(),
+        electorate: 3,
+        groups: BTreeMap::new(),
+    };
+    let plan = Plan::new(&source, &present, &Wish::default());
+    assert_eq!(plan.to_text(), Plan::new(&source, &present, &Wish::default()).to_text());
+    assert_eq!(plan.groups.len(), source.groups.len());
+    for group in &plan.groups {
+        let words: usize = group.requests().iter().map(Vec::len).sum();
+        match &group.deed {
+            Deed::Monitor { settings, .. } => assert_eq!(words, 6 + 2 * settings.len()),
+            Deed::Refused(_) => assert_eq!(words, 0),
+            other => panic!("the cluster is empty: {other:?}"),
+        }
+    }
+}
