@@ -60,11 +60,11 @@ async fn move_over(import: &Import) -> anyhow::Result<u8> {
     let (mut node, present) = Node::meet(&import.to).await?;
     let plan = make_plan(import, source.as_ref(), &present);
     say(&format!(
-        "from {}\nto   cluster {} at {}, where {} judge\n\n{}",
+        "from {}\nto   cluster {} at {} (nodes: {})\n\n{}",
         import.origin_text(),
         present.cluster,
         import.to,
-        nodes(present.electorate),
+        present.electorate,
         plan.to_text()
     ));
     if plan.is_refused() {
@@ -95,13 +95,6 @@ fn finish(failed: usize, again: &Plan) -> anyhow::Result<u8> {
         again.summary()
     ));
     Ok(EXIT_CANNOT_START)
-}
-
-fn nodes(number: u32) -> String {
-    match number {
-        1 => "1 node".to_owned(),
-        many => format!("{many} nodes"),
-    }
 }
 
 fn make_plan(import: &Import, source: Option<&Source>, present: &Present) -> Plan {

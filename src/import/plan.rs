@@ -343,7 +343,7 @@ fn reachable_quorum(quorum: u32, electorate: u32, notes: &mut Vec<String>) -> u3
     let majority = electorate / 2 + 1;
     if quorum > electorate {
         notes.push(format!(
-            "quorum {quorum} cannot be reached by {electorate} nodes: it becomes {majority}, their majority"
+            "quorum {quorum} is more than the number of nodes ({electorate}): it becomes {majority}, their majority"
         ));
         return majority;
     }

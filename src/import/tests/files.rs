@@ -59,7 +59,7 @@ master-reboot-down-after-period 0, parallel-syncs 1
 keep this group in mode observe
 + sessions: monitor 10.0.2.1:6380, quorum 2
     mode observe, down-after-milliseconds 30000, failover-timeout 60000, master-reboot-down-after-period 0, parallel-syncs 2
-    note: quorum 5 cannot be reached by 3 nodes: it becomes 2, their majority
+    note: quorum 5 is more than the number of nodes (3): it becomes 2, their majority
 
 Not taken over from the file:
   line 3: port: cfgserver serve has --listen for this
