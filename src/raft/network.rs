@@ -110,7 +110,7 @@ pub(super) struct AppendBody {
 }
 
 impl AppendBody {
-    fn new(request: AppendEntriesRequest<TypeConfig>, majority_ms: Option<Age>) -> Self {
+    pub(super) fn new(request: AppendEntriesRequest<TypeConfig>, majority_ms: Option<Age>) -> Self {
         Self {
             vote: request.vote,
             prev_log_id: request.prev_log_id,
