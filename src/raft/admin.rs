@@ -32,6 +32,8 @@ const TAKE_OVER_LIMIT: Duration = Duration::from_secs(2);
 const ORDERS_LIMIT: Duration = Duration::from_secs(3);
 /// The voters that stay answer within this when another one is removed.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// A successor gives a sign of life within this.
+const ALIVE_LIMIT: Duration = Duration::from_secs(1);
 /// Who answered within this is preferred as a successor.
 const LATELY: Duration = Duration::from_secs(1);
 /// How often figures are looked at while something is awaited.
@@ -194,7 +196,7 @@ impl Core {
         }
     }
 
-    /// Gives leadership to `to`, or to the voter that is most caught up.
+    /// Gives leadership to `to`, or to the voter that is most caught up of those that live.
     pub(super) async fn hand_over(&self, to: Option<NodeId>) -> Result<(), WriteError> {
         let metrics = self.metrics();
         if metrics.state != ServerState::Leader {
@@ -203,11 +205,12 @@ impl Core {
         if to == Some(self.me) {
             return Ok(());
         }
-        let to = match to {
-            Some(to) if metrics.membership_config.voter_ids().any(|id| id == to) => to,
+        let successors = match to {
+            Some(to) if metrics.membership_config.voter_ids().any(|id| id == to) => vec![to],
             Some(to) => return Err(refused(format!("node {to} is not a voter"))),
-            None => best_successor(self.me, &metrics).ok_or_else(|| refused("no other voter can take over"))?,
+            None => successors(self.me, &metrics),
         };
+        let to = self.first_alive(&successors, &metrics).await?;
         self.await_caught_up(to, TAKE_OVER_LIMIT).await?;
         self.handing_over.store(metrics.current_term, Ordering::SeqCst);
         self.await_orders().await?;
@@ -221,6 +224,24 @@ impl Core {
                 Err(refused(format!("node {to} did not take over in time")))
             }
         }
+    }
+
+    /// The first of these voters that answers now. Leadership that is handed to a dead node is lost until the next
+    /// election, and that it answered a moment ago proves nothing.
+    async fn first_alive(&self, voters: &[NodeId], metrics: &Metrics) -> Result<NodeId, WriteError> {
+        let mut refusal = refused("no other voter can take over");
+        for id in voters {
+            let Some(node) = metrics.membership_config.get_node(id) else {
+                continue;
+            };
+            // A new connection: one that is open may belong to a process that has ended since.
+            let contact = self.links.contact(Some(*id), &node.address);
+            match contact.call(Call::Ping, Vec::new(), ALIVE_LIMIT).await {
+                Ok(_) => return Ok(*id),
+                Err(error) => refusal = refused(format!("node {id} at {} cannot take over: {error}", node.address)),
+            }
+        }
+        Err(refusal)
     }
 
     /// Waits until no order is on its way: a successor must not meet one. New ones are not given any more.
@@ -299,9 +320,10 @@ fn stays(id: NodeId, silent: &[NodeId]) -> String {
     )
 }
 
-/// The voter that has most of the log, of those that answer.
-fn best_successor(me: NodeId, metrics: &Metrics) -> Option<NodeId> {
-    let voters = metrics.membership_config.voter_ids().filter(|id| *id != me);
+/// The other voters: first those that answer, and of these first who has most of the log.
+fn successors(me: NodeId, metrics: &Metrics) -> Vec<NodeId> {
+    let mut voters: Vec<_> = metrics.membership_config.voter_ids().filter(|id| *id != me).collect();
     let rank = |id| (answered(metrics, id, LATELY), matched(metrics, id), id);
-    voters.max_by_key(|id| rank(*id))
+    voters.sort_by_key(|id| std::cmp::Reverse(rank(*id)));
+    voters
 }

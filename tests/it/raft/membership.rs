@@ -134,6 +134,34 @@ async fn leadership_is_handed_to_the_node_that_was_named() {
     }
 }
 
+#[tokio::test]
+async fn leadership_is_not_handed_to_a_dead_node() {
+    let mut nodes = three(|_| {}).await;
+    let lead = leader(&nodes).await;
+    let (me, term) = (nodes[lead].plan.id, nodes[lead].status().term);
+    let dead = nodes.remove((lead + 1) % 3);
+    let (id, address) = (dead.plan.id, dead.address.clone());
+    dead.kill().await;
+    for node in &nodes {
+        let refused = node.admin(AdminRequest::TransferLeader { to: Some(id) }).await;
+        let Err(WriteError::Refused(text)) = refused else {
+            panic!("{refused:?}");
+        };
+        let start = format!("node {id} at {address} cannot take over: unreachable: ");
+        assert!(text.starts_with(&start), "{text}");
+    }
+    let lead = nodes.iter().position(|node| node.plan.id == me).unwrap();
+    nodes[lead].monitor("orders", 6379).await;
+    assert!(nodes[lead].handle.holds_lease(), "nobody was asked to take over");
+    assert_eq!(nodes[lead].status().term, term);
+    // Whom to hand it to is this node's choice: the one that lives.
+    nodes[lead].handle.hand_over(None).await.unwrap();
+    until_true("the other one leads", || nodes[1 - lead].leadership().me).await;
+    for node in nodes {
+        node.kill().await;
+    }
+}
+
 /// A desk with orders on their way.
 struct Busy(AtomicUsize);
 
