@@ -39,6 +39,15 @@ const LATELY: Duration = Duration::from_secs(1);
 /// How often figures are looked at while something is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// What a node that is to be added is already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Stranger,
+    /// An addition was not finished.
+    Learner,
+    Voter,
+}
+
 fn refused(text: impl Into<String>) -> WriteError {
     WriteError::Refused(text.into())
 }
@@ -65,7 +74,12 @@ impl Core {
     }
 
     async fn add_node(&self, id: NodeId, address: &str) -> Result<WriteReply, WriteError> {
-        if !self.is_learner(id, address)? {
+        let standing = self.standing(id, address)?;
+        if standing == Standing::Voter {
+            // The answer to an earlier request was lost.
+            return self.await_told(|_| true).await;
+        }
+        if standing == Standing::Stranger {
             let node = self.take_in(id, address).await?;
             let learner = self.raft.add_learner(id, node, false);
             within(CHANGE_LIMIT, learner).await?.map_err(write_error)?;
@@ -82,9 +96,8 @@ impl Core {
             .await
     }
 
-    /// Whether that node is a learner already, after an addition that was not finished. Other members, and ids that
-    /// are used up, are refused.
-    fn is_learner(&self, id: NodeId, address: &str) -> Result<bool, WriteError> {
+    /// What that node is already. Other members under this id, and ids that are used up, are refused.
+    fn standing(&self, id: NodeId, address: &str) -> Result<Standing, WriteError> {
         let membership = self.metrics().membership_config;
         if self.feed.state().header().removed.contains(&id) {
             return Err(refused(format!(
@@ -93,9 +106,10 @@ impl Core {
         }
         let is_voter = membership.voter_ids().any(|voter| voter == id);
         match membership.get_node(&id) {
-            None => Ok(false),
-            Some(node) if !is_voter && node.address == address => Ok(true),
-            Some(_) => Err(refused(format!("node id {id} is already a member"))),
+            None => Ok(Standing::Stranger),
+            Some(node) if node.address != address => Err(refused(format!("node id {id} is already a member"))),
+            Some(_) if is_voter => Ok(Standing::Voter),
+            Some(_) => Ok(Standing::Learner),
         }
     }
 
@@ -105,13 +119,21 @@ impl Core {
         let probed = probe(&self.links, Some(id), address)
             .await
             .map_err(|error| at(&error))?;
+        let cluster = self.local.cluster().ok_or(WriteError::NoLeader)?;
+        let node = Node {
+            address: address.to_owned(),
+            role: NodeRole::Learner,
+            ..probed.node
+        };
         if probed.initialised {
-            return Err(at(&"has data already"));
+            // An earlier leader had begun to add it, and that was lost with this leader: the log goes on from what the
+            // node has of it. It was never a member, so nobody relies on its vote.
+            let begun = probed.cluster == Some(cluster) && !self.feed.state().nodes().contains_key(&id);
+            return begun.then_some(node).ok_or_else(|| at(&"has data already"));
         }
         if probed.waits != Waits::Adoption {
             return Err(at(&"does not wait to be added; start it with --join"));
         }
-        let cluster = self.local.cluster().ok_or(WriteError::NoLeader)?;
         let body = encode(&Belongs { cluster });
         let told = self
             .links
@@ -119,11 +141,7 @@ impl Core {
             .call(Call::Adopt, body, PROBE_LIMIT)
             .await;
         told.map_err(|error| at(&error))?;
-        Ok(Node {
-            address: address.to_owned(),
-            role: NodeRole::Learner,
-            ..probed.node
-        })
+        Ok(node)
     }
 
     async fn remove_node(self: &Arc<Self>, id: NodeId) -> Result<WriteReply, WriteError> {

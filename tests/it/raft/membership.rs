@@ -11,7 +11,7 @@ use cfgserver::raft::{Desk, Failure, Formation, Working};
 use cfgserver::requests::{AdminRequest, WriteError, WriteReply};
 use cfgserver::store::MemoryStore;
 
-use super::cluster::{Plan, TestNode, leader, reserve, three, until_true};
+use super::cluster::{Plan, TestNode, leader, listen_again, reserve, three, until_true};
 
 /// Starts a node that waits, and has `through` add it.
 async fn add(through: &TestNode, id: NodeId) -> TestNode {
@@ -42,6 +42,52 @@ async fn a_cluster_grows_from_one_to_three() {
     one.kill().await;
     two.monitor("carts", 6381).await;
     for node in [two, three] {
+        node.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn an_addition_that_was_lost_with_its_leader_is_asked_for_again() {
+    let mut nodes = three(|_| {}).await;
+    let lead = leader(&nodes).await;
+    let lead = nodes.remove(lead);
+    let (listener, address) = reserve();
+    let plan = Plan::new(4, Formation::Join(lead.address.clone()));
+    let new = TestNode::start(plan, listener).await.unwrap();
+    let request = || AdminRequest::AddNode {
+        id: 4,
+        address: address.clone(),
+    };
+    let mut others = Vec::new();
+    for node in nodes {
+        others.push((node.address.clone(), node.kill().await));
+    }
+    // The new node gets the log before anybody else knows of it.
+    let has_data = || !new.plan.store.read(0, u64::MAX, 1).unwrap().is_empty();
+    tokio::select! {
+        answer = lead.admin(request()) => panic!("without a majority: {answer:?}"),
+        () = until_true("the new node has data", has_data) => {}
+    }
+    lead.kill().await;
+
+    let mut nodes = Vec::new();
+    for (address, plan) in others {
+        nodes.push(TestNode::start(plan, listen_again(&address).await).await.unwrap());
+    }
+    let lead = leader(&nodes).await;
+    assert!(!nodes[lead].voters().contains(&4));
+    let added = nodes[lead].admin(request()).await;
+    assert!(matches!(added, Ok(WriteReply::Outcome { .. })), "{added:?}");
+    nodes[lead].monitor("orders", 6379).await;
+    until_true("the new node goes on", || {
+        new.knows("orders") && new.voters().len() == 4
+    })
+    .await;
+    // Asked for once more, because the answer was lost.
+    let again = nodes[lead].admin(request()).await;
+    assert!(matches!(again, Ok(WriteReply::Outcome { .. })), "{again:?}");
+    nodes.push(new);
+    for node in nodes {
         node.kill().await;
     }
 }
