@@ -36,6 +36,15 @@ pub(crate) enum Fault {
     ServerFromServers,
     /// The primary together with a minority of nodes.
     PrimaryWithMinority,
+    /// A node goes bit by bit: no primary, then no other node. Later that primary goes as well.
+    NodeFades,
+    NodeFaded {
+        node: NodeId,
+        primary: Index,
+    },
+    PrimaryFollows {
+        primary: Index,
+    },
     Heal,
     PrimaryCrash,
     ServerCrash,
@@ -98,6 +107,7 @@ pub(crate) const KINDS: &[(Fault, &str)] = &[
     (Fault::ServerFromNodes, "fault: instance cut from nodes"),
     (Fault::ServerFromServers, "fault: instance cut from instances"),
     (Fault::PrimaryWithMinority, "fault: primary with a minority"),
+    (Fault::NodeFades, "fault: node fades"),
     (Fault::PrimaryCrash, "fault: primary crash"),
     (Fault::PrimaryCrash, "fault: primary crash"),
     (Fault::PrimaryCrash, "fault: primary crash"),
@@ -174,6 +184,9 @@ impl World {
             Fault::ServerFromNodes => self.cut_server_from_nodes(primary.unwrap_or(any_server)),
             Fault::ServerFromServers => self.cut_server_from_servers(any_server),
             Fault::PrimaryWithMinority => self.primary_with_minority(primary.unwrap_or(any_server), any_node),
+            Fault::NodeFades => self.fade(any_node, primary.unwrap_or(any_server)),
+            Fault::NodeFaded { node, primary } => self.faded(node, primary),
+            Fault::PrimaryFollows { primary } => self.crash_server(primary, true),
             Fault::Heal => self.heal(),
             Fault::PrimaryCrash => self.crash_server(primary.unwrap_or(any_server), true),
             Fault::ServerCrash => {
