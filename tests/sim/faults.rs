@@ -36,8 +36,7 @@ pub(crate) enum Fault {
     ServerFromServers,
     /// The primary together with a minority of nodes.
     PrimaryWithMinority,
-    /// A node goes bit by bit: no primary, then no other node. Later that primary goes as well.
-    NodeFades,
+    /// A node that was cut off from a primary is cut off from the other nodes as well.
     NodeFaded {
         node: NodeId,
         primary: Index,
@@ -107,7 +106,6 @@ pub(crate) const KINDS: &[(Fault, &str)] = &[
     (Fault::ServerFromNodes, "fault: instance cut from nodes"),
     (Fault::ServerFromServers, "fault: instance cut from instances"),
     (Fault::PrimaryWithMinority, "fault: primary with a minority"),
-    (Fault::NodeFades, "fault: node fades"),
     (Fault::PrimaryCrash, "fault: primary crash"),
     (Fault::PrimaryCrash, "fault: primary crash"),
     (Fault::PrimaryCrash, "fault: primary crash"),
@@ -179,12 +177,14 @@ impl World {
                 } else {
                     any_node
                 };
-                self.cut_node_from_servers(node);
+                match primary.filter(|_| self.core.chance.permille(500)) {
+                    Some(primary) => self.fade(node, group, primary),
+                    None => self.cut_node_from_servers(node),
+                }
             }
             Fault::ServerFromNodes => self.cut_server_from_nodes(primary.unwrap_or(any_server)),
             Fault::ServerFromServers => self.cut_server_from_servers(any_server),
             Fault::PrimaryWithMinority => self.primary_with_minority(primary.unwrap_or(any_server), any_node),
-            Fault::NodeFades => self.fade(any_node, primary.unwrap_or(any_server)),
             Fault::NodeFaded { node, primary } => self.faded(node, primary),
             Fault::PrimaryFollows { primary } => self.crash_server(primary, true),
             Fault::Heal => self.heal(),

@@ -124,14 +124,13 @@ impl World {
     }
 
     /// A host goes bit by bit, and then what stands beside it: whoever voted last is not there when votes are counted.
-    pub(super) fn fade(&mut self, id: NodeId, primary: Index) {
+    pub(super) fn fade(&mut self, id: NodeId, group: usize, primary: Index) {
+        self.core.coverage.mark("fault: node fades");
         let name = self.name(primary);
         self.says(format!("node {id} fades: it is cut off from {name}"));
         self.core.net.cut_to.insert((id, primary));
         self.core.net.cut_from.insert((id, primary));
-        let groups = self.core.settings.groups.iter();
-        let slowest_ms = groups.map(|group| group.down_after_ms).max().unwrap_or_default();
-        let ms = slowest_ms + self.core.chance.within(200, 1_000);
+        let ms = self.core.settings.groups[group].down_after_ms + self.core.chance.within(200, 1_000);
         self.core
             .after(ms, Event::Fault(Fault::NodeFaded { node: id, primary }));
     }
@@ -143,7 +142,7 @@ impl World {
         } else {
             self.isolate(id);
         }
-        let ms = self.core.chance.within(1_000, 5_000);
+        let ms = self.core.chance.within(1_500, 4_000);
         self.core.after(ms, Event::Fault(Fault::PrimaryFollows { primary }));
     }
 
