@@ -78,6 +78,13 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
         let why = "down".into();
         return Candidate::OutOfReach { why, since };
     }
+    if mutation::is_on(Mutation::AnyProcessCompletes)
+        && let Some((facts, at)) = draft.facts(candidate)
+        && at > attempt.entered_at
+        && facts.role == Role::Primary
+    {
+        return Candidate::Promoted(facts);
+    }
     if restarted(draft, failover, attempt) {
         return Candidate::Lost("restarted".into());
     }

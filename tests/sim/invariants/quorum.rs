@@ -46,12 +46,11 @@ impl Invariant for Quorum {
         let lately = |node: &NodeScene| {
             let at = scene.judged_down_at(node.id, group.id, group.primary);
             let judged = at.is_some_and(|at| scene.now() - at < LATELY_MS + node.paused_ms + leader_paused_ms);
-            // Another life of it may have thought so.
-            // One that could not say so for longer than a vote counts does not count either.
-            let mute = scene.settled_ms() > LATELY_MS && !scene.goes(node.id, *leader) && leader_paused_ms == 0;
-            if mute {
+            // One that could not say so for longer than a vote counts does not count, whatever it thinks.
+            if scene.mute_ms(node.id, *leader) > LATELY_MS + leader_paused_ms {
                 return false;
             }
+            // Another life of it may have thought so.
             judged || !node.running || scene.now() - node.started_at < LATELY_MS
         };
         let judged = nodes(scene).filter(lately).count() as u32;
