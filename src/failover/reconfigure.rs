@@ -196,21 +196,23 @@ fn turn_replicas(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Ad
         .collect();
     let busy = replicas()
         .filter(|(address, step)| on_its_way(**address, **step))
-        .count()
-        + again.len();
-    let slots = (draft.group.config.parallel_syncs.max(1) as usize).saturating_sub(busy);
+        .count();
+    let mut slots = (draft.group.config.parallel_syncs.max(1) as usize).saturating_sub(busy);
     let waiting: Vec<(Address, ReconfStep)> = replicas()
         .filter(|(address, step)| **step == ReconfStep::Waiting && !on_its_way(**address, **step))
         .filter(|(address, _)| !again.contains(address))
         .map(|(address, step)| (*address, *step))
         .collect();
     for address in again {
-        turn(draft, failover, address, ReconfStep::Waiting);
+        // While it was out of reach others may have got its slot.
+        if slots > 0 {
+            turn(draft, failover, address, ReconfStep::Waiting);
+            slots -= 1;
+        }
     }
-    let mut given = 0;
     for (address, step) in waiting {
-        if given < slots && turn(draft, failover, address, step) == Turn::Given {
-            given += 1;
+        if slots > 0 && turn(draft, failover, address, step) == Turn::Given {
+            slots -= 1;
         }
     }
 }

@@ -10,6 +10,11 @@ const NOW: Instant = Instant(1_000_000);
 
 /// Who is told to follow, one at a time, a moment after the order to the first of two replicas ended like this.
 fn told_after(fault: OrderFault, waited: Age) -> Vec<Address> {
+    told_beside(ReconfStep::Waiting, fault, waited)
+}
+
+/// The same while the second one is as far as this.
+fn told_beside(second_is: ReconfStep, fault: OrderFault, waited: Age) -> Vec<Address> {
     let [primary, first, second] = ADDRESSES;
     let old_primary: Address = "10.0.0.9:6379".parse().unwrap();
     let mut group = group();
@@ -51,7 +56,7 @@ fn told_after(fault: OrderFault, waited: Age) -> Vec<Address> {
         old_run_id: None,
         opened_at: Timestamp(0),
         stage: Stage::Reconfigure {
-            steps: [first, second].map(|address| (address, ReconfStep::Waiting)).into(),
+            steps: [(first, ReconfStep::Waiting), (second, second_is)].into(),
         },
     });
     memory.attempt = Some(Attempt {
@@ -92,6 +97,16 @@ fn told_after(fault: OrderFault, waited: Age) -> Vec<Address> {
 fn a_replica_whose_answer_was_lost_may_copy_already_and_keeps_its_slot() {
     assert_eq!(told_after(OrderFault::Unknown, 10), []);
     assert_eq!(told_after(OrderFault::Unknown, RETRY_MS), [ADDRESSES[1]]);
+}
+
+/// Found by the simulator, seed 1029939: it was out of reach for a while, and another one was told meanwhile.
+#[test]
+fn a_replica_whose_answer_was_lost_is_not_told_again_while_another_has_its_slot() {
+    assert_eq!(told_beside(ReconfStep::InProgress, OrderFault::Unknown, RETRY_MS), []);
+    assert_eq!(
+        told_beside(ReconfStep::Done, OrderFault::Unknown, RETRY_MS),
+        [ADDRESSES[1]]
+    );
 }
 
 #[test]
