@@ -59,7 +59,9 @@ impl Invariant for LastCopy {
                     let source = &scene.fleet().servers[index];
                     let long_since = scene.now() - source.started_at > KNOWN_MS;
                     let empty = |facts: Arc<Facts>| facts.keys == 0 && facts.run_id == source.run_id();
-                    scene.fleet().keys(index) == 0 && (long_since || read(*primary).is_some_and(empty))
+                    // What its clients deleted is not lost, whatever becomes of the primary later.
+                    let lost = scene.fleet().keys(index) == 0 && !scene.fleet().is_emptied(index);
+                    lost && (long_since || read(*primary).is_some_and(empty))
                 });
                 let got_at = self.got_at.get(address);
                 let long_since = got_at.is_none_or(|got_at| scene.now() - got_at > KNOWN_MS);
