@@ -4,13 +4,15 @@
 //! Two ways in have rules of their own: a primary that says that it is a replica (one node's word is enough), and one
 //! that came back empty.
 
-use cfgserver::model::{Sighting, Verdict};
+use cfgserver::model::{Group, NodeId, Role, Sighting, Verdict};
 
 use super::{Invariant, NodeScene, Scene, nodes};
 use crate::fact::Fact;
 
 /// A vote counts for this long after it was refreshed, and before that it travelled.
 const LATELY_MS: u64 = 1_500 + 800;
+/// INFO of a primary that says that it is a replica is at most this old when a failover is opened for that.
+const SAID_MS: u64 = 2_000;
 
 #[derive(Default)]
 pub(super) struct Quorum;
@@ -33,8 +35,7 @@ impl Invariant for Quorum {
         let Some(group) = applied.group(*group) else {
             return Ok(());
         };
-        let primary = scene.server_at(group.primary);
-        if primary.is_some_and(|server| !server.is_primary()) {
+        if says_replica(scene, *leader, group) {
             return Ok(());
         }
         if *votes < group.config.quorum {
@@ -82,4 +83,19 @@ impl Invariant for Quorum {
         }
         Ok(())
     }
+}
+
+/// The primary is a replica, or said so when the leader asked last: it may be a primary again by the decision of another
+/// leader, whose commands this one has not heard of yet.
+fn says_replica(scene: &dyn Scene, leader: NodeId, group: &Group) -> bool {
+    if scene
+        .server_at(group.primary)
+        .is_some_and(|server| !server.is_primary())
+    {
+        return true;
+    }
+    let seen = scene.sighting(leader, group.id, group.primary);
+    let fresh = |seen: &Sighting| seen.facts_at.is_some_and(|at| scene.now() - at.0 <= SAID_MS);
+    let facts = seen.filter(fresh).and_then(|seen| seen.facts);
+    facts.is_some_and(|facts| facts.role == Role::Replica)
 }
