@@ -43,7 +43,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Stranger,
-    /// An addition was not finished.
+    /// Its addition was not finished.
     Learner,
     Voter,
 }
@@ -77,7 +77,7 @@ impl Core {
         let standing = self.standing(id, address)?;
         if standing == Standing::Voter {
             // The answer to an earlier request was lost.
-            return self.await_told(|_| true).await;
+            return self.await_voter(id).await;
         }
         if standing == Standing::Stranger {
             let node = self.take_in(id, address).await?;
@@ -91,14 +91,37 @@ impl Core {
             .change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true);
         within(CHANGE_LIMIT, voter).await?.map_err(write_error)?;
         info!(target: "cfgserver::raft", node = id, address, "node is a voter");
+        self.await_voter(id).await
+    }
+
+    async fn await_voter(&self, id: NodeId) -> Result<WriteReply, WriteError> {
         let is_voter = |node: &Node| node.role == NodeRole::Voter;
         self.await_told(|state| state.nodes().get(&id).is_some_and(is_voter))
             .await
     }
 
+    /// Ends a change that stands half way: both the old and the new voters decide. Whoever began it has given up, or has
+    /// ended. A voter that was on its way out stays, and does not vote.
+    pub(super) async fn end_joint(&self) {
+        let Ok(_changing) = self.changing.try_lock() else {
+            return;
+        };
+        let metrics = self.metrics();
+        if metrics.state != ServerState::Leader || !is_joint(&metrics) {
+            return;
+        }
+        let last = ChangeMembers::AddVoterIds(BTreeSet::new());
+        match within(CHANGE_LIMIT, self.raft.change_membership(last, true)).await {
+            Ok(Ok(_)) => info!(target: "cfgserver::raft", "a change of the members that was left half way is ended"),
+            Ok(Err(error)) => warn!(target: "cfgserver::raft", %error, "the members stand between old and new"),
+            Err(_) => warn!(target: "cfgserver::raft", "the members stand between old and new: no majority"),
+        }
+    }
+
     /// What that node is already. Other members under this id, and ids that are used up, are refused.
     fn standing(&self, id: NodeId, address: &str) -> Result<Standing, WriteError> {
-        let membership = self.metrics().membership_config;
+        let metrics = self.metrics();
+        let membership = &metrics.membership_config;
         if self.feed.state().header().removed.contains(&id) {
             return Err(refused(format!(
                 "node id {id} was removed; node ids are never used again"
@@ -108,7 +131,7 @@ impl Core {
         match membership.get_node(&id) {
             None => Ok(Standing::Stranger),
             Some(node) if node.address != address => Err(refused(format!("node id {id} is already a member"))),
-            Some(_) if is_voter => Ok(Standing::Voter),
+            Some(_) if is_voter && !is_joint(&metrics) => Ok(Standing::Voter),
             Some(_) => Ok(Standing::Learner),
         }
     }
@@ -309,6 +332,11 @@ impl Core {
             _ => Err(WriteError::Unknown),
         }
     }
+}
+
+/// A change of the voters has begun and not ended.
+pub(super) fn is_joint(metrics: &Metrics) -> bool {
+    metrics.membership_config.get_joint_config().len() > 1
 }
 
 async fn within<T>(limit: Duration, change: impl Future<Output = T>) -> Result<T, WriteError> {

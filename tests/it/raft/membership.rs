@@ -93,6 +93,33 @@ async fn an_addition_that_was_lost_with_its_leader_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn an_addition_that_is_given_up_at_any_moment_is_asked_for_again() {
+    let (listener, _) = reserve();
+    let one = TestNode::start(Plan::new(1, Formation::Alone), listener).await.unwrap();
+    until_true("it leads", || one.leadership().me).await;
+    let mut nodes = vec![one];
+    for (id, given_up_after_ms) in (2..).zip([1, 2, 4, 6, 9, 13]) {
+        let (listener, address) = reserve();
+        let plan = Plan::new(id, Formation::Join(nodes[0].address.clone()));
+        nodes.push(TestNode::start(plan, listener).await.unwrap());
+        let request = || AdminRequest::AddNode {
+            id,
+            address: address.clone(),
+        };
+        // Perhaps between the entry by which old and new voters decide and the one by which the new ones do.
+        let limit = Duration::from_millis(given_up_after_ms);
+        _ = tokio::time::timeout(limit, nodes[0].admin(request())).await;
+        let added = nodes[0].admin(request()).await;
+        assert!(matches!(added, Ok(WriteReply::Outcome { .. })), "{id}: {added:?}");
+        let all: BTreeSet<NodeId> = (1..=id).collect();
+        until_true("all vote", || nodes.iter().all(|node| node.voters() == all)).await;
+    }
+    for node in nodes {
+        node.kill().await;
+    }
+}
+
+#[tokio::test]
 async fn a_dead_node_is_replaced_under_a_new_id() {
     let mut nodes = three(|_| {}).await;
     nodes[0].monitor("orders", 6379).await;
