@@ -43,11 +43,8 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    /// Those that are in code which only whole nodes run.
-    pub const OF_WHOLE_NODES: [Self; 3] = [Self::EventBeforeCommit, Self::EmptyNodeFounds, Self::OrderAfterLease];
-
-    /// Those that both simulators run.
-    pub const ALL: [Self; 16] = [
+    /// All of them.
+    pub const ALL: [Self; 17] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -59,6 +56,7 @@ impl Mutation {
         Self::SyncedForEver,
         Self::RepeatedSwitch,
         Self::StallJudged,
+        Self::EmptyNodeFounds,
         Self::UnpausedOffsets,
         Self::BrakeOfLeader,
         Self::NewestVouchesForAll,

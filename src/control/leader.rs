@@ -265,7 +265,10 @@ impl Leader {
         let Some(to) = self.handing_over else { return };
         self.links.close_all();
         self.link_work.clear();
-        self.memories.values_mut().for_each(Memory::links_closed);
+        let now = self.shared.now();
+        for memory in self.memories.values_mut() {
+            memory.leadership_offered(now);
+        }
         tracing::info!(target: "cfgserver::control", to, "handing leadership to a node that reaches more");
         match self.shared.proposals.hand_over(to).await {
             Ok(()) => {

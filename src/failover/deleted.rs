@@ -98,3 +98,155 @@ pub(super) fn nobody_has_any(draft: &Draft<'_>) -> bool {
         })
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::detect::Tally;
+    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::failover::{Memory, Scene};
+    use crate::machine::State;
+    use crate::model::{Instant, Sighting, Timestamp};
+
+    const NOW: Instant = Instant(1_000_000);
+    /// How much the primary had written when it was last seen.
+    const WRITTEN: u64 = 100;
+
+    /// A primary and two replicas. The primary's clients deleted all keys, and the first replica has done so too.
+    struct Deleted {
+        primary: Option<Facts>,
+        first: Facts,
+        second: Facts,
+    }
+
+    impl Deleted {
+        fn new() -> Self {
+            let [mut primary, mut first, mut second] = [
+                facts("a", Role::Primary),
+                facts("b", Role::Replica),
+                facts("c", Role::Replica),
+            ];
+            primary.primary_offset = WRITTEN;
+            for replica in [&mut first, &mut second] {
+                replica.replica_offset = WRITTEN;
+            }
+            for facts in [&mut primary, &mut first, &mut second] {
+                facts.keys = 0;
+            }
+            Self {
+                primary: Some(primary),
+                first,
+                second,
+            }
+        }
+
+        /// The same with servers that are too old for replication ids.
+        fn old() -> Self {
+            let mut all = Self::new();
+            let (primary, replicas) = (all.primary.as_mut(), [&mut all.first, &mut all.second]);
+            for facts in primary.into_iter().chain(replicas) {
+                facts.lineage = None;
+            }
+            all
+        }
+
+        /// The first replica is empty because its keys were deleted.
+        fn first_was_told_to(&self) -> bool {
+            let [primary, first, second] = ADDRESSES;
+            let mut group = group();
+            group.members.insert(first, member("b"));
+            group.members.insert(second, member("c"));
+            let seen = [(first, &self.first), (second, &self.second)].into_iter();
+            let seen = seen.chain(self.primary.as_ref().map(|facts| (primary, facts)));
+            let sighting = |facts: &Facts| Sighting {
+                facts: Some(Arc::new(facts.clone())),
+                facts_at: Some(NOW),
+                ..Sighting::default()
+            };
+            let sightings: BTreeMap<Address, Sighting> =
+                seen.map(|(address, facts)| (address, sighting(facts))).collect();
+            let scene = Scene {
+                group: &group,
+                sightings: &sightings,
+                tally: &Tally::default(),
+                elsewhere: &State::default(),
+                node: 1,
+                wall: Timestamp(0),
+            };
+            let memory = Memory::new(NOW);
+            by_clients(&Draft::new(&scene, &memory, NOW), &member("b"), &self.first)
+        }
+    }
+
+    fn told(mut all: Deleted, change: impl FnOnce(&mut Deleted)) -> bool {
+        change(&mut all);
+        all.first_was_told_to()
+    }
+
+    #[test]
+    fn a_replica_as_far_as_its_empty_primary_was_told_to_delete() {
+        assert!(told(Deleted::new(), |_| {}));
+        assert!(!told(Deleted::new(), |all| all.first.replica_offset = WRITTEN - 1));
+        assert!(!told(Deleted::new(), |all| all.first.keys = 1), "it is not empty");
+        assert!(!told(Deleted::new(), |all| all.first.loading = true));
+    }
+
+    #[test]
+    fn a_primary_that_had_keys_when_it_was_last_seen_deleted_them_later() {
+        let with_keys = |all: &mut Deleted| all.primary.as_mut().unwrap().keys = 1;
+        assert!(!told(Deleted::new(), with_keys));
+        assert!(told(Deleted::new(), |all| {
+            with_keys(all);
+            all.first.replica_offset = WRITTEN + 1;
+        }));
+    }
+
+    #[test]
+    fn without_its_primary_a_process_speaks_for_itself_by_its_replication_id() {
+        assert!(told(Deleted::new(), |all| all.primary = None));
+        assert!(!told(Deleted::new(), |all| {
+            all.primary = None;
+            all.first.lineage.as_mut().unwrap().replid = "of another stream".into();
+        }));
+        assert!(!told(Deleted::old(), |all| all.primary = None));
+    }
+
+    /// Written again after the deletion, and the first replica was not sent that.
+    #[test]
+    fn newer_keys_on_another_replica_of_the_same_stream_are_what_the_group_has() {
+        let newer = |all: &mut Deleted| {
+            all.second.keys = 1;
+            all.second.replica_offset = WRITTEN + 1;
+        };
+        assert!(!told(Deleted::new(), newer));
+        assert!(
+            told(Deleted::new(), |all| all.second.keys = 1),
+            "not newer: older, or as far"
+        );
+        assert!(
+            told(Deleted::new(), |all| {
+                newer(all);
+                all.second.lineage.as_mut().unwrap().replid = "of another stream".into();
+            }),
+            "offsets compare within a stream only"
+        );
+    }
+
+    /// Found by the simulator, among servers of version 2.8.
+    #[test]
+    fn servers_without_replication_ids_are_on_the_same_stream_when_they_follow_the_same_address() {
+        let newer = |all: &mut Deleted| {
+            all.second.keys = 1;
+            all.second.replica_offset = WRITTEN + 1;
+        };
+        assert!(told(Deleted::old(), |_| {}));
+        assert!(!told(Deleted::old(), newer));
+        assert!(told(Deleted::old(), |all| {
+            newer(all);
+            all.second.primary = "10.0.0.9:6379".parse().ok();
+        }));
+    }
+}

@@ -110,6 +110,7 @@ fn learnt(draft: &Draft<'_>, address: Address, member: &Member, facts: &Facts) -
     })
 }
 
+/// Nothing says that it belongs elsewhere.
 fn learnt_of_primary(member: &Member, facts: &Facts) -> Option<Member> {
     if facts.role == Role::Primary {
         return Some(Member {
@@ -126,6 +127,7 @@ fn learnt_of_primary(member: &Member, facts: &Facts) -> Option<Member> {
     let copied_nobody = !facts.primary_link_up && !facts.sync_in_progress;
     (as_it_was && copied_nobody).then(|| Member {
         run_id: Some(facts.run_id.clone()),
+        quarantine: None,
         ..member.clone()
     })
 }
@@ -202,5 +204,29 @@ fn discover(draft: &mut Draft<'_>, changes: &mut BTreeMap<Address, Member>) {
         if !known && !taken && room {
             changes.insert(address, Member::default());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failover::testing::{facts, member};
+    use crate::model::RunId;
+
+    /// Found by the simulator, seed 1055794: it was quarantined while the identity was strict, and stayed so for ever.
+    #[test]
+    fn a_primary_restarted_as_a_replica_is_recorded_without_its_former_quarantine() {
+        let quarantined = Member {
+            quarantine: Some("unknown run id".into()),
+            ..member("a")
+        };
+        let mut restarted = facts("restarted", Role::Replica);
+        restarted.primary_link_up = false;
+        let learnt = learnt_of_primary(&quarantined, &restarted);
+        let expected = Member {
+            run_id: Some(RunId::new("restarted")),
+            ..member("a")
+        };
+        assert_eq!(learnt, Some(expected));
     }
 }

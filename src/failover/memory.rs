@@ -43,8 +43,8 @@ pub struct Memory {
     pub(super) shunned: BTreeMap<Address, Shunned>,
     /// The last switch, and since when this leader has known of it.
     pub(super) switch_known: Option<(Revision, Instant)>,
-    /// When leadership was last offered to another node for this group.
-    pub(super) handed_over_at: Option<Instant>,
+    /// When leadership was last offered to another node.
+    pub(super) offered_at: Option<Instant>,
     /// The members at the last look, and when one was last forgotten (RESET).
     members: BTreeSet<Address>,
     pub(super) forgot_at: Option<Instant>,
@@ -243,7 +243,7 @@ impl Memory {
                 }
             }
             Action::RefreshInfo => self.info_asked_at = Some(now),
-            Action::HandOver(_) => self.handed_over_at = Some(now),
+            Action::HandOver(_) => self.offered_at = Some(now),
             Action::Order { address, run_id, order } => self.ordered(*address, run_id, order, now),
         }
     }
@@ -300,9 +300,11 @@ impl Memory {
         self.links.remove(&address);
     }
 
-    /// All links were closed, on purpose.
-    pub fn links_closed(&mut self) {
+    /// Leadership is offered to another node, for whatever group, and all links were closed for that. Each group's cool-down
+    /// begins anew: many groups at once must not pass it on one after another.
+    pub fn leadership_offered(&mut self, now: Instant) {
         self.links.clear();
+        self.offered_at = Some(now);
     }
 
     /// Nobody listens there, as the order link found out last.

@@ -4,6 +4,8 @@
 //! The order may have been sent by a leader before this one. So this stage only goes forward, with one exception: the
 //! leader that opened the failover and has not sent the order may cancel it when the primary is back (rule 6).
 
+mod fence;
+
 use std::sync::Arc;
 
 use crate::failover::draft::{Draft, LinkView, OrderView};
@@ -12,18 +14,11 @@ use crate::failover::memory::{Attempt, OrderMemory};
 use crate::failover::selection::{Purpose, select};
 use crate::failover::{Action, Order, OrderFault, reach};
 use crate::machine::{Command, SwitchProof};
-use crate::model::{Address, Age, Facts, Failover, FailoverKind, Fault, Instant, Role, RunId, Verdict};
+use crate::model::{Address, Age, Facts, Failover, FailoverKind, Fault, Instant, Role, Verdict};
 use crate::mutation::{self, Mutation};
 
-/// How long writes may be held back: longer than the fence and both effects after it take, short enough that a
-/// leader that dies leaves no lasting harm.
-const PAUSE_MS: Age = 3_000;
-/// How long an operator's failover waits for equal offsets while writes are paused.
-const EQUAL_OFFSETS_MS: Age = 1_000;
-/// The same where writes cannot be paused: more waiting does not help.
-const EQUAL_OFFSETS_UNPAUSED_MS: Age = 100;
-/// The same when the primary is agreed to be down, but this node happens to reach it.
-const EQUAL_OFFSETS_OUTAGE_MS: Age = 200;
+use fence::{Gate, fence};
+
 /// What is known of the candidate when the order leaves is at most this old.
 const FRESH_MS: Age = 2_000;
 /// How soon an order whose effect is unknown is given again.
@@ -77,6 +72,13 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
     if let Some(since) = away_since(draft, failover) {
         let why = "down".into();
         return Candidate::OutOfReach { why, since };
+    }
+    if mutation::is_on(Mutation::AnyProcessCompletes)
+        && let Some((facts, at)) = draft.facts(candidate)
+        && at > attempt.entered_at
+        && facts.role == Role::Primary
+    {
+        return Candidate::Promoted(facts);
     }
     if restarted(draft, failover, attempt) {
         return Candidate::Lost("restarted".into());
@@ -249,200 +251,6 @@ fn may_cancel(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool
         let same = failover.old_run_id.as_ref() == Some(&facts.run_id);
         same && facts.role == Role::Primary
     })
-}
-
-/// Whether the promotion may go out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    Open,
-    Shut,
-}
-
-/// Rule 12: while the old primary can be reached, hold back its writes and wait until the candidate has all of them.
-fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
-    let primary = failover.old_primary;
-    let Some(run_id) = fenceable(draft, failover, attempt) else {
-        return catches_up(draft, failover, attempt);
-    };
-    if promoted_before(draft, failover) {
-        return Gate::Open;
-    }
-    let pausing = pause(draft, primary, &run_id, attempt);
-    let limit_ms = match (failover.kind, pausing) {
-        (FailoverKind::Operator, Pausing::Impossible) => EQUAL_OFFSETS_UNPAUSED_MS,
-        (FailoverKind::Operator, _) => EQUAL_OFFSETS_MS,
-        _ => EQUAL_OFFSETS_OUTAGE_MS,
-    };
-    let deadline = attempt.entered_at.plus(limit_ms);
-    if draft.now >= deadline {
-        return Gate::Open;
-    }
-    draft.wake_by(deadline);
-    let read_since = match pausing {
-        Pausing::Hopeless => return Gate::Open,
-        Pausing::UnderWay if mutation::is_on(Mutation::UnpausedOffsets) => attempt.entered_at,
-        Pausing::UnderWay => {
-            read_meanwhile(draft, failover, attempt);
-            return Gate::Shut;
-        }
-        Pausing::Done { at } => at,
-        Pausing::Impossible => attempt.entered_at,
-    };
-    match written(draft, primary, &run_id, read_since) {
-        Written::Unknown => Gate::Shut,
-        Written::Hopeless => Gate::Open,
-        Written::Offset(offset) => has_all(draft, failover, attempt, offset),
-    }
-}
-
-/// The old primary is out of sight again, but its writes are held back, and the candidate may still be sent the rest: for
-/// as long as the fence lasts anyway, unless the process that has them is gone.
-fn catches_up(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> Gate {
-    let memory = draft.memory;
-    let paused = memory.paused.as_ref();
-    let paused = paused.filter(|paused| paused.address == failover.old_primary && !attempt.promote_sent);
-    let Some((offset, run_id)) = paused.and_then(|paused| paused.offset.zip(Some(&paused.run_id))) else {
-        return Gate::Open;
-    };
-    let limit_ms = match failover.kind {
-        FailoverKind::Operator => EQUAL_OFFSETS_MS,
-        _ => EQUAL_OFFSETS_OUTAGE_MS,
-    };
-    let deadline = attempt.entered_at.plus(limit_ms);
-    let link = draft.link(failover.old_primary, run_id);
-    let gone = matches!(link, LinkView::Refused | LinkView::OtherProcess);
-    if draft.now >= deadline || gone {
-        return Gate::Open;
-    }
-    draft.wake_by(deadline);
-    has_all(draft, failover, attempt, offset)
-}
-
-/// A leader before this one got as far as the order: waiting for offsets would only lengthen the time with two masters.
-fn promoted_before(draft: &mut Draft<'_>, failover: &Failover) -> bool {
-    let link = draft.link(failover.candidate, &failover.candidate_run_id);
-    matches!(link, LinkView::Ready { facts, .. } if facts.role == Role::Primary)
-}
-
-/// The process whose writes can be held back. `None`: there is nothing to fence.
-fn fenceable(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Option<RunId> {
-    let member = draft.group.members.get(&failover.old_primary)?;
-    let reinstated = failover.candidate == failover.old_primary;
-    let lost = failover.kind == FailoverKind::Emptied || attempt.promote_sent || reinstated;
-    if lost || member.quarantine.is_some() || !draft.sees_up(failover.old_primary) {
-        return None;
-    }
-    let (facts, _) = draft.facts(failover.old_primary)?;
-    let known = facts.role == Role::Primary && failover.old_run_id.as_ref() == Some(&facts.run_id);
-    known.then(|| facts.run_id.clone())
-}
-
-/// How far the pause of the old primary's writes is.
-#[derive(Clone, Copy)]
-enum Pausing {
-    /// The primary cannot be reached after all.
-    Hopeless,
-    /// It has no such request, or refused it.
-    Impossible,
-    UnderWay,
-    /// Held back since an order of this moment.
-    Done {
-        at: Instant,
-    },
-}
-
-fn pause(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, attempt: &Attempt) -> Pausing {
-    let facts = match draft.link(primary, run_id) {
-        LinkView::Ready { facts, .. } => facts,
-        LinkView::NotYet => return Pausing::UnderWay,
-        LinkView::Refused | LinkView::OtherProcess => return Pausing::Hopeless,
-    };
-    if !pauses_writes(&facts.version) {
-        return Pausing::Impossible;
-    }
-    let is_pause = |order: &Order| matches!(order, Order::Pause { .. });
-    match draft.last_order(primary, attempt.entered_at, is_pause) {
-        OrderView::UnderWay => Pausing::UnderWay,
-        OrderView::Ended(memory) => match &memory.answer {
-            Some(Ok(_)) => Pausing::Done { at: memory.at },
-            Some(Err(OrderFault::Refused(_))) => Pausing::Impossible,
-            Some(Err(OrderFault::Unknown | OrderFault::LeaseLost)) => {
-                let retry_at = memory.at.plus(RETRY_MS);
-                if draft.now < retry_at {
-                    draft.wake_by(retry_at);
-                } else {
-                    draft.order(primary, run_id, Order::Pause { ms: PAUSE_MS });
-                }
-                Pausing::UnderWay
-            }
-            _ => Pausing::Hopeless,
-        },
-        OrderView::None if draft.order_under_way(primary) => Pausing::UnderWay,
-        OrderView::None => {
-            draft.order(primary, run_id, Order::Pause { ms: PAUSE_MS });
-            Pausing::UnderWay
-        }
-    }
-}
-
-/// CLIENT PAUSE with WRITE exists since Redis 6.2.
-fn pauses_writes(version: &str) -> bool {
-    let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
-    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    version >= (6, 2)
-}
-
-/// What is known of how much the old primary has written.
-enum Written {
-    Offset(u64),
-    Unknown,
-    Hopeless,
-}
-
-fn written(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, since: Instant) -> Written {
-    let paused = draft.memory.paused.as_ref().filter(|paused| paused.address == primary);
-    if let Some(offset) = paused.and_then(|paused| paused.offset) {
-        return Written::Offset(offset);
-    }
-    match draft.link(primary, run_id) {
-        LinkView::Ready { facts, facts_at, .. } if facts_at > since => Written::Offset(facts.primary_offset),
-        LinkView::Ready { reading, .. } => {
-            if !reading {
-                draft.act(Action::ReadInfo(primary));
-            }
-            Written::Unknown
-        }
-        LinkView::NotYet => Written::Unknown,
-        LinkView::Refused | LinkView::OtherProcess => Written::Hopeless,
-    }
-}
-
-/// Whether the candidate has everything up to `offset`. INFO is read again and again on its link until it has:
-/// nothing here waits for a probe. What was read before this stage may be of a stream that it has left since.
-fn has_all(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt, offset: u64) -> Gate {
-    match draft.link(failover.candidate, &failover.candidate_run_id) {
-        LinkView::Ready { facts, facts_at, .. } if facts_at >= attempt.entered_at && facts.replica_offset >= offset => {
-            Gate::Open
-        }
-        LinkView::Ready { reading: false, .. } => {
-            draft.act(Action::ReadInfo(failover.candidate));
-            Gate::Shut
-        }
-        _ => Gate::Shut,
-    }
-}
-
-/// While the pause is on its way INFO of the candidate is read for the first time.
-fn read_meanwhile(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
-    if let LinkView::Ready {
-        facts_at,
-        reading: false,
-        ..
-    } = draft.link(failover.candidate, &failover.candidate_run_id)
-        && facts_at < attempt.entered_at
-    {
-        draft.act(Action::ReadInfo(failover.candidate));
-    }
 }
 
 #[cfg(test)]

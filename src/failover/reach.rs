@@ -74,7 +74,7 @@ fn to_node_that_reaches(draft: &Draft<'_>, wanted: &[Address]) -> Better {
     }
     let since = draft
         .memory
-        .handed_over_at
+        .offered_at
         .unwrap_or_default()
         .max(draft.memory.took_over_at);
     let cool_down_ms = if mutation::is_on(Mutation::NoCoolDown) {
@@ -87,5 +87,48 @@ fn to_node_that_reaches(draft: &Draft<'_>, wanted: &[Address]) -> Better {
         Better::NotBefore(due)
     } else {
         Better::Node(*best)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::detect::Tally;
+    use crate::failover::testing::{ADDRESSES, group};
+    use crate::failover::{Memory, Scene};
+    use crate::machine::State;
+    use crate::model::Timestamp;
+
+    const TOOK_OVER: Instant = Instant(1_000_000);
+
+    /// Node 2 reaches what node 1, which leads, does not: who should lead?
+    fn better(memory: &Memory, now: Instant) -> Better {
+        let (group, sightings) = (group(), BTreeMap::new());
+        let mut tally = Tally::default();
+        tally.reach.insert(2, [ADDRESSES[1]].into());
+        let scene = Scene {
+            group: &group,
+            sightings: &sightings,
+            tally: &tally,
+            elsewhere: &State::default(),
+            node: 1,
+            wall: Timestamp(0),
+        };
+        node_for_candidate(&Draft::new(&scene, memory, now), ADDRESSES[1])
+    }
+
+    #[test]
+    fn leadership_offered_for_whatever_group_is_kept_for_the_cool_down() {
+        let mut memory = Memory::new(TOOK_OVER);
+        let due = TOOK_OVER.plus(COOL_DOWN_MS);
+        assert!(matches!(better(&memory, TOOK_OVER), Better::NotBefore(at) if at == due));
+        assert!(matches!(better(&memory, due), Better::Node(2)));
+        memory.leadership_offered(due);
+        let again = due.plus(COOL_DOWN_MS);
+        assert!(matches!(better(&memory, due.plus(1)), Better::NotBefore(at) if at == again));
+        assert!(matches!(better(&memory, again), Better::Node(2)));
     }
 }

@@ -109,8 +109,14 @@ fn follows(draft: &Draft<'_>, facts: &Facts) -> bool {
 enum Told {
     No,
     UnderWay,
-    Yes { at: Instant },
-    Failed { at: Instant },
+    Yes {
+        at: Instant,
+    },
+    /// `maybe_done`: the answer was lost, not the order.
+    Failed {
+        at: Instant,
+        maybe_done: bool,
+    },
     Refused,
 }
 
@@ -123,7 +129,10 @@ fn told(draft: &Draft<'_>, address: Address) -> Told {
         OrderView::Ended(memory) => match &memory.answer {
             Some(Ok(_)) => Told::Yes { at: memory.at },
             Some(Err(OrderFault::Refused(_))) => Told::Refused,
-            _ => Told::Failed { at: memory.at },
+            answer => Told::Failed {
+                at: memory.at,
+                maybe_done: matches!(answer, Some(Err(OrderFault::Unknown))),
+            },
         },
     }
 }
@@ -176,18 +185,34 @@ fn turn_replicas(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap<Ad
         let told = matches!(step, ReconfStep::Sent | ReconfStep::InProgress);
         (told && !unreachable(draft, address)) || draft.order_under_way(address)
     };
+    // It may copy already: it keeps its slot, and is told again.
+    let in_doubt = |address: Address, step: ReconfStep| {
+        let maybe_done = matches!(told(draft, address), Told::Failed { maybe_done: true, .. });
+        maybe_done && step == ReconfStep::Waiting && !unreachable(draft, address)
+    };
+    let again: Vec<Address> = replicas()
+        .filter(|(address, step)| in_doubt(**address, **step))
+        .map(|(address, _)| *address)
+        .collect();
     let busy = replicas()
         .filter(|(address, step)| on_its_way(**address, **step))
         .count();
-    let slots = (draft.group.config.parallel_syncs.max(1) as usize).saturating_sub(busy);
+    let mut slots = (draft.group.config.parallel_syncs.max(1) as usize).saturating_sub(busy);
     let waiting: Vec<(Address, ReconfStep)> = replicas()
         .filter(|(address, step)| **step == ReconfStep::Waiting && !on_its_way(**address, **step))
+        .filter(|(address, _)| !again.contains(address))
         .map(|(address, step)| (*address, *step))
         .collect();
-    let mut given = 0;
+    for address in again {
+        // While it was out of reach others may have got its slot.
+        if slots > 0 {
+            turn(draft, failover, address, ReconfStep::Waiting);
+            slots -= 1;
+        }
+    }
     for (address, step) in waiting {
-        if given < slots && turn(draft, failover, address, step) == Turn::Given {
-            given += 1;
+        if slots > 0 && turn(draft, failover, address, step) == Turn::Given {
+            slots -= 1;
         }
     }
 }
@@ -206,7 +231,7 @@ fn turn(draft: &mut Draft<'_>, failover: &Failover, address: Address, step: Reco
     if draft.order_under_way(address) || !is_sound(draft, address) {
         return Turn::NotNow;
     }
-    if let Told::Failed { at } = told(draft, address) {
+    if let Told::Failed { at, .. } = told(draft, address) {
         let retry_at = at.plus(RETRY_MS);
         if draft.now < retry_at {
             draft.wake_by(retry_at);
@@ -287,3 +312,7 @@ fn watch_progress(draft: &mut Draft<'_>, steps: &BTreeMap<Address, ReconfStep>) 
         draft.wake_by(due);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

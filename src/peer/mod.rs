@@ -6,6 +6,9 @@
 //! ```
 //!
 //! Both sides prove that they know the cluster secret and which data directory they are; see `handshake`.
+//! Frames have no checksum of their own: against bits that flip on the way TCP's must do (a snapshot, the one large
+//! body, has a digest besides), because a second one would have to be agreed on in the handshake, in both directions
+//! and by nodes that do not know it yet, and TLS, which is to come, does more for the same trouble.
 //! What does not live here: what a body means (`raft`), and the choice of a peer.
 
 mod acceptor;

@@ -32,10 +32,21 @@ const TAKE_OVER_LIMIT: Duration = Duration::from_secs(2);
 const ORDERS_LIMIT: Duration = Duration::from_secs(3);
 /// The voters that stay answer within this when another one is removed.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// A successor gives a sign of life within this.
+const ALIVE_LIMIT: Duration = Duration::from_secs(1);
 /// Who answered within this is preferred as a successor.
 const LATELY: Duration = Duration::from_secs(1);
 /// How often figures are looked at while something is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// What a node that is to be added is already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Stranger,
+    /// Its addition was not finished.
+    Learner,
+    Voter,
+}
 
 fn refused(text: impl Into<String>) -> WriteError {
     WriteError::Refused(text.into())
@@ -63,7 +74,12 @@ impl Core {
     }
 
     async fn add_node(&self, id: NodeId, address: &str) -> Result<WriteReply, WriteError> {
-        if !self.is_learner(id, address)? {
+        let standing = self.standing(id, address)?;
+        if standing == Standing::Voter {
+            // The answer to an earlier request was lost.
+            return self.await_voter(id).await;
+        }
+        if standing == Standing::Stranger {
             let node = self.take_in(id, address).await?;
             let learner = self.raft.add_learner(id, node, false);
             within(CHANGE_LIMIT, learner).await?.map_err(write_error)?;
@@ -75,15 +91,37 @@ impl Core {
             .change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true);
         within(CHANGE_LIMIT, voter).await?.map_err(write_error)?;
         info!(target: "cfgserver::raft", node = id, address, "node is a voter");
+        self.await_voter(id).await
+    }
+
+    async fn await_voter(&self, id: NodeId) -> Result<WriteReply, WriteError> {
         let is_voter = |node: &Node| node.role == NodeRole::Voter;
         self.await_told(|state| state.nodes().get(&id).is_some_and(is_voter))
             .await
     }
 
-    /// Whether that node is a learner already, after an addition that was not finished. Other members, and ids that
-    /// are used up, are refused.
-    fn is_learner(&self, id: NodeId, address: &str) -> Result<bool, WriteError> {
-        let membership = self.metrics().membership_config;
+    /// Ends a change that stands half way: both the old and the new voters decide. Whoever began it has given up, or has
+    /// ended. A voter that was on its way out stays, and does not vote.
+    pub(super) async fn end_joint(&self) {
+        let Ok(_changing) = self.changing.try_lock() else {
+            return;
+        };
+        let metrics = self.metrics();
+        if metrics.state != ServerState::Leader || !is_joint(&metrics) {
+            return;
+        }
+        let last = ChangeMembers::AddVoterIds(BTreeSet::new());
+        match within(CHANGE_LIMIT, self.raft.change_membership(last, true)).await {
+            Ok(Ok(_)) => info!(target: "cfgserver::raft", "a change of the members that was left half way is ended"),
+            Ok(Err(error)) => warn!(target: "cfgserver::raft", %error, "the members stand between old and new"),
+            Err(_) => warn!(target: "cfgserver::raft", "the members stand between old and new: no majority"),
+        }
+    }
+
+    /// What that node is already. Other members under this id, and ids that are used up, are refused.
+    fn standing(&self, id: NodeId, address: &str) -> Result<Standing, WriteError> {
+        let metrics = self.metrics();
+        let membership = &metrics.membership_config;
         if self.feed.state().header().removed.contains(&id) {
             return Err(refused(format!(
                 "node id {id} was removed; node ids are never used again"
@@ -91,9 +129,10 @@ impl Core {
         }
         let is_voter = membership.voter_ids().any(|voter| voter == id);
         match membership.get_node(&id) {
-            None => Ok(false),
-            Some(node) if !is_voter && node.address == address => Ok(true),
-            Some(_) => Err(refused(format!("node id {id} is already a member"))),
+            None => Ok(Standing::Stranger),
+            Some(node) if node.address != address => Err(refused(format!("node id {id} is already a member"))),
+            Some(_) if is_voter && !is_joint(&metrics) => Ok(Standing::Voter),
+            Some(_) => Ok(Standing::Learner),
         }
     }
 
@@ -103,13 +142,21 @@ impl Core {
         let probed = probe(&self.links, Some(id), address)
             .await
             .map_err(|error| at(&error))?;
+        let cluster = self.local.cluster().ok_or(WriteError::NoLeader)?;
+        let node = Node {
+            address: address.to_owned(),
+            role: NodeRole::Learner,
+            ..probed.node
+        };
         if probed.initialised {
-            return Err(at(&"has data already"));
+            // An earlier leader had begun to add it, and that was lost with this leader: the log goes on from what the
+            // node has of it. It was never a member, so nobody relies on its vote.
+            let begun = probed.cluster == Some(cluster) && !self.feed.state().nodes().contains_key(&id);
+            return begun.then_some(node).ok_or_else(|| at(&"has data already"));
         }
         if probed.waits != Waits::Adoption {
             return Err(at(&"does not wait to be added; start it with --join"));
         }
-        let cluster = self.local.cluster().ok_or(WriteError::NoLeader)?;
         let body = encode(&Belongs { cluster });
         let told = self
             .links
@@ -117,11 +164,7 @@ impl Core {
             .call(Call::Adopt, body, PROBE_LIMIT)
             .await;
         told.map_err(|error| at(&error))?;
-        Ok(Node {
-            address: address.to_owned(),
-            role: NodeRole::Learner,
-            ..probed.node
-        })
+        Ok(node)
     }
 
     async fn remove_node(self: &Arc<Self>, id: NodeId) -> Result<WriteReply, WriteError> {
@@ -194,7 +237,7 @@ impl Core {
         }
     }
 
-    /// Gives leadership to `to`, or to the voter that is most caught up.
+    /// Gives leadership to `to`, or to the voter that is most caught up of those that live.
     pub(super) async fn hand_over(&self, to: Option<NodeId>) -> Result<(), WriteError> {
         let metrics = self.metrics();
         if metrics.state != ServerState::Leader {
@@ -203,11 +246,12 @@ impl Core {
         if to == Some(self.me) {
             return Ok(());
         }
-        let to = match to {
-            Some(to) if metrics.membership_config.voter_ids().any(|id| id == to) => to,
+        let successors = match to {
+            Some(to) if metrics.membership_config.voter_ids().any(|id| id == to) => vec![to],
             Some(to) => return Err(refused(format!("node {to} is not a voter"))),
-            None => best_successor(self.me, &metrics).ok_or_else(|| refused("no other voter can take over"))?,
+            None => successors(self.me, &metrics),
         };
+        let to = self.first_alive(&successors, &metrics).await?;
         self.await_caught_up(to, TAKE_OVER_LIMIT).await?;
         self.handing_over.store(metrics.current_term, Ordering::SeqCst);
         self.await_orders().await?;
@@ -221,6 +265,24 @@ impl Core {
                 Err(refused(format!("node {to} did not take over in time")))
             }
         }
+    }
+
+    /// The first of these voters that answers now. Leadership that is handed to a dead node is lost until the next
+    /// election, and that it answered a moment ago proves nothing.
+    async fn first_alive(&self, voters: &[NodeId], metrics: &Metrics) -> Result<NodeId, WriteError> {
+        let mut refusal = refused("no other voter can take over");
+        for id in voters {
+            let Some(node) = metrics.membership_config.get_node(id) else {
+                continue;
+            };
+            // A new connection: one that is open may belong to a process that has ended since.
+            let contact = self.links.contact(Some(*id), &node.address);
+            match contact.call(Call::Ping, Vec::new(), ALIVE_LIMIT).await {
+                Ok(_) => return Ok(*id),
+                Err(error) => refusal = refused(format!("node {id} at {} cannot take over: {error}", node.address)),
+            }
+        }
+        Err(refusal)
     }
 
     /// Waits until no order is on its way: a successor must not meet one. New ones are not given any more.
@@ -272,6 +334,11 @@ impl Core {
     }
 }
 
+/// A change of the voters has begun and not ended.
+pub(super) fn is_joint(metrics: &Metrics) -> bool {
+    metrics.membership_config.get_joint_config().len() > 1
+}
+
 async fn within<T>(limit: Duration, change: impl Future<Output = T>) -> Result<T, WriteError> {
     tokio::time::timeout(limit, change)
         .await
@@ -299,9 +366,10 @@ fn stays(id: NodeId, silent: &[NodeId]) -> String {
     )
 }
 
-/// The voter that has most of the log, of those that answer.
-fn best_successor(me: NodeId, metrics: &Metrics) -> Option<NodeId> {
-    let voters = metrics.membership_config.voter_ids().filter(|id| *id != me);
+/// The other voters: first those that answer, and of these first who has most of the log.
+fn successors(me: NodeId, metrics: &Metrics) -> Vec<NodeId> {
+    let mut voters: Vec<_> = metrics.membership_config.voter_ids().filter(|id| *id != me).collect();
     let rank = |id| (answered(metrics, id, LATELY), matched(metrics, id), id);
-    voters.max_by_key(|id| rank(*id))
+    voters.sort_by_key(|id| std::cmp::Reverse(rank(*id)));
+    voters
 }

@@ -184,6 +184,7 @@ impl Core {
         let mut refusals = 0;
         for (id, address, answer) in join_all(questions).await {
             match answer {
+                Err(CallError::Refused(_)) if mutation::is_on(Mutation::EmptyNodeFounds) => {}
                 Err(CallError::Refused(refusal)) => {
                     refusals += 1;
                     // One of them may be wrong; when most of the others refuse, it is this node.

@@ -16,15 +16,15 @@ use serde::de::DeserializeOwned;
 use super::formation::{Belongs, Probed, Waits};
 use super::identity::{Identity, Origin};
 use super::machine::{AppliedRecord, SnapshotRecord};
-use super::network::{SnapshotPiece, TransferBody, digest};
+use super::network::{AppendBody, SnapshotPiece, TransferBody, digest};
 use super::records::{decode, encode};
 use super::service::{ForwardBody, Forwarded};
 use super::types::{SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::golden::Book;
 use crate::machine::{Outcome, Rejection, State};
-use crate::model::ClusterId;
+use crate::model::{ClusterId, Group};
 use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
-use values::{command_name, commands, entry, group, header, log_id, membership, name, node, vote_report};
+use values::{command_name, commands, entry, group, header, log_id, membership, name, node, promoting, vote_report};
 
 /// One value: what it encodes to decodes to the same.
 fn record<T: Serialize + DeserializeOwned>(book: &mut Book, name: &str, value: &T) {
@@ -50,11 +50,11 @@ fn applied() -> AppliedRecord {
 }
 
 /// The state of one group, as its records.
-fn state_records() -> Vec<(Bytes, Bytes)> {
+fn state_records(group: &Group) -> Vec<(Bytes, Bytes)> {
     let group_key = [&b"g"[..], &7_u64.to_be_bytes()].concat();
     let records = [
         (b"h".to_vec(), rmp_serde::to_vec_named(&header()).unwrap()),
-        (group_key, rmp_serde::to_vec_named(&group()).unwrap()),
+        (group_key, rmp_serde::to_vec_named(group).unwrap()),
     ];
     records.map(|(key, value)| (key.into(), value.into())).into()
 }
@@ -87,7 +87,7 @@ fn what_is_kept_on_disk_keeps_its_bytes() {
         };
         record(&mut book, &format!("identity, {name}"), &other);
     }
-    let data = Bytes::from(encode(&state_records()));
+    let data = Bytes::from(encode(&state_records(&group())));
     record(&mut book, "snapshot", &SnapshotRecord { meta: meta(), data });
     book.close();
 }
@@ -111,10 +111,14 @@ fn log_entries_keep_their_bytes() {
 #[test]
 fn state_records_keep_their_bytes() {
     let mut book = Book::new("state.txt", "Records of the replicated state: MessagePack.");
-    let records = state_records();
-    let again = |number: usize| {
-        let records = records.clone();
-        move |bytes: &[u8]| {
+    let promoting = promoting(group());
+    for (number, name, group) in [
+        (0, "header", group()),
+        (1, "group", group()),
+        (1, "group that promotes", promoting),
+    ] {
+        let records = state_records(&group);
+        let again = |bytes: &[u8]| {
             let mut records: Vec<_> = records
                 .iter()
                 .map(|(key, value)| (key.to_vec(), value.to_vec()))
@@ -122,11 +126,9 @@ fn state_records_keep_their_bytes() {
             records[number].1 = bytes.to_vec();
             let state = State::from_records(records).map_err(std::io::Error::other)?;
             Ok(state.all_records().swap_remove(number).value.unwrap())
-        }
-    };
-    for (number, name) in ["header", "group"].into_iter().enumerate() {
+        };
         book.bytes(&format!("{name}, key"), &records[number].0);
-        book.record(name, 0, &records[number].1, again(number));
+        book.record(name, 0, &records[number].1, again);
     }
     book.close();
 }
@@ -143,7 +145,9 @@ fn what_raft_says_to_peers_keeps_its_bytes() {
         entries: vec![entry(EntryPayload::Blank)],
         leader_commit: Some(log_id(8)),
     };
-    record(&mut book, "RAFT.APPEND", &append);
+    record(&mut book, "RAFT.APPEND", &AppendBody::new(append.clone(), Some(70_000)));
+    let older = |bytes: &[u8]| Ok(encode(&decode::<AppendBody>(bytes)?.into_request()));
+    book.record("RAFT.APPEND of an older node", 1, &encode(&append), older);
     for (name, answer) in [
         ("success", AppendEntriesResponse::<TypeConfig>::Success),
         (

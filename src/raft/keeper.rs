@@ -10,6 +10,7 @@ use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 use tracing::{error, info, warn};
 
+use super::admin::is_joint;
 use super::core::{Core, nodes_of};
 use super::desk::{Failure, Leadership};
 use super::types::Metrics;
@@ -22,6 +23,8 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_millis(500);
 /// How often a starting node looks at its grace period.
 const READY_TICK: Duration = Duration::from_millis(100);
+/// The members are looked at also when nothing is heard of them.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Pause after a proposal of the keeper that was not taken.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -130,10 +133,14 @@ impl Core {
                 }
                 continue;
             }
+            if leads && is_joint(&metrics) {
+                self.end_joint().await;
+            }
             tokio::select! {
                 biased;
                 changed = receiver.changed() => if changed.is_err() { return },
                 _ = leadership.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
     }
@@ -141,8 +148,7 @@ impl Core {
     /// What the state machine does not know yet.
     fn untold(&self, metrics: &Metrics) -> Option<Command> {
         let state = self.feed.state();
-        let settled = metrics.membership_config.get_joint_config().len() == 1
-            && *metrics.membership_config.log_id() <= metrics.local_committed;
+        let settled = !is_joint(metrics) && *metrics.membership_config.log_id() <= metrics.local_committed;
         let nodes = nodes_of(metrics);
         if settled && *state.nodes() != nodes {
             return Some(Command::Nodes { nodes });

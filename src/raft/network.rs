@@ -42,6 +42,8 @@ const PIECE_BYTES: usize = 512 << 10;
 const PIECE_LIMIT: Duration = Duration::from_secs(15);
 /// Pause between attempts to reach a peer.
 const BACKOFF: Duration = Duration::from_millis(50);
+/// The pause after a snapshot that did not arrive doubles up to this: all of it is sent again each time.
+const SNAPSHOT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 type RpcError = RPCError<TypeConfig>;
 
@@ -110,7 +112,7 @@ pub(super) struct AppendBody {
 }
 
 impl AppendBody {
-    fn new(request: AppendEntriesRequest<TypeConfig>, majority_ms: Option<Age>) -> Self {
+    pub(super) fn new(request: AppendEntriesRequest<TypeConfig>, majority_ms: Option<Age>) -> Self {
         Self {
             vote: request.vote,
             prev_log_id: request.prev_log_id,
@@ -265,7 +267,11 @@ impl RaftNetworkV2<TypeConfig> for Network {
     }
 
     fn backoff(&self) -> Option<Backoff> {
-        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+        let longer = |pause: &Duration| Some((*pause * 2).min(SNAPSHOT_BACKOFF_MAX));
+        Some(match self.purpose {
+            Purpose::Snapshot => Backoff::new(std::iter::successors(Some(BACKOFF), longer)),
+            _ => Backoff::new(std::iter::repeat(BACKOFF)),
+        })
     }
 }
 

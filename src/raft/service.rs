@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::{Bytes, BytesMut};
 use openraft::raft::{SnapshotResponse, TransferLeaderRequest};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::core::Core;
 use super::desk::Failure;
@@ -148,6 +149,7 @@ impl Core {
         };
         let is_whole = |sent: &Bytes| *sent == digest(&meta, &data);
         if !piece.digest.as_ref().is_none_or(is_whole) {
+            warn!(target: "cfgserver::raft", from, bytes = data.len(), "refused a snapshot that was damaged on its way");
             return Err("the snapshot was damaged on its way".to_owned());
         }
         let snapshot = data.freeze();

@@ -90,6 +90,8 @@ fn can(line: &[&str]) -> bool {
 /// Makes the enclosure ready: names of namespaces and all files are on a tmpfs that nobody else sees.
 pub(crate) fn furnish() {
     run("mount -t tmpfs -o size=6g,mode=755 tmpfs /run");
+    // The library that lies about the clock leaves shared memory behind when its process is killed.
+    run("mount -t tmpfs -o size=64m,mode=1777 tmpfs /dev/shm");
     std::fs::create_dir_all("/run/netns").unwrap();
     std::fs::create_dir_all(FOLDER).unwrap();
     std::fs::copy(env!("CARGO_BIN_EXE_cfgserver"), BINARY).unwrap();

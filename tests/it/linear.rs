@@ -20,6 +20,10 @@ impl Specification for Register {
     type Answer = u32;
     type State = u32;
 
+    fn only_looks(call: &Option<u32>, _: &u32) -> bool {
+        call.is_none()
+    }
+
     fn step(state: &u32, call: &Option<u32>, answer: Option<&u32>) -> Option<u32> {
         match (call, answer) {
             (Some(value), _) => Some(*value),
@@ -75,6 +79,20 @@ fn one_after_the_other_each_sees_the_last_write() {
     ]));
     assert!(!has_order(&[write(1, (0, 1)), write(2, (4, 5)), read(1, (6, 7))]));
     assert!(!has_order(&[write(1, (0, 1)), read(0, (2, 3))]));
+}
+
+#[test]
+fn a_write_that_would_change_nothing_now_may_come_later() {
+    let again = |seen| {
+        [
+            write(1, (0, 1)),
+            write(1, (2, 9)),
+            write(2, (2, 8)),
+            read(seen, (10, 11)),
+        ]
+    };
+    assert!(has_order(&again(1)));
+    assert!(has_order(&again(2)));
 }
 
 #[test]
@@ -208,6 +226,22 @@ fn a_name_is_monitored_set_and_removed_in_one_order() {
             (Call::Read, Some(Answer::Seen(None)), (14, 15)),
         ]
     ));
+    // The second MONITOR and the removal overlap: there is a new group, as MONITOR makes it, or none.
+    let overlap = |seen: Option<Answer>| {
+        explained(
+            None,
+            vec![
+                (monitor(P, 2), done(), (0, 1)),
+                (set("parallel-syncs", "2"), done(), (2, 3)),
+                (monitor(P, 2), done(), (4, 9)),
+                (Call::Remove, done(), (5, 8)),
+                (Call::Read, seen, (10, 11)),
+            ],
+        )
+    };
+    assert!(overlap(seen(P, &[("parallel-syncs", "1")])));
+    assert!(overlap(Some(Answer::Seen(None))));
+    assert!(!overlap(seen(P, &[("parallel-syncs", "2")])));
     // An acknowledged setting is gone.
     assert!(!explained(
         Some(Group::new(P, 1)),

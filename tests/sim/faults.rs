@@ -36,6 +36,14 @@ pub(crate) enum Fault {
     ServerFromServers,
     /// The primary together with a minority of nodes.
     PrimaryWithMinority,
+    /// A node that was cut off from a primary is cut off from the other nodes as well.
+    NodeFaded {
+        node: NodeId,
+        primary: Index,
+    },
+    PrimaryFollows {
+        primary: Index,
+    },
     Heal,
     PrimaryCrash,
     ServerCrash,
@@ -169,11 +177,16 @@ impl World {
                 } else {
                     any_node
                 };
-                self.cut_node_from_servers(node);
+                match primary.filter(|_| self.core.chance.permille(500)) {
+                    Some(primary) => self.fade(node, group, primary),
+                    None => self.cut_node_from_servers(node),
+                }
             }
             Fault::ServerFromNodes => self.cut_server_from_nodes(primary.unwrap_or(any_server)),
             Fault::ServerFromServers => self.cut_server_from_servers(any_server),
             Fault::PrimaryWithMinority => self.primary_with_minority(primary.unwrap_or(any_server), any_node),
+            Fault::NodeFaded { node, primary } => self.faded(node, primary),
+            Fault::PrimaryFollows { primary } => self.crash_server(primary, true),
             Fault::Heal => self.heal(),
             Fault::PrimaryCrash => self.crash_server(primary.unwrap_or(any_server), true),
             Fault::ServerCrash => {

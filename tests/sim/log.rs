@@ -249,6 +249,7 @@ impl Core {
     /// The network, or a node, changed: does the leader still lead?
     pub(crate) fn topology_changed(&mut self) {
         self.changed_at = self.now;
+        self.net.changed(self.now);
         self.log.retiring |= self.log.reshaped;
         let leads = self.log.leader.filter(|leader| self.has_majority(*leader));
         match (leads, self.log.lost_at) {

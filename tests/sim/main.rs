@@ -31,6 +31,12 @@ mod world;
 
 fn main() -> std::process::ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word.starts_with("--mutation")) {
+        #[cfg(feature = "mutations")]
+        return mutations::main(&words);
+        #[cfg(not(feature = "mutations"))]
+        return no_mutations();
+    }
     #[cfg(feature = "sim")]
     if words.iter().any(|word| word == "--full") {
         return full::main(&words);
@@ -42,4 +48,10 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::from(u8::from(!failed.is_empty()));
     }
     runner::main(words)
+}
+
+#[cfg(not(feature = "mutations"))]
+fn no_mutations() -> std::process::ExitCode {
+    eprintln!("this build has no mutations: scripts/sim --mutations makes one that has");
+    std::process::ExitCode::from(64)
 }

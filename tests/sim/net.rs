@@ -1,6 +1,6 @@
 //! Who reaches whom: nodes among themselves, and nodes and instances. Each direction by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cfgserver::model::NodeId;
 
@@ -21,6 +21,8 @@ pub(crate) struct Net {
     pub(crate) waiting: BTreeSet<NodeId>,
     /// Nodes that stand still.
     pub(crate) paused: BTreeSet<NodeId>,
+    /// Node to node: nothing has got through since then.
+    mute: BTreeMap<(NodeId, NodeId), u64>,
 }
 
 impl Net {
@@ -33,12 +35,31 @@ impl Net {
             down: BTreeSet::new(),
             waiting: BTreeSet::new(),
             paused: BTreeSet::new(),
+            mute: BTreeMap::new(),
         }
     }
 
     /// A message of one node gets to another that runs. A paused one reads it later.
     pub(crate) fn goes(&self, from: NodeId, to: NodeId) -> bool {
         from == to || (!self.cut.contains(&(from, to)) && !self.down.contains(&from) && !self.down.contains(&to))
+    }
+
+    /// Cuts, or the nodes that run, have changed.
+    pub(crate) fn changed(&mut self, now: u64) {
+        for from in 1..=self.nodes {
+            for to in 1..=self.nodes {
+                if self.goes(from, to) {
+                    self.mute.remove(&(from, to));
+                } else {
+                    self.mute.entry((from, to)).or_insert(now);
+                }
+            }
+        }
+    }
+
+    /// Since when no message of one node gets to another.
+    pub(crate) fn mute_since(&self, from: NodeId, to: NodeId) -> Option<u64> {
+        self.mute.get(&(from, to)).copied()
     }
 
     /// Both run, now, and hear each other.

@@ -64,6 +64,7 @@ const OTHERS: &[&str] = &[
     "commit: step in progress",
     "commit: step sent",
     "fault: held order delivered after all",
+    "fault: node fades",
     "fault: order delivered late",
     "log: proposals kept by a successor",
     "log: proposals lost",

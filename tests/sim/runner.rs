@@ -82,7 +82,6 @@ struct Options {
     keep_going: bool,
     /// Each seed is run twice, and must be the same.
     twice: bool,
-    mutations: bool,
     /// Names of tests, as cargo passes them on: this one may not be meant.
     filters: Vec<String>,
     /// Somebody asked for this sweep: everything is printed.
@@ -90,22 +89,25 @@ struct Options {
 }
 
 impl Options {
+    fn usual() -> Self {
+        Self {
+            seeds: 1..=20_000,
+            one: None,
+            limit_s: 60,
+            keep_going: false,
+            twice: false,
+            filters: Vec::new(),
+            asked: false,
+        }
+    }
+
     fn is_filtered_out(&self) -> bool {
         !self.filters.is_empty() && !self.filters.iter().any(|filter| NAME.contains(filter.as_str()))
     }
 }
 
 fn parse(words: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        seeds: 1..=20_000,
-        one: None,
-        limit_s: 60,
-        keep_going: false,
-        twice: false,
-        mutations: false,
-        filters: Vec::new(),
-        asked: false,
-    };
+    let mut options = Options::usual();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let mut value = || rest.next().ok_or(format!("{word} wants a value"));
@@ -122,7 +124,6 @@ fn parse(words: &[String]) -> Result<Options, String> {
             "--seconds" => options.limit_s = number(value()?)?,
             "--keep-going" => options.keep_going = true,
             "--twice" => options.twice = true,
-            "--mutations" => options.mutations = true,
             // What cargo test passes on to every test binary means nothing here, but for names.
             flag if flag.starts_with('-') => {}
             name => options.filters.push(name.to_owned()),
@@ -134,9 +135,7 @@ fn parse(words: &[String]) -> Result<Options, String> {
 pub(crate) fn main(words: Vec<String>) -> ExitCode {
     match parse(&words) {
         Err(why) => {
-            eprintln!(
-                "{why}\nusage: scripts/sim --seed N | --seeds A..B [--seconds S] [--keep-going] [--twice] | --mutations"
-            );
+            eprintln!("{why}\nusage: scripts/sim --seed N | --seeds A..B [--seconds S] [--keep-going] [--twice]");
             ExitCode::from(64)
         }
         Ok(options) if options.is_filtered_out() => {
@@ -145,7 +144,6 @@ pub(crate) fn main(words: Vec<String>) -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        Ok(options) if options.mutations => mutations(),
         Ok(options) => match options.one {
             Some(seed) => replay(seed),
             None => {
@@ -156,28 +154,15 @@ pub(crate) fn main(words: Vec<String>) -> ExitCode {
     }
 }
 
+/// The first of these seeds that fails, and why.
 #[cfg(feature = "mutations")]
-fn mutations() -> ExitCode {
-    std::panic::set_hook(Box::new(|_| {}));
-    crate::mutations::run(|from, to| {
-        let options = Options {
-            seeds: from..=to,
-            one: None,
-            limit_s: u64::MAX,
-            keep_going: false,
-            twice: false,
-            mutations: true,
-            filters: Vec::new(),
-            asked: false,
-        };
-        sweep(&options).failures.into_iter().min()
-    })
-}
-
-#[cfg(not(feature = "mutations"))]
-fn mutations() -> ExitCode {
-    eprintln!("this build has no mutations: scripts/sim --mutations makes one that has");
-    ExitCode::from(64)
+pub(crate) fn hunt(seeds: RangeInclusive<u64>) -> Option<(u64, String)> {
+    let options = Options {
+        seeds,
+        limit_s: u64::MAX,
+        ..Options::usual()
+    };
+    sweep(&options).failures.into_iter().next()
 }
 
 fn replay(seed: u64) -> ExitCode {

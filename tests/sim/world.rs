@@ -31,7 +31,7 @@ pub(crate) struct World {
     pub(crate) invariants: Invariants,
     pub(crate) events: u64,
     pub(crate) traps: Vec<Trap>,
-    quiet_since: u64,
+    quiet: end::Quiet,
     pub(crate) finished: bool,
 }
 
@@ -50,7 +50,7 @@ impl World {
                 invariants: Invariants::new(),
                 events: 0,
                 traps: Vec::new(),
-                quiet_since: 0,
+                quiet: end::Quiet::default(),
                 finished: false,
                 core,
             }
@@ -170,7 +170,7 @@ impl World {
                 }
             }
             Event::Quiet => {
-                self.quiet_since = self.core.now;
+                self.quiet.since = self.core.now;
                 self.make_quiet();
                 self.core.after(LOOK_MS, Event::Look);
             }

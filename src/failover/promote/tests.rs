@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
+use super::fence::{EQUAL_OFFSETS_MS, EQUAL_OFFSETS_OUTAGE_MS, PAUSE_MS, pauses_writes};
 use super::*;
 use crate::detect::Tally;
 use crate::failover::memory::{LinkMemory, Memory, Paused};
 use crate::failover::testing::{ADDRESSES, facts, group, member};
 use crate::failover::{self, LinkFault, Scene};
 use crate::machine::State;
-use crate::model::{Group, LinkState, Sighting, Stage, Timestamp};
+use crate::model::{Group, LinkState, RunId, Sighting, Stage, Timestamp};
 
 const NOW: Instant = Instant(1_000_000);
 const PRIMARY: Address = ADDRESSES[0];
@@ -16,6 +17,7 @@ const CANDIDATE: Address = ADDRESSES[1];
 struct Stand {
     group: Group,
     sightings: BTreeMap<Address, Sighting>,
+    tally: Tally,
     memory: Memory,
 }
 
@@ -46,6 +48,7 @@ impl Stand {
         let mut stand = Self {
             group,
             sightings: BTreeMap::new(),
+            tally: Tally::default(),
             memory,
         };
         stand.memory.paused = Some(Paused {
@@ -109,7 +112,7 @@ impl Stand {
         let scene = Scene {
             group: &self.group,
             sightings: &self.sightings,
-            tally: &Tally::default(),
+            tally: &self.tally,
             elsewhere: &State::default(),
             node: 1,
             wall: Timestamp(0),
@@ -118,8 +121,32 @@ impl Stand {
     }
 
     fn promotes(&self) -> bool {
-        let promote = |action: &Action| matches!(action, Action::Order { order, .. } if *order == Order::Promote);
-        self.plan().iter().any(promote)
+        self.promotes_at(NOW.plus(10))
+    }
+
+    fn promotes_at(&self, now: Instant) -> bool {
+        self.orders_at(now).contains(&Order::Promote)
+    }
+
+    fn orders_at(&self, now: Instant) -> Vec<Order> {
+        let orders = self.plan_at(now).into_iter().filter_map(|action| match action {
+            Action::Order { order, .. } => Some(order),
+            _ => None,
+        });
+        orders.collect()
+    }
+
+    /// This node judges the primary Down, and so do as many in all.
+    fn primary_is_down(&mut self, votes: u32) {
+        self.sees(PRIMARY, Verdict::Down { since: NOW }, facts("a", Role::Primary));
+        self.tally.electorate = 3;
+        self.tally.down = votes;
+    }
+
+    /// The order to hold back writes is as far as this.
+    fn pause_is(&mut self, answer: Option<Result<Option<Arc<Facts>>, OrderFault>>) {
+        self.memory.paused.as_mut().unwrap().offset = None;
+        self.memory.orders.get_mut(&PRIMARY).unwrap().answer = answer;
     }
 }
 
@@ -167,6 +194,52 @@ fn a_paused_primary_that_is_lost_from_sight_still_sends_its_last_writes() {
     };
     stand.memory.links.insert(PRIMARY, refused);
     assert!(stand.promotes(), "nothing more will come");
+}
+
+/// One node alone may be mistaken, and nobody is in a hurry.
+#[test]
+fn an_operators_failover_fences_a_primary_that_is_not_agreed_to_be_down() {
+    let mut stand = Stand::new();
+    stand.group.config.quorum = 2;
+    stand.memory.paused = None;
+    stand.memory.orders.clear();
+    stand.candidate_has(200, NOW);
+    let pause = Order::Pause { ms: PAUSE_MS };
+    let at_once = NOW.plus(10);
+    stand.primary_is_down(1);
+    assert_eq!(stand.orders_at(at_once), [pause]);
+    assert!(stand.promotes_at(NOW.plus(EQUAL_OFFSETS_MS)), "its time is up");
+    stand.memory.links.remove(&PRIMARY);
+    assert_eq!(stand.orders_at(at_once), []);
+    assert!(stand.plan().contains(&Action::OpenLink(PRIMARY)));
+    stand.primary_is_down(2);
+    assert_eq!(stand.orders_at(at_once), [Order::Promote], "agreed");
+    stand.primary_is_down(1);
+    stand.group.failover.as_mut().unwrap().kind = FailoverKind::Automatic;
+    assert_eq!(stand.orders_at(at_once), [Order::Promote], "it was agreed once");
+}
+
+/// Found by the simulator, seed 2694 of an earlier build.
+#[test]
+fn a_primary_that_is_lost_from_sight_while_the_order_to_pause_is_on_its_way_is_waited_for() {
+    for kind in [FailoverKind::Operator, FailoverKind::Automatic] {
+        let mut stand = Stand::new();
+        stand.group.failover.as_mut().unwrap().kind = kind;
+        stand.primary_is_down(3);
+        stand.candidate_has(200, NOW);
+        let limit_ms = match kind {
+            FailoverKind::Operator => EQUAL_OFFSETS_MS,
+            _ => EQUAL_OFFSETS_OUTAGE_MS,
+        };
+        for answer in [None, Some(Err(OrderFault::Unknown))] {
+            stand.pause_is(answer);
+            assert!(!stand.promotes());
+            assert!(!stand.promotes_at(NOW.plus(limit_ms - 1)));
+            assert!(stand.promotes_at(NOW.plus(limit_ms)));
+        }
+        stand.pause_is(Some(Err(OrderFault::Unreachable)));
+        assert!(stand.promotes(), "nothing more will come");
+    }
 }
 
 /// The copy of a primary that came back empty was complete in the moment before the promotion.

@@ -307,6 +307,18 @@ pub(super) fn group() -> Group {
     }
 }
 
+/// The same group one stage earlier, when its address has not changed.
+pub(super) fn promoting(mut group: Group) -> Group {
+    if let Some(failover) = &mut group.failover {
+        failover.stage = Stage::Promote;
+        group.primary = failover.old_primary;
+    }
+    for switch in &mut group.switches {
+        std::mem::swap(&mut switch.from, &mut switch.to);
+    }
+    group
+}
+
 pub(super) fn vote_report() -> VoteReport {
     let vote = |verdict| Vote {
         key: VoteKey {

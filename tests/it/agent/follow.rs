@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::Agent;
-use crate::world::{Cluster, FAILOVER, Node, SOON, World, holds_for, wait_until};
+use crate::world::{Cluster, FAILOVER, Node, SOON, World, holds_for, wait_for, wait_until};
 
 const HOOK: &str = "[hook]\ncommand = [\"true\"]\ngroups = [\"alpha\", \"beta\"]\n[pace]\nrefresh-ms = 60000\n";
 
@@ -136,15 +136,17 @@ fn a_killed_agent_knows_after_its_start_what_it_knew_without_any_node() {
     agent.wait_up_to_date();
     replace(&node, "alpha", 13);
     agent.wait_primary("alpha", 13);
+    let killed = agent.status().0["process_id"].clone();
     agent.kill();
     node.kill();
     agent.start();
-    wait_until("it runs with what it knew", SOON, || {
-        let (status, _) = agent.status();
-        status["delivering"]["begun"] == true && status["groups"]["alpha"]["primary"] == "127.0.0.1:13"
+    let (status, good) = wait_for("it runs with what it knew", SOON, || {
+        let (status, good) = agent.status();
+        let its_own = status["process_id"] != killed && status["delivering"]["begun"] == true;
+        its_own.then_some((status, good))
     });
-    let (status, good) = agent.status();
     assert!(!good);
+    assert_eq!(status["groups"]["alpha"]["primary"], "127.0.0.1:13");
     assert_eq!(status["groups"]["beta"]["primary"], "127.0.0.1:12");
 }
 

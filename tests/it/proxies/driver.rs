@@ -89,6 +89,13 @@ impl Proxy {
         self.port().is_some()
     }
 
+    /// Whether it made a connection from that moment on. A cut is carried out later than it is asked for: until then
+    /// the old connection looks as good as the next one.
+    pub(crate) fn connected_since(&self, at: std::time::Instant) -> bool {
+        let connected = |what: &Happening| matches!(what, Happening::Connected(_));
+        self.with_history(|history| history.count_since(at, connected)) > 0
+    }
+
     /// Cuts the connection as a broken network would; the next one comes after the retry time.
     pub(crate) fn cut(&self) {
         self.cut.notify_one();

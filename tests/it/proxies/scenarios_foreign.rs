@@ -128,20 +128,21 @@ fn a_group_that_is_removed_and_monitored_elsewhere_is_followed() {
     );
     stage.cluster.monitor(&elsewhere, CALM_MS);
     stage.groups[0] = elsewhere;
-    // NetEase's heartbeat asks for news; BDRP's proxy asks on its next connection.
+    // Each is told on the connection that it has: BDRP's at once, NetEase's when its heartbeat asks for news.
+    stage.wait_settled();
+    stage.undisturbed(&stage.proxies, settled);
+    // And BDRP's next connection says the same.
     let (bdrp, netease): (Vec<Proxy>, Vec<Proxy>) = stage
         .proxies
         .iter()
         .cloned()
         .partition(|proxy| proxy.name.starts_with("BDRP"));
-    let truth = stage.truth();
-    for proxy in &netease {
-        wait_until(&format!("{} is told", proxy.name), SOON, || proxy.addresses() == truth);
-    }
-    stage.undisturbed(&stage.proxies, settled);
+    let cut = now();
     bdrp.iter().for_each(Proxy::cut);
-    stage.wait_settled();
-    let again = now();
+    for proxy in &bdrp {
+        wait_until(&format!("{} is back", proxy.name), SOON, || proxy.connected_since(cut));
+    }
+    let again = stage.wait_settled();
     stage.switch_each(&NAMES);
     stage.undisturbed(&netease, settled);
     stage.undisturbed(&bdrp, again);

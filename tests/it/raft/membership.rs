@@ -11,7 +11,7 @@ use cfgserver::raft::{Desk, Failure, Formation, Working};
 use cfgserver::requests::{AdminRequest, WriteError, WriteReply};
 use cfgserver::store::MemoryStore;
 
-use super::cluster::{Plan, TestNode, leader, reserve, three, until_true};
+use super::cluster::{Plan, TestNode, leader, listen_again, reserve, three, until_true};
 
 /// Starts a node that waits, and has `through` add it.
 async fn add(through: &TestNode, id: NodeId) -> TestNode {
@@ -42,6 +42,79 @@ async fn a_cluster_grows_from_one_to_three() {
     one.kill().await;
     two.monitor("carts", 6381).await;
     for node in [two, three] {
+        node.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn an_addition_that_was_lost_with_its_leader_is_asked_for_again() {
+    let mut nodes = three(|_| {}).await;
+    let lead = leader(&nodes).await;
+    let lead = nodes.remove(lead);
+    let (listener, address) = reserve();
+    let plan = Plan::new(4, Formation::Join(lead.address.clone()));
+    let new = TestNode::start(plan, listener).await.unwrap();
+    let request = || AdminRequest::AddNode {
+        id: 4,
+        address: address.clone(),
+    };
+    let mut others = Vec::new();
+    for node in nodes {
+        others.push((node.address.clone(), node.kill().await));
+    }
+    // The new node gets the log before anybody else knows of it.
+    let has_data = || !new.plan.store.read(0, u64::MAX, 1).unwrap().is_empty();
+    tokio::select! {
+        answer = lead.admin(request()) => panic!("without a majority: {answer:?}"),
+        () = until_true("the new node has data", has_data) => {}
+    }
+    lead.kill().await;
+
+    let mut nodes = Vec::new();
+    for (address, plan) in others {
+        nodes.push(TestNode::start(plan, listen_again(&address).await).await.unwrap());
+    }
+    let lead = leader(&nodes).await;
+    assert!(!nodes[lead].voters().contains(&4));
+    let added = nodes[lead].admin(request()).await;
+    assert!(matches!(added, Ok(WriteReply::Outcome { .. })), "{added:?}");
+    nodes[lead].monitor("orders", 6379).await;
+    until_true("the new node goes on", || {
+        new.knows("orders") && new.voters().len() == 4
+    })
+    .await;
+    // Asked for once more, because the answer was lost.
+    let again = nodes[lead].admin(request()).await;
+    assert!(matches!(again, Ok(WriteReply::Outcome { .. })), "{again:?}");
+    nodes.push(new);
+    for node in nodes {
+        node.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn an_addition_that_is_given_up_at_any_moment_is_asked_for_again() {
+    let (listener, _) = reserve();
+    let one = TestNode::start(Plan::new(1, Formation::Alone), listener).await.unwrap();
+    until_true("it leads", || one.leadership().me).await;
+    let mut nodes = vec![one];
+    for (id, given_up_after_ms) in (2..).zip([1, 2, 4, 6, 9, 13]) {
+        let (listener, address) = reserve();
+        let plan = Plan::new(id, Formation::Join(nodes[0].address.clone()));
+        nodes.push(TestNode::start(plan, listener).await.unwrap());
+        let request = || AdminRequest::AddNode {
+            id,
+            address: address.clone(),
+        };
+        // Perhaps between the entry by which old and new voters decide and the one by which the new ones do.
+        let limit = Duration::from_millis(given_up_after_ms);
+        _ = tokio::time::timeout(limit, nodes[0].admin(request())).await;
+        let added = nodes[0].admin(request()).await;
+        assert!(matches!(added, Ok(WriteReply::Outcome { .. })), "{id}: {added:?}");
+        let all: BTreeSet<NodeId> = (1..=id).collect();
+        until_true("all vote", || nodes.iter().all(|node| node.voters() == all)).await;
+    }
+    for node in nodes {
         node.kill().await;
     }
 }
@@ -129,6 +202,34 @@ async fn leadership_is_handed_to_the_node_that_was_named() {
     assert_eq!(refused, Err(WriteError::Refused("node 9 is not a voter".to_owned())));
     nodes[heir].handle.hand_over(None).await.unwrap();
     until_true("somebody else leads", || !nodes[heir].leadership().me).await;
+    for node in nodes {
+        node.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn leadership_is_not_handed_to_a_dead_node() {
+    let mut nodes = three(|_| {}).await;
+    let lead = leader(&nodes).await;
+    let (me, term) = (nodes[lead].plan.id, nodes[lead].status().term);
+    let dead = nodes.remove((lead + 1) % 3);
+    let (id, address) = (dead.plan.id, dead.address.clone());
+    dead.kill().await;
+    for node in &nodes {
+        let refused = node.admin(AdminRequest::TransferLeader { to: Some(id) }).await;
+        let Err(WriteError::Refused(text)) = refused else {
+            panic!("{refused:?}");
+        };
+        let start = format!("node {id} at {address} cannot take over: unreachable: ");
+        assert!(text.starts_with(&start), "{text}");
+    }
+    let lead = nodes.iter().position(|node| node.plan.id == me).unwrap();
+    nodes[lead].monitor("orders", 6379).await;
+    assert!(nodes[lead].handle.holds_lease(), "nobody was asked to take over");
+    assert_eq!(nodes[lead].status().term, term);
+    // Whom to hand it to is this node's choice: the one that lives.
+    nodes[lead].handle.hand_over(None).await.unwrap();
+    until_true("the other one leads", || nodes[1 - lead].leadership().me).await;
     for node in nodes {
         node.kill().await;
     }

@@ -123,6 +123,29 @@ impl World {
         self.heal_later();
     }
 
+    /// A host goes bit by bit, and then what stands beside it: whoever voted last is not there when votes are counted.
+    pub(super) fn fade(&mut self, id: NodeId, group: usize, primary: Index) {
+        self.core.coverage.mark("fault: node fades");
+        let name = self.name(primary);
+        self.says(format!("node {id} fades: it is cut off from {name}"));
+        self.core.net.cut_to.insert((id, primary));
+        self.core.net.cut_from.insert((id, primary));
+        let ms = self.core.settings.groups[group].down_after_ms + self.core.chance.within(200, 1_000);
+        self.core
+            .after(ms, Event::Fault(Fault::NodeFaded { node: id, primary }));
+    }
+
+    pub(super) fn faded(&mut self, id: NodeId, primary: Index) {
+        if self.core.chance.permille(500) {
+            self.crash_node(id);
+            self.heal_later();
+        } else {
+            self.isolate(id);
+        }
+        let ms = self.core.chance.within(1_500, 4_000);
+        self.core.after(ms, Event::Fault(Fault::PrimaryFollows { primary }));
+    }
+
     pub(crate) fn heal(&mut self) {
         self.says("the network is whole again".to_owned());
         self.core.net.heal();

@@ -28,6 +28,8 @@ mod scene;
 mod story;
 mod world;
 
+#[cfg(feature = "mutations")]
+pub(crate) use runner::hunt;
 pub(crate) use runner::main;
 
 /// The surroundings of the nodes, against themselves; the name of each check that fails.

@@ -18,9 +18,6 @@ use crate::record::Coverage;
 /// The fixed sweep of the tests, and how many of its seeds run twice.
 const SEEDS: u64 = 120;
 const TWICE: u64 = 6;
-/// How many seeds a mutation may take.
-#[cfg(feature = "mutations")]
-const MUTATED_SEEDS: u64 = 500;
 
 const USAGE: &str = "usage: scripts/sim --full [--seed N | --seeds A..B [--seconds S] [--keep-going]] [--twice]";
 
@@ -80,21 +77,25 @@ struct Options {
     limit_s: u64,
     keep_going: bool,
     twice: bool,
-    mutations: bool,
     /// Seeds up to this run twice in any case.
     twice_until: u64,
 }
 
+impl Options {
+    fn usual() -> Self {
+        Self {
+            seeds: 1..=SEEDS,
+            one: None,
+            limit_s: u64::MAX,
+            keep_going: false,
+            twice: false,
+            twice_until: TWICE,
+        }
+    }
+}
+
 fn parse(words: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        seeds: 1..=SEEDS,
-        one: None,
-        limit_s: u64::MAX,
-        keep_going: false,
-        twice: false,
-        mutations: false,
-        twice_until: TWICE,
-    };
+    let mut options = Options::usual();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let mut value = || rest.next().ok_or(format!("{word} wants a value"));
@@ -110,7 +111,6 @@ fn parse(words: &[String]) -> Result<Options, String> {
             "--seconds" => options.limit_s = number(value()?)?,
             "--keep-going" => options.keep_going = true,
             "--twice" => options.twice = true,
-            "--mutations" => options.mutations = true,
             // What cargo test passes on means nothing here.
             _ => {}
         }
@@ -125,7 +125,6 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
             eprintln!("{why}\n{USAGE}");
             ExitCode::from(64)
         }
-        Ok(options) if options.mutations => mutations(&options),
         Ok(options) => match options.one {
             Some(seed) => replay(seed, options.twice),
             None => report(&sweep(&options)),
@@ -133,35 +132,16 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
     }
 }
 
-/// Switches the defects on that only whole nodes have, one after another, and says which seed finds each.
+/// The first of these seeds that fails, and why.
 #[cfg(feature = "mutations")]
-fn mutations(options: &Options) -> ExitCode {
-    use cfgserver::mutation::{Mutation, switch};
-    let mut missed = 0;
-    for mutation in Mutation::OF_WHOLE_NODES {
-        switch(Some(mutation));
-        let sum = sweep(&Options {
-            seeds: 1..=MUTATED_SEEDS,
-            twice_until: 0,
-            keep_going: false,
-            ..*options
-        });
-        match sum.failures.first() {
-            Some((seed, why)) => println!("{mutation:?}: found by seed {seed}: {why:.200}"),
-            None => {
-                missed += 1;
-                println!("{mutation:?}: NOT FOUND within {} seeds", sum.runs);
-            }
-        }
-    }
-    switch(None);
-    ExitCode::from(u8::from(missed > 0))
-}
-
-#[cfg(not(feature = "mutations"))]
-fn mutations(_: &Options) -> ExitCode {
-    eprintln!("this build has no mutations: scripts/sim --full --mutations makes one that has");
-    ExitCode::from(64)
+pub(crate) fn hunt(seeds: RangeInclusive<u64>) -> Option<(u64, String)> {
+    panics::note_all();
+    let options = Options {
+        seeds,
+        twice_until: 0,
+        ..Options::usual()
+    };
+    sweep(&options).failures.into_iter().next()
 }
 
 fn replay(seed: u64, twice: bool) -> ExitCode {

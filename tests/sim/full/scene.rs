@@ -26,6 +26,10 @@ impl Moment<'_> {
     fn machine(&self, id: NodeId) -> &Machine {
         &self.machines[id as usize - 1]
     }
+
+    fn goes(&self, from: NodeId, to: NodeId) -> bool {
+        weather::is_open((node::address(from), node::address(to)))
+    }
 }
 
 impl Scene for Moment<'_> {
@@ -83,10 +87,6 @@ impl Scene for Moment<'_> {
 
     fn judged_down_at(&self, _: NodeId, _: GroupId, _: Address) -> Option<u64> {
         None
-    }
-
-    fn goes(&self, from: NodeId, to: NodeId) -> bool {
-        weather::is_open((node::address(from), node::address(to)))
     }
 
     fn in_contact(&self, one: NodeId, other: NodeId) -> bool {

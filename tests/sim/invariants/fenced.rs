@@ -1,26 +1,37 @@
 //! Rule 12: where the old primary's writes are held back before the order to promote leaves, the candidate has all of
-//! them, or the time for that was up.
+//! them, or the time for that was up. An operator's failover holds them back wherever it can: before its time is up it
+//! promotes nobody with fewer bytes than a primary that answers and is not agreed to be down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cfgserver::failover::Order;
 use cfgserver::machine::{Command, Outcome};
-use cfgserver::model::{Epoch, FailoverKind, GroupId, Term};
+use cfgserver::model::{Epoch, FailoverKind, Group, GroupId, Term};
 
-use super::{Invariant, Scene};
+use super::{Invariant, NodeScene, Scene, nodes};
 use crate::fact::Fact;
-use crate::redis::Index;
+use crate::redis::Server;
 
 /// How long the planner waits for equal offsets: an operator's failover, and any other.
 const PLANNED_MS: u64 = 1_000;
 const OUTAGE_MS: u64 = 200;
+/// A vote counts for this long after it was refreshed, and before that it travelled.
+const LATELY_MS: u64 = 1_500 + 800;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    UnderWay,
+    Done,
+}
 
 #[derive(Default)]
 pub(super) struct Fenced {
     /// When an open failover was committed.
     opened: BTreeMap<(GroupId, Epoch), (FailoverKind, u64)>,
-    /// Who was paused for it, by which leader.
-    paused: BTreeMap<(GroupId, Epoch), (Index, Term)>,
+    /// How far the pause of the old primary is, which a leader ordered for it.
+    paused: BTreeMap<(GroupId, Epoch, Term), Pause>,
+    /// The leaders that have ordered the promotion.
+    ordered: BTreeSet<(GroupId, Epoch, Term)>,
 }
 
 impl Invariant for Fenced {
@@ -43,25 +54,35 @@ impl Invariant for Fenced {
                 }
                 Ok(())
             }
+            Fact::OrderSent {
+                group,
+                term,
+                order: Order::Pause { .. },
+                applied,
+                ..
+            } => {
+                let epoch = applied.group(*group).map(|group| group.epoch);
+                let key = epoch.map(|epoch| (*group, epoch, *term));
+                self.paused.extend(key.map(|key| (key, Pause::UnderWay)));
+                Ok(())
+            }
             Fact::OrderDone {
                 group,
-                server,
                 term,
                 order: Order::Pause { .. },
                 ..
             } => {
                 let state = scene.state();
-                if let Some(group) = state.group(*group).filter(|group| group.failover.is_some())
-                    && scene.fleet().servers[*server].paused_until > scene.now()
-                {
-                    self.paused.insert((group.id, group.epoch), (*server, *term));
+                let epoch = state.group(*group).map(|group| group.epoch);
+                let key = epoch.map(|epoch| (*group, epoch, *term));
+                if let Some(pause) = key.and_then(|key| self.paused.get_mut(&key)) {
+                    *pause = Pause::Done;
                 }
                 Ok(())
             }
             Fact::OrderSent {
                 group,
                 term,
-                address,
                 order: Order::Promote,
                 applied,
                 ..
@@ -69,37 +90,74 @@ impl Invariant for Fenced {
                 let Some(group) = applied.group(*group) else {
                     return Ok(());
                 };
-                let key = (group.id, group.epoch);
-                let (Some((kind, opened_at)), Some((old, by))) = (self.opened.get(&key), self.paused.get(&key)) else {
-                    return Ok(());
-                };
-                let limit_ms = if *kind == FailoverKind::Operator {
-                    PLANNED_MS
+                let again = !self.ordered.insert((group.id, group.epoch, *term));
+                // Given again because its effect is unknown: too late to wait for anything.
+                if again {
+                    Ok(())
                 } else {
-                    OUTAGE_MS
-                };
-                let fleet = scene.fleet();
-                let old_server = &fleet.servers[*old];
-                let in_force = old_server.paused_until > scene.now() && old_server.is_primary();
-                let Some(candidate) = fleet.at(*address) else {
-                    return Ok(());
-                };
-                // A successor that finds it promoted already gives the order again; another leader waits anew.
-                let first = by == term && !fleet.servers[candidate].is_primary();
-                if !first || !in_force || scene.now() >= opened_at + limit_ms || !old_server.alive() {
-                    return Ok(());
+                    self.ordered(scene, group, *term)
                 }
-                scene.judges(self.name());
-                let (has, written) = (fleet.offset(candidate, scene.now()), fleet.offset(*old, scene.now()));
-                if has < written && !old_server.hung(scene.now()) {
-                    return Err(format!(
-                        "{} is promoted with {has} of {written} bytes of {}",
-                        fleet.servers[candidate].name, old_server.name
-                    ));
-                }
-                Ok(())
             }
             _ => Ok(()),
         }
     }
+}
+
+impl Fenced {
+    /// The first order of a leader to promote.
+    fn ordered(&self, scene: &dyn Scene, group: &Group, term: Term) -> Result<(), String> {
+        let key = (group.id, group.epoch);
+        let (Some(failover), Some((kind, opened_at))) = (&group.failover, self.opened.get(&key)) else {
+            return Ok(());
+        };
+        let (fleet, now) = (scene.fleet(), scene.now());
+        let (Some(candidate), Some(old)) = (fleet.at(failover.candidate), fleet.at(failover.old_primary)) else {
+            return Ok(());
+        };
+        let by_operator = *kind == FailoverKind::Operator;
+        let limit_ms = if by_operator { PLANNED_MS } else { OUTAGE_MS };
+        let server = &fleet.servers[old];
+        let itself = failover.old_run_id.as_ref() == Some(&server.run_id()) && server.is_primary();
+        let answers = itself && server.alive() && !server.hung(now) && !server.loading(now);
+        // A successor that finds it promoted already gives the order again.
+        let first = candidate != old && !fleet.servers[candidate].is_primary();
+        if !first || !answers || now >= opened_at + limit_ms {
+            return Ok(());
+        }
+        let paused = self.paused.get(&(group.id, group.epoch, term));
+        let should_be = by_operator && pauses_writes(server) && !agreed_down(scene, group);
+        // What ended a pause before its time is not this leader's doing.
+        let ended = paused == Some(&Pause::Done) && server.paused_until <= now;
+        if ended || (paused.is_none() && !should_be) {
+            return Ok(());
+        }
+        scene.judges(self.name());
+        let (has, written) = (fleet.offset(candidate, now), fleet.offset(old, now));
+        if has < written {
+            let how = match paused {
+                Some(Pause::Done) => "",
+                Some(Pause::UnderWay) => ", whose pause is on its way",
+                None => ", which could be paused",
+            };
+            return Err(format!(
+                "{} is promoted with {has} of {written} bytes of {}{how}",
+                fleet.servers[candidate].name, server.name
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// CLIENT PAUSE with WRITE exists since Redis 6.2.
+fn pauses_writes(server: &Server) -> bool {
+    !["2", "6.0"].iter().any(|old| server.version.starts_with(old))
+}
+
+/// As many nodes as are asked for have said so of late, or may have: then an operator's failover is in a hurry, too.
+fn agreed_down(scene: &dyn Scene, group: &Group) -> bool {
+    let says = |node: &NodeScene| {
+        let at = scene.judged_down_at(node.id, group.id, group.primary);
+        at.is_some_and(|at| scene.now() - at < LATELY_MS + node.paused_ms)
+    };
+    nodes(scene).filter(says).count() as u32 >= group.config.quorum
 }

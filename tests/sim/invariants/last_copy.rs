@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, Group, Verdict};
+use cfgserver::model::{Address, Facts, Group, Verdict};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -20,7 +20,7 @@ const KNOWN_MS: u64 = 2_000 + 1_500;
 pub(super) struct LastCopy {
     /// Who was last sent to whom, and whether that one could be known to be empty then.
     sent: BTreeMap<Address, (Address, bool)>,
-    /// When the data of an instance last came from another.
+    /// When an instance that had no keys last began to load another's.
     got_at: BTreeMap<Address, u64>,
 }
 
@@ -53,14 +53,20 @@ impl Invariant for LastCopy {
                         "{address} is turned to {primary}, where another process is than the one on record"
                     ));
                 }
+                // The planner goes by INFO. What the leader has read counts; what happened after that may not be known.
+                let read = |of: Address| scene.sighting(*node, *group, of).and_then(|seen| seen.facts);
                 let known_empty = scene.fleet().at(*primary).is_some_and(|index| {
                     let source = &scene.fleet().servers[index];
-                    scene.fleet().keys(index) == 0 && scene.now() - source.started_at > KNOWN_MS
+                    let long_since = scene.now() - source.started_at > KNOWN_MS;
+                    let empty = |facts: Arc<Facts>| facts.keys == 0 && facts.run_id == source.run_id();
+                    // What its clients deleted is not lost, whatever becomes of the primary later.
+                    let lost = scene.fleet().keys(index) == 0 && !scene.fleet().is_emptied(index);
+                    lost && (long_since || read(*primary).is_some_and(empty))
                 });
-                // What came so shortly before may not be known either.
                 let got_at = self.got_at.get(address);
-                let settled = got_at.is_none_or(|got_at| scene.now() - got_at > KNOWN_MS);
-                self.sent.insert(*address, (*primary, known_empty && settled));
+                let long_since = got_at.is_none_or(|got_at| scene.now() - got_at > KNOWN_MS);
+                let known_full = long_since || read(*address).is_some_and(|facts| facts.keys > 0);
+                self.sent.insert(*address, (*primary, known_empty && known_full));
                 Ok(())
             }
             Fact::Overwritten(overwritten) => {
@@ -69,7 +75,9 @@ impl Invariant for LastCopy {
                     &scene.fleet().servers[overwritten.source],
                 );
                 scene.judges(self.name());
-                self.got_at.insert(who.address, scene.now());
+                if !overwritten.had_keys {
+                    self.got_at.insert(who.address, scene.now());
+                }
                 let lost = overwritten.ordered && overwritten.had_keys && !overwritten.source_has_keys;
                 let known = self.sent.get(&who.address) == Some(&(source.address, true));
                 if lost && known && who.home == source.home {

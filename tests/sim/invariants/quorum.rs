@@ -4,13 +4,15 @@
 //! Two ways in have rules of their own: a primary that says that it is a replica (one node's word is enough), and one
 //! that came back empty.
 
-use cfgserver::model::{Sighting, Verdict};
+use cfgserver::model::{Group, NodeId, Role, Sighting, Verdict};
 
 use super::{Invariant, NodeScene, Scene, nodes};
 use crate::fact::Fact;
 
 /// A vote counts for this long after it was refreshed, and before that it travelled.
 const LATELY_MS: u64 = 1_500 + 800;
+/// INFO of a primary that says that it is a replica is at most this old when a failover is opened for that.
+const SAID_MS: u64 = 2_000;
 
 #[derive(Default)]
 pub(super) struct Quorum;
@@ -33,8 +35,7 @@ impl Invariant for Quorum {
         let Some(group) = applied.group(*group) else {
             return Ok(());
         };
-        let primary = scene.server_at(group.primary);
-        if primary.is_some_and(|server| !server.is_primary()) {
+        if says_replica(scene, *leader, group) {
             return Ok(());
         }
         if *votes < group.config.quorum {
@@ -46,12 +47,11 @@ impl Invariant for Quorum {
         let lately = |node: &NodeScene| {
             let at = scene.judged_down_at(node.id, group.id, group.primary);
             let judged = at.is_some_and(|at| scene.now() - at < LATELY_MS + node.paused_ms + leader_paused_ms);
-            // Another life of it may have thought so.
-            // One that could not say so for longer than a vote counts does not count either.
-            let mute = scene.settled_ms() > LATELY_MS && !scene.goes(node.id, *leader) && leader_paused_ms == 0;
-            if mute {
+            // One that could not say so for longer than a vote counts does not count, whatever it thinks.
+            if scene.mute_ms(node.id, *leader) > LATELY_MS + leader_paused_ms {
                 return false;
             }
+            // Another life of it may have thought so.
             judged || !node.running || scene.now() - node.started_at < LATELY_MS
         };
         let judged = nodes(scene).filter(lately).count() as u32;
@@ -83,4 +83,19 @@ impl Invariant for Quorum {
         }
         Ok(())
     }
+}
+
+/// The primary is a replica, or said so when the leader asked last: it may be a primary again by the decision of another
+/// leader, whose commands this one has not heard of yet.
+fn says_replica(scene: &dyn Scene, leader: NodeId, group: &Group) -> bool {
+    if scene
+        .server_at(group.primary)
+        .is_some_and(|server| !server.is_primary())
+    {
+        return true;
+    }
+    let seen = scene.sighting(leader, group.id, group.primary);
+    let fresh = |seen: &Sighting| seen.facts_at.is_some_and(|at| scene.now() - at.0 <= SAID_MS);
+    let facts = seen.filter(fresh).and_then(|seen| seen.facts);
+    facts.is_some_and(|facts| facts.role == Role::Replica)
 }

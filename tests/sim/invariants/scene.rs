@@ -29,8 +29,10 @@ pub(crate) trait Scene {
     fn sighting(&self, node: NodeId, group: GroupId, address: Address) -> Option<Sighting>;
     /// When a node last thought that an instance is down; `None` also where that is not recorded.
     fn judged_down_at(&self, node: NodeId, group: GroupId, address: Address) -> Option<u64>;
-    /// A message of one node gets to another.
-    fn goes(&self, from: NodeId, to: NodeId) -> bool;
+    /// For how long no message of one node has got to another.
+    fn mute_ms(&self, _from: NodeId, _to: NodeId) -> u64 {
+        0
+    }
     /// Both run and hear each other.
     fn in_contact(&self, one: NodeId, other: NodeId) -> bool;
     /// For how long nothing has changed between the nodes.

@@ -25,13 +25,16 @@ pub(super) fn all_is_well(scene: &dyn Scene) -> Result<(), String> {
 
 /// Some replica runs, and what is on record speaks for it.
 fn eligible(scene: &dyn Scene, group: &Group) -> bool {
+    let has_keys = group.primary_member().is_some_and(|member| member.non_empty);
     group.replicas().any(|(address, member)| {
         let runs = scene.fleet().at(*address).is_some_and(|index| {
             let instance = &scene.fleet().servers[index];
             // Rule 10: half a copy is no copy.
             let copied = scene.fleet().offset(index, scene.now()) > 1;
-            // Without replication ids nobody can tell keys that were deleted from keys that were lost.
-            let has_data = copied && (!instance.version.starts_with('2') || scene.fleet().keys(index) > 0);
+            // An instance that is too old for replication ids may have copied a primary that had lost its data, and from
+            // its INFO nobody can tell. While the group has keys on record an empty one waits for an operator.
+            let tells = !instance.version.starts_with('2') || !has_keys;
+            let has_data = copied && (tells || scene.fleet().keys(index) > 0);
             instance.running && instance.priority > 0 && has_data && trusted(group, member, instance)
         });
         runs && member.synced && member.quarantine.is_none()

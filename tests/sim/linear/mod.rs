@@ -35,6 +35,9 @@ pub(crate) trait Specification {
 
     /// The state after a call that got this answer, or none that is known; `None`: impossible.
     fn step(state: &Self::State, call: &Self::Call, answer: Option<&Self::Answer>) -> Option<Self::State>;
+
+    /// With this answer the call changes no state at all. Another one may change nothing now, and something later.
+    fn only_looks(call: &Self::Call, answer: &Self::Answer) -> bool;
 }
 
 /// One operation of a history.
@@ -170,15 +173,15 @@ impl<'a, S: Specification> Search<'a, S> {
             let Some(after) = S::step(&state, &operation.call, operation.answer.as_ref()) else {
                 continue;
             };
-            if after == state {
-                if operation.answer.is_some() {
-                    // It changes nothing: to have it now is never worse than later.
+            match &operation.answer {
+                Some(answer) if S::only_looks(&operation.call, answer) => {
+                    // To have it now is never worse than later.
                     next = vec![(index, after)];
                     break;
                 }
-                continue;
+                None if after == state => {}
+                _ => next.push((index, after)),
             }
-            next.push((index, after));
         }
         // Tried from the end: those that must come, and that began first, before those that may never come.
         next.sort_by_key(|(index, _)| {

@@ -45,7 +45,7 @@ pub(crate) struct Fleet {
 /// A part of a stream: from that offset on, to before this one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Emptied {
-    pub(crate) root: u32,
+    pub(crate) lineage: u32,
     pub(crate) from: u64,
     pub(crate) to: u64,
 }

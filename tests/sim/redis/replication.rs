@@ -70,24 +70,31 @@ impl Fleet {
 
     /// What it has of its stream ends where a FLUSHALL left nothing.
     pub(crate) fn is_emptied(&self, who: Index) -> bool {
-        let (root, offset) = (self.root_of(who), self.offset(who, self.now));
+        let (lineage, offset) = (self.servers[who].lineage, self.offset(who, self.now));
         let mut parts = self.emptied.iter();
-        parts.any(|part| Some(part.root) == root && part.from <= offset && offset < part.to)
+        parts.any(|part| part.lineage == lineage && part.from <= offset && offset < part.to)
     }
 
-    fn root_of(&self, who: Index) -> Option<u32> {
-        self.lineages.root(&format!("{:x}", self.servers[who].lineage))
+    /// A stream branches off another where that had no keys: it has none either, until something is written to it.
+    fn inherit_emptiness(&mut self, from: u32, offset: u64, to: u32) {
+        let mut parts = self.emptied.iter();
+        if parts.any(|part| part.lineage == from && part.from <= offset && offset < part.to) {
+            self.emptied.push(Emptied {
+                lineage: to,
+                from: offset,
+                to: u64::MAX,
+            });
+        }
     }
 
     /// FLUSHALL: nothing is there until something is written again.
     pub(crate) fn flush(&mut self, who: Index, now: u64) -> bool {
         let before = self.offset(who, now);
-        let root = self.root_of(who);
-        let Some(root) = root.filter(|_| self.write(who, 60, now)) else {
+        if !self.write(who, 60, now) {
             return false;
-        };
+        }
         self.emptied.push(Emptied {
-            root,
+            lineage: self.servers[who].lineage,
             from: before + 60,
             to: u64::MAX,
         });
@@ -103,13 +110,10 @@ impl Fleet {
             return false;
         }
         server.keys = server.keys.max(1);
-        if let Some(root) = self.root_of(who).filter(|_| !self.emptied.is_empty()) {
-            let open = self
-                .emptied
-                .iter_mut()
-                .filter(|part| part.root == root && part.to == u64::MAX);
-            open.for_each(|part| part.to = (offset + bytes).max(part.from + 1));
-        }
+        let lineage = server.lineage;
+        let parts = self.emptied.iter_mut();
+        let open = parts.filter(|part| part.lineage == lineage && part.to == u64::MAX);
+        open.for_each(|part| part.to = (offset + bytes).max(part.from + 1));
         let server = &mut self.servers[who];
         if server.written.len() == WRITTEN_MAX {
             server.offset = server.written[WRITTEN_MAX / 2 - 1].1;
@@ -297,9 +301,9 @@ impl Fleet {
         let overwritten = Overwritten {
             who,
             source: from,
-            had_keys: self.servers[who].keys > 0,
+            had_keys: self.keys(who) > 0,
             // What was deleted is not lost.
-            source_has_keys: self.keys(from) > 0 || !self.emptied.is_empty(),
+            source_has_keys: self.keys(from) > 0 || self.is_emptied(from),
             ordered: self.servers[who].ordered_to_follow,
         };
         self.overwritten.push(overwritten);
@@ -337,6 +341,7 @@ impl Fleet {
         self.freeze(who, now);
         let (lineage, offset) = (self.servers[who].lineage, self.servers[who].offset);
         let branch = self.lineages.branch(lineage, offset);
+        self.inherit_emptiness(lineage, offset, branch);
         let server = &mut self.servers[who];
         server.follows = None;
         server.ordered_to_follow = false;
@@ -392,7 +397,9 @@ impl Fleet {
         }
         let (lineage, offset) = (self.servers[who].lineage, self.servers[who].offset);
         let fresh = if keeps_data {
-            self.lineages.branch(lineage, offset)
+            let branch = self.lineages.branch(lineage, offset);
+            self.inherit_emptiness(lineage, offset, branch);
+            branch
         } else {
             self.lineages.fresh()
         };

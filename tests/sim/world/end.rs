@@ -5,16 +5,30 @@ use super::scene::Stage;
 use crate::event::Event;
 use crate::fact::Fact;
 
-/// How long after the faults everything must be well again. The brake on flapping may hold the third failover for a
-/// minute, and later ones longer: see `quiet_limit`.
+/// How long after the faults everything must be well again, but for what `Quiet` counts.
 const QUIET_MS: u64 = 60_000;
+/// After so many pauses between two writes the primary was written to: some go to other masters.
+const WRITES_MAX: u64 = 10;
 /// How often that is looked at.
 pub(super) const LOOK_MS: u64 = 200;
+
+/// The time after the faults.
+#[derive(Default)]
+pub(super) struct Quiet {
+    pub(super) since: u64,
+    /// When the brake on flapping let go of the last group, counted from then. It holds the third failover for half a
+    /// minute, and later ones longer.
+    held_ms: u64,
+    /// For how long a primary had no keys while another member had some.
+    unwritten_ms: u64,
+}
 
 impl World {
     /// Is all well?
     pub(super) fn look(&mut self) -> Result<(), String> {
-        let waited = self.core.now - self.quiet_since;
+        self.excuse();
+        let waited = self.core.now - self.quiet.since;
+        let limit = QUIET_MS + self.quiet.held_ms + self.quiet.unwritten_ms;
         let stage = Stage {
             core: &self.core,
             nodes: &self.nodes,
@@ -26,7 +40,7 @@ impl World {
                 self.finished = true;
                 self.check_histories()
             }
-            Err(_) if waited < self.quiet_limit() => {
+            Err(_) if waited < limit => {
                 self.core.after(LOOK_MS, Event::Look);
                 Ok(())
             }
@@ -99,21 +113,38 @@ impl World {
         }
     }
 
-    /// The brake may hold a failover: its own wait is added.
-    fn quiet_limit(&self) -> u64 {
+    /// What may lawfully take longer than `QUIET_MS`, and how long it does in this run.
+    fn excuse(&mut self) {
+        self.quiet.held_ms = self
+            .quiet
+            .held_ms
+            .max(self.core.now - self.quiet.since + self.braked_ms());
+        let unwritten_ms_max = WRITES_MAX * self.core.settings.write_every_ms;
+        if self.waits_for_writers() && self.quiet.unwritten_ms < unwritten_ms_max {
+            self.quiet.unwritten_ms += LOOK_MS;
+        }
+    }
+
+    /// For how much longer the brake holds a failover.
+    fn braked_ms(&self) -> u64 {
         let state = self.core.log.state();
-        let wall = self
-            .nodes
-            .iter()
-            .map(|node| node.wall(&self.core))
-            .min()
-            .unwrap_or_default();
+        let walls = self.nodes.iter().map(|node| node.wall(&self.core));
+        let wall = walls.min().unwrap_or_default();
         let held = state
             .groups()
             .filter_map(|group| cfgserver::failover::held_until(group, wall));
-        let longest = held.map(|until| until.0 - wall.0).max().unwrap_or_default();
-        // Nobody is sent to copy a primary without data before a client has written to it.
-        let written_ms = 3 * self.core.settings.write_every_ms;
-        QUIET_MS + longest.min(3_600_000) + written_ms
+        held.map(|until| until.0 - wall.0).max().unwrap_or_default()
+    }
+
+    /// Rule 11: an instance with keys is not sent to copy a primary without any, unless all of its own are known to be
+    /// deleted. That lasts until a client writes to the primary, which in some worlds is seldom.
+    fn waits_for_writers(&self) -> bool {
+        let fleet = &self.core.fleet;
+        let has_keys = |address| fleet.at(address).is_some_and(|who| fleet.keys(who) > 0);
+        let state = self.core.log.state();
+        state.groups().any(|group| {
+            let mut replicas = group.replicas().map(|(address, _)| *address);
+            !has_keys(group.primary) && replicas.any(has_keys)
+        })
     }
 }

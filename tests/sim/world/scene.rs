@@ -75,8 +75,9 @@ impl Scene for Stage<'_> {
         self.at(node).judged_down.get(&(group, address)).copied()
     }
 
-    fn goes(&self, from: NodeId, to: NodeId) -> bool {
-        self.core.net.goes(from, to)
+    fn mute_ms(&self, from: NodeId, to: NodeId) -> u64 {
+        let since = self.core.net.mute_since(from, to);
+        since.map_or(0, |since| self.core.now - since)
     }
 
     fn in_contact(&self, one: NodeId, other: NodeId) -> bool {

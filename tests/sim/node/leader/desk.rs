@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cfgserver::failover::{Memory, Scene, unreachable};
+use cfgserver::failover::{Scene, unreachable};
 use cfgserver::machine::{Command, Outcome, Rejection, ResetGroup};
-use cfgserver::model::{Group, GroupName, NodeId, Stage, Term};
+use cfgserver::model::{Group, GroupName, Instant, NodeId, Stage, Term};
 use cfgserver::requests::{Write, WriteError, WriteReply};
 use cfgserver::resp::glob_matches;
 
@@ -20,7 +20,9 @@ impl Node {
         let Some(to) = leader.handing_over else { return };
         leader.leaving = true;
         leader.links.close_everything(core);
-        leader.memories.values_mut().for_each(Memory::links_closed);
+        for memory in leader.memories.values_mut() {
+            memory.leadership_offered(Instant(core.now));
+        }
         let term = leader.term;
         self.gives_away = term;
         let (node, life) = (self.id, self.life);
