@@ -1,0 +1,82 @@
+//! What all clients live through at the same time.
+
+use crate::fleet::Fleet;
+use crate::world::World;
+
+const CLIENTS: &[&str] = &[
+    "redis-py",
+    "redis-py-asyncio",
+    "ioredis",
+    "node-redis",
+    "redis-rs",
+    "redis-cli",
+    "haproxy-role",
+    "haproxy-lookup",
+];
+
+/// Whether acknowledged writes may be lost.
+#[derive(Clone, Copy, PartialEq)]
+enum Losses {
+    None,
+    Some,
+}
+
+/// Runs one chapter: after it every client writes to the new primary and reads from replicas.
+fn chapter(fleet: &mut Fleet, title: &str, losses: Losses, happen: impl FnOnce(&mut Fleet)) {
+    let marks = fleet.marks();
+    happen(fleet);
+    eprintln!("{title}");
+    let settled = fleet.marks();
+    for (traveller, mark) in fleet.travellers.iter_mut().zip(settled) {
+        traveller.wait_traffic(mark);
+    }
+    for (traveller, mark) in fleet.travellers.iter_mut().zip(marks) {
+        let outcome = traveller.outcome(mark);
+        let traffic = outcome.traffic;
+        eprintln!(
+            "  {:<24} acknowledged {:>5}, failed {:>4}, lost {:>3}, longest gap {:>5} ms",
+            traveller.program.version(),
+            traffic.acknowledged,
+            traffic.failed,
+            outcome.lost,
+            traffic.gap.as_millis(),
+        );
+        let allowed = losses == Losses::Some || outcome.lost == 0;
+        assert!(allowed, "{title}: {} lost {} writes", traveller.name, outcome.lost);
+    }
+}
+
+/// `CFGSERVER_TEST_CLIENT=ioredis` runs it with one client.
+#[test]
+fn clients_follow_every_switch_by_themselves() {
+    let Some(world) = World::open() else { return };
+    let only = std::env::var("CFGSERVER_TEST_CLIENT").ok();
+    let clients: Vec<&str> = CLIENTS
+        .iter()
+        .copied()
+        .filter(|name| only.as_deref().is_none_or(|only| only == *name))
+        .collect();
+    let mut fleet = Fleet::start(&world, &clients);
+    chapter(&mut fleet, "discovery", Losses::None, |_| {});
+    chapter(
+        &mut fleet,
+        "a switch that was asked for",
+        Losses::None,
+        Fleet::fail_over,
+    );
+    fleet.mend();
+    // Redis replicates asynchronously: what a primary did not send before it died is lost.
+    chapter(&mut fleet, "the primary killed", Losses::Some, Fleet::kill_primaries);
+    fleet.mend();
+    for node in 0..fleet.cluster.nodes.len() {
+        let title = format!("node {} killed, then a switch that was asked for", node + 1);
+        chapter(&mut fleet, &title, Losses::None, |fleet| {
+            fleet.cluster.nodes[node].kill();
+            fleet.fail_over();
+        });
+        if node == 0 {
+            fleet.start_anew();
+        }
+        fleet.mend();
+    }
+}
