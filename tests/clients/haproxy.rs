@@ -22,6 +22,9 @@ defaults
   default-server check inter 300ms fall 2 rise 2 on-marked-down shutdown-sessions
 ";
 
+/// What the instances are asked, as HAProxy's configuration writes it.
+const INFO: &str = "info\\ replication";
+
 impl HaProxy {
     pub(crate) fn is_here() -> bool {
         has_program("haproxy")
@@ -36,31 +39,36 @@ impl HaProxy {
         Self::start(world, &text, primary, replica)
     }
 
-    /// The primary is whom two of the three nodes name.
+    /// The primary is who says that it is one, and whom two of the three nodes name.
     pub(crate) fn by_lookup(world: &World, members: &[u16], nodes: &[u16], group: &str) -> Self {
         let (primary, replica) = (world.port(), world.port());
         let mut text = DEFAULTS.to_owned();
         writeln!(text, "frontend primary\n  bind 127.0.0.1:{primary}").unwrap();
         for member in members {
-            writeln!(text, "  use_backend redis-{member} if {{ nbsrv(named-{member}) ge 2 }}").unwrap();
+            writeln!(
+                text,
+                "  use_backend is-{member} if {{ srv_is_up(is-{member}/redis-{member}) }} {{ nbsrv(named-{member}) ge 2 }}"
+            )
+            .unwrap();
         }
+        let lookup = format!("SENTINEL\\ get-master-addr-by-name\\ {group}");
         for member in members {
-            // A switch ends the sessions of the old primary by itself: the nodes see to it.
-            writeln!(
-                text,
-                "backend redis-{member}\n  server redis 127.0.0.1:{member} no-check"
-            )
-            .unwrap();
-            writeln!(
-                text,
-                "backend named-{member}\n  option tcp-check\n  tcp-check connect\n  tcp-check send PING\\r\\n\n  \
-                 tcp-check expect string +PONG\n  tcp-check send SENTINEL\\ get-master-addr-by-name\\ {group}\\r\\n\n  \
-                 tcp-check expect string {member}\n  tcp-check send QUIT\\r\\n\n  tcp-check expect string +OK"
-            )
-            .unwrap();
-            for node in nodes {
-                writeln!(text, "  server node-{node} 127.0.0.1:{node}").unwrap();
-            }
+            section(
+                &mut text,
+                &format!("backend is-{member}"),
+                INFO,
+                "role:master",
+                "redis",
+                &[*member],
+            );
+            section(
+                &mut text,
+                &format!("backend named-{member}"),
+                &lookup,
+                &member.to_string(),
+                "node",
+                nodes,
+            );
         }
         listen_by_role(&mut text, replica, "slave", members);
         Self::start(world, &text, primary, replica)
@@ -82,14 +90,21 @@ impl HaProxy {
 }
 
 fn listen_by_role(text: &mut String, port: u16, role: &str, members: &[u16]) {
-    writeln!(
-        text,
-        "listen {role}\n  bind 127.0.0.1:{port}\n  option tcp-check\n  tcp-check connect\n  tcp-check send PING\\r\\n\n  \
-         tcp-check expect string +PONG\n  tcp-check send info\\ replication\\r\\n\n  tcp-check expect string role:{role}\n  \
-         tcp-check send QUIT\\r\\n\n  tcp-check expect string +OK"
-    )
-    .unwrap();
-    for member in members {
-        writeln!(text, "  server redis-{member} 127.0.0.1:{member}").unwrap();
+    let head = format!("listen {role}\n  bind 127.0.0.1:{port}");
+    section(text, &head, INFO, &format!("role:{role}"), "redis", members);
+}
+
+/// A section whose servers are those that answer PING, and `request` with `answer` in it.
+fn section(text: &mut String, head: &str, request: &str, answer: &str, kind: &str, ports: &[u16]) {
+    writeln!(text, "{head}\n  option tcp-check\n  tcp-check connect").unwrap();
+    for (request, answer) in [("PING", "+PONG"), (request, answer), ("QUIT", "+OK")] {
+        writeln!(
+            text,
+            "  tcp-check send {request}\\r\\n\n  tcp-check expect string {answer}"
+        )
+        .unwrap();
+    }
+    for port in ports {
+        writeln!(text, "  server {kind}-{port} 127.0.0.1:{port}").unwrap();
     }
 }

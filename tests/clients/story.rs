@@ -79,4 +79,7 @@ fn clients_follow_every_switch_by_themselves() {
         }
         fleet.mend();
     }
+    if std::env::var_os("CLIENTS_STOP").is_some() {
+        panic!("stop")
+    }
 }
