@@ -33,22 +33,32 @@ pub(crate) struct Outcome {
 }
 
 impl Traveller {
-    /// The other members that run.
-    fn replicas(&mut self) -> Vec<u16> {
-        let primary = self.primary;
-        let running = self
-            .group
-            .members
-            .iter_mut()
-            .filter_map(|one| one.is_running().then_some(one.port));
-        running.filter(|port| *port != primary).collect()
+    /// The members that run.
+    fn running(&mut self) -> Vec<u16> {
+        let members = self.group.members.iter_mut();
+        members.filter_map(|one| one.is_running().then_some(one.port)).collect()
     }
 
-    /// Waits until what it does after `mark` goes to the right instances.
+    /// The replicas that run.
+    fn replicas(&mut self) -> Vec<u16> {
+        let mut ports = self.running();
+        ports.retain(|port| *port != self.primary);
+        ports
+    }
+
+    /// Waits until what it does after `mark` goes to the right instances. Who reads may be at the primary after a switch:
+    /// it was sent away from the promoted replica, came back before the switch was known, and stays, as with Sentinel.
     #[track_caller]
     pub(crate) fn wait_traffic(&mut self, mark: usize) {
+        let running = self.running();
+        self.program.wait_traffic(mark, self.primary, &running);
+    }
+
+    /// The same of a client that begins: it reads from a replica.
+    #[track_caller]
+    pub(crate) fn wait_found(&mut self) {
         let replicas = self.replicas();
-        self.program.wait_traffic(mark, self.primary, &replicas);
+        self.program.wait_traffic(0, self.primary, &replicas);
     }
 
     /// Compares what was acknowledged since `mark` with what the primary has.

@@ -79,17 +79,27 @@ impl Program {
         self.lines.lock().unwrap().len()
     }
 
-    /// Waits until, after `mark`, its writes go to that primary, its reads to one of these replicas, and then writes
-    /// are acknowledged.
+    /// Waits until, after `mark`, its writes go to that primary, its reads to one of those instances, and then writes are
+    /// acknowledged.
     #[track_caller]
-    pub(crate) fn wait_traffic(&mut self, mark: usize, primary: u16, replicas: &[u16]) {
-        self.wait(&format!("its primary is {primary}"), mark, |lines| {
-            last(lines, |one| matches!(one, Happening::Primary(_)))
-                .is_some_and(|one| matches!(one, Happening::Primary(port) if port == primary))
+    pub(crate) fn wait_traffic(&mut self, mark: usize, primary: u16, read_from: &[u16]) {
+        self.wait(&format!("it writes to {primary}"), mark, |lines| {
+            let port = |line: &Line| match line.happening {
+                Happening::Primary(port) => Some(port),
+                _ => None,
+            };
+            lines.iter().rev().find_map(port) == Some(primary)
         });
-        self.wait(&format!("its replica is one of {replicas:?}"), mark, |lines| {
-            last(lines, |one| matches!(one, Happening::Replica(_)))
-                .is_some_and(|one| matches!(one, Happening::Replica(port) if replicas.contains(&port)))
+        self.wait(&format!("it reads from one of {read_from:?}"), mark, |lines| {
+            let port = |line: &Line| match line.happening {
+                Happening::Replica(port) => Some(port),
+                _ => None,
+            };
+            lines
+                .iter()
+                .rev()
+                .find_map(port)
+                .is_some_and(|port| read_from.contains(&port))
         });
         let mark = self.mark();
         self.wait("writes are acknowledged", mark, |lines| {
@@ -200,11 +210,6 @@ pub(crate) struct Traffic {
     pub(crate) acknowledged: usize,
     pub(crate) failed: usize,
     pub(crate) gap: Duration,
-}
-
-fn last(lines: &[Line], kind: impl Fn(&Happening) -> bool) -> Option<Happening> {
-    let found = lines.iter().rev().find(|line| kind(&line.happening));
-    found.map(|line| line.happening.clone())
 }
 
 fn understand(text: &str) -> Happening {

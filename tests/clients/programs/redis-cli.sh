@@ -27,7 +27,7 @@ info_port() { redis-cli -e -p "$1" INFO server 2>/dev/null | tr -d '\r' | sed -n
 value=0
 primary=
 # Ends with whoever started it.
-while read -r -t 0.01 || [ $? -gt 128 ]; do
+while read -r -t 0.02 || [ $? -gt 128 ]; do
   value=$((value + 1))
   [ -n "$primary" ] || primary=$(ask SENTINEL GET-MASTER-ADDR-BY-NAME "$group" | sed -n 2p)
   if said=$(redis-cli -e -p "${primary:-1}" SADD "$key" "$value" 2>&1); then
@@ -36,7 +36,7 @@ while read -r -t 0.01 || [ $? -gt 128 ]; do
     printf '{"failed": %d, "why": "%s"}\n' "$value" "${said//[^a-zA-Z0-9 .:]/ }"
     primary=
   fi
-  if [ $((value % 10)) -eq 0 ] && [ -n "$primary" ]; then
+  if [ $((value % 20)) -eq 0 ] && [ -n "$primary" ]; then
     printf '{"primary": %d}\n' "$(info_port "$primary")"
     replica=$(replica_port)
     [ -z "$replica" ] || printf '{"replica": %d}\n' "$(info_port "$replica")"

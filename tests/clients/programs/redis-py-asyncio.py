@@ -9,8 +9,8 @@ import sys
 import redis
 from redis.asyncio.sentinel import Sentinel
 
-PAUSE_S = 0.01
-LOOK_S = 0.1
+PAUSE_S = 0.02
+LOOK_S = 0.2
 
 
 def tell(**happening):

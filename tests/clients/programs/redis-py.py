@@ -10,8 +10,8 @@ import time
 import redis
 from redis.sentinel import Sentinel
 
-PAUSE_S = 0.01
-LOOK_S = 0.1
+PAUSE_S = 0.02
+LOOK_S = 0.2
 
 
 def tell(**happening):

@@ -1,8 +1,8 @@
 // What the programs for Node share: how they tell, how they end, how they look and write.
 "use strict";
 
-const PAUSE_MS = 10;
-const LOOK_MS = 100;
+const PAUSE_MS = 20;
+const LOOK_MS = 200;
 
 const tell = (happening) => console.log(JSON.stringify(happening));
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));

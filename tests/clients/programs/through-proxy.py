@@ -9,8 +9,8 @@ import time
 
 import redis
 
-PAUSE_S = 0.01
-LOOK_S = 0.1
+PAUSE_S = 0.02
+LOOK_S = 0.2
 
 
 def tell(**happening):

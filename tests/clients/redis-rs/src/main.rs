@@ -10,8 +10,8 @@ use std::time::Duration;
 use redis::sentinel::{SentinelClient, SentinelServerType};
 use redis::{Commands, Connection, InfoDict, RedisResult};
 
-const PAUSE: Duration = Duration::from_millis(10);
-const LOOK: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A handle as an application would have it.
 struct Handle {
