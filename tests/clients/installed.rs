@@ -12,7 +12,7 @@ pub(crate) struct Installed {
 }
 
 /// A file of `tests/clients/programs`.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/clients/programs")
         .join(name)

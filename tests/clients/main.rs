@@ -10,6 +10,7 @@ mod fleet;
 mod haproxy;
 mod installed;
 mod program;
+mod redis_cli;
 mod story;
 #[path = "../it/world/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the integration tests")]

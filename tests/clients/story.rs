@@ -34,7 +34,8 @@ fn chapter(fleet: &mut Fleet, title: &str, losses: Losses, happen: impl FnOnce(&
         let outcome = traveller.outcome(mark);
         let traffic = outcome.traffic;
         eprintln!(
-            "  {:<24} acknowledged {:>5}, failed {:>4}, lost {:>3}, longest gap {:>5} ms",
+            "  {:<16} {:<22} acknowledged {:>5}, failed {:>4}, lost {:>3}, longest gap {:>5} ms",
+            traveller.name,
             traveller.program.version(),
             traffic.acknowledged,
             traffic.failed,

@@ -35,7 +35,7 @@ def look(role, port):
 
 _, key, primary, replica = sys.argv[1:]
 threading.Thread(target=end_with_standard_input, daemon=True).start()
-tell(client="HAProxy", version="and redis-py")
+tell(client="redis-py", version=redis.__version__)
 threading.Thread(target=look, args=("primary", int(primary)), daemon=True).start()
 threading.Thread(target=look, args=("replica", int(replica)), daemon=True).start()
 writer = redis.Redis(port=int(primary))
