@@ -6,11 +6,13 @@
 //! story at the same time (`fleet`, `story`), each with a group of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod beside;
 mod fleet;
 mod haproxy;
 mod installed;
 mod program;
 mod redis_cli;
+mod sentinel;
 mod story;
 #[path = "../it/world/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the integration tests")]

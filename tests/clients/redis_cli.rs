@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use crate::installed::program;
-use crate::world::{Client, Node, Process, SOON, World, has_program, wait_until};
+use crate::sentinel::Sentinel;
+use crate::world::{Node, World, has_program};
 
 /// Lines whose hints are the same from a Sentinel and from us.
 const LINES: &[&str] = &[
@@ -27,20 +28,7 @@ fn hints_of_redis_cli_are_those_of_sentinel() {
         return;
     }
     let node = Node::alone(&world);
-    let port = world.port();
-    let config = world.folder().join("sentinel.conf");
-    std::fs::write(
-        &config,
-        format!("port {port}\nbind 127.0.0.1\ndir {}\n", world.folder().display()),
-    )
-    .unwrap();
-    let mut command = Command::new("redis-server");
-    let _sentinel = Process::start(command.arg(&config).arg("--sentinel"), &config.with_extension("log"));
-    wait_until("the Sentinel answers", SOON, || {
-        Client::connect(port)
-            .and_then(|mut client| client.try_call(&["PING"]))
-            .is_ok()
-    });
+    let sentinel = Sentinel::start(&world);
     let hints = |port: u16| {
         let mut command = Command::new("python3");
         command.arg(program("hints.py")).arg(port.to_string()).args(LINES);
@@ -51,7 +39,7 @@ fn hints_of_redis_cli_are_those_of_sentinel() {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    let (ours, theirs) = (hints(node.port), hints(port));
+    let (ours, theirs) = (hints(node.port), hints(sentinel.port));
     assert_eq!(theirs.len(), LINES.len());
     assert_eq!(ours, theirs);
 }
