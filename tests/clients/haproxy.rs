@@ -57,7 +57,7 @@ impl HaProxy {
                 &mut text,
                 &format!("backend is-{member}"),
                 INFO,
-                "role:master",
+                "string role:master",
                 "redis",
                 &[*member],
             );
@@ -65,7 +65,7 @@ impl HaProxy {
                 &mut text,
                 &format!("backend named-{member}"),
                 &lookup,
-                &member.to_string(),
+                &format!("rstring '{member}[^0-9]'"),
                 "node",
                 nodes,
             );
@@ -79,8 +79,13 @@ impl HaProxy {
         std::fs::write(&file, text).unwrap();
         let mut command = std::process::Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&file);
-        let process = Process::start(&mut command, &file.with_extension("log"));
-        wait_until("HAProxy serves", SOON, || Client::connect(primary).is_ok());
+        let log = file.with_extension("log");
+        let mut process = Process::start(&mut command, &log);
+        wait_until("HAProxy serves", SOON, || {
+            let ended = process.ended().map(|_| std::fs::read_to_string(&log));
+            assert!(ended.is_none(), "HAProxy ended: {ended:?}\n{text}");
+            Client::connect(primary).is_ok()
+        });
         Self {
             primary,
             replica,
@@ -91,18 +96,14 @@ impl HaProxy {
 
 fn listen_by_role(text: &mut String, port: u16, role: &str, members: &[u16]) {
     let head = format!("listen {role}\n  bind 127.0.0.1:{port}");
-    section(text, &head, INFO, &format!("role:{role}"), "redis", members);
+    section(text, &head, INFO, &format!("string role:{role}"), "redis", members);
 }
 
 /// A section whose servers are those that answer PING, and `request` with `answer` in it.
 fn section(text: &mut String, head: &str, request: &str, answer: &str, kind: &str, ports: &[u16]) {
     writeln!(text, "{head}\n  option tcp-check\n  tcp-check connect").unwrap();
-    for (request, answer) in [("PING", "+PONG"), (request, answer), ("QUIT", "+OK")] {
-        writeln!(
-            text,
-            "  tcp-check send {request}\\r\\n\n  tcp-check expect string {answer}"
-        )
-        .unwrap();
+    for (request, answer) in [("PING", "string +PONG"), (request, answer), ("QUIT", "string +OK")] {
+        writeln!(text, "  tcp-check send {request}\\r\\n\n  tcp-check expect {answer}").unwrap();
     }
     for port in ports {
         writeln!(text, "  server {kind}-{port} 127.0.0.1:{port}").unwrap();
