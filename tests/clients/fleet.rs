@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::haproxy::HaProxy;
 use crate::installed::Installed;
 use crate::program::{FOLLOW, Program, Traffic};
-use crate::world::{Cluster, Group, Node, Redis, SOON, World, cluster, wait_for, wait_until};
+use crate::world::{Cluster, Group, Node, Redis, SOON, Value, World, cluster, wait_for, wait_until};
 
 /// Silence after which a primary is down.
 const DOWN_AFTER_MS: u64 = 1_000;
@@ -51,14 +51,24 @@ impl Traveller {
     #[track_caller]
     pub(crate) fn wait_traffic(&mut self, mark: usize) {
         let running = self.running();
-        self.program.wait_traffic(mark, self.primary, &running);
+        self.wait_reading_from(mark, &running);
     }
 
     /// The same of a client that begins: it reads from a replica.
     #[track_caller]
     pub(crate) fn wait_found(&mut self) {
         let replicas = self.replicas();
-        self.program.wait_traffic(0, self.primary, &replicas);
+        self.wait_reading_from(0, &replicas);
+    }
+
+    #[track_caller]
+    fn wait_reading_from(&mut self, mark: usize, ports: &[u16]) {
+        self.program.wait_traffic(mark, self.primary, ports);
+        let primary = self.group.at(self.primary);
+        wait_until("what is acknowledged is at the primary", FOLLOW, || {
+            let last = self.program.written_since(mark).last().map(u64::to_string);
+            last.is_some_and(|value| primary.call(&["SISMEMBER", KEY, &value]) == Value::Integer(1))
+        });
     }
 
     /// Compares what was acknowledged since `mark` with what the primary has.

@@ -55,12 +55,7 @@ fn clients_follow_every_switch_by_themselves() {
             traveller.wait_found();
         }
     });
-    chapter(
-        &mut fleet,
-        "a switch that was asked for",
-        Losses::None,
-        Fleet::fail_over,
-    );
+    chapter(&mut fleet, "a switch that was asked for", Fleet::fail_over);
     fleet.mend();
     chapter(&mut fleet, "the primary killed", Fleet::kill_primaries);
     fleet.mend();
