@@ -60,12 +60,18 @@ impl Handle {
     }
 }
 
+/// The version that the manifest pins.
+fn version() -> &'static str {
+    let rest = include_str!("../Cargo.toml").split_once("version = \"=");
+    rest.and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default()
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [group, key, ports @ ..] = words.as_slice() else {
         panic!("a group, a key and ports");
     };
-    println!(r#"{{"client": "redis-rs", "version": "1.8.1"}}"#);
+    println!(r#"{{"client": "redis-rs", "version": "{}"}}"#, version());
     let handle = |kind| Handle::new(group, ports, kind);
     let mut primary = handle(SentinelServerType::Master);
     let mut replica = handle(SentinelServerType::Replica);
