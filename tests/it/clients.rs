@@ -1,33 +1,9 @@
-//! Programs that were written for Sentinel use a cluster without a change.
+//! redis-cli and both protocols. Client libraries have a target of their own, `tests/clients`.
 //! Ports 11 and 12 of loopback stand for instances that do not exist: nobody listens there.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::world::{Cluster, Group, SOON, Value, World, skip};
-
-/// A Python that has the `redis` package, made once under `target`; `None` after saying why there is none.
-fn python() -> Option<PathBuf> {
-    static PYTHON: std::sync::OnceLock<Result<PathBuf, String>> = std::sync::OnceLock::new();
-    match PYTHON.get_or_init(make_python) {
-        Ok(python) => Some(python.clone()),
-        Err(reason) => {
-            skip(reason);
-            None
-        }
-    }
-}
-
-fn make_python() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("redis-py");
-    let python = folder.join("bin/python");
-    let has_package = |python: &Path| run(Command::new(python).args(["-c", "import redis"])).is_ok();
-    if !has_package(&python) {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "redis"]))?;
-    }
-    Ok(python)
-}
+use crate::world::{Cluster, SOON, Value, World};
 
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
@@ -36,53 +12,6 @@ fn run(command: &mut Command) -> Result<String, String> {
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(format!("{command:?} failed: {said}"))
-}
-
-const FIND_AND_WRITE: &str = r#"
-import sys
-from redis.sentinel import Sentinel
-
-nodes = [("127.0.0.1", int(port)) for port in sys.argv[2:]]
-sentinel = Sentinel(nodes, socket_timeout=2)
-master = sentinel.discover_master("alpha")
-replicas = sorted(port for _, port in sentinel.discover_slaves("alpha"))
-writer = sentinel.master_for("alpha", socket_timeout=2)
-writer.set("redis-py", sys.argv[1])
-assert writer.get("redis-py") == sys.argv[1].encode()
-reader = sentinel.slave_for("alpha", socket_timeout=2)
-assert reader.ping()
-shown = sentinel.sentinels[0].sentinel_masters()["alpha"]
-assert shown["is_master"] and not shown["is_sdown"], shown
-print(master[1], *replicas)
-"#;
-
-#[test]
-fn redis_py_finds_the_primary_before_and_after_a_failover() {
-    let Some(world) = World::open() else { return };
-    let Some(python) = python() else { return };
-    let mut cluster = Cluster::start(&world, 3);
-    let mut group = Group::start(&world, "alpha", 2);
-    cluster.monitor(&group, 1_000);
-    let ports: Vec<String> = cluster.nodes.iter().map(|node| node.port.to_string()).collect();
-    let find = |word: &str| {
-        let mut command = Command::new(&python);
-        let found = run(command.args(["-c", FIND_AND_WRITE, word]).args(&ports)).unwrap();
-        let ports: Vec<u16> = found.split_whitespace().map(|port| port.parse().unwrap()).collect();
-        (ports[0], ports[1..].to_vec())
-    };
-    let old = group.members[0].port;
-    let (master, replicas) = find("before");
-    assert_eq!(master, old);
-    assert_eq!(replicas.len(), 2);
-
-    group.members[0].kill();
-    let new = crate::world::wait_for("a new primary", crate::world::FAILOVER, || {
-        Some(cluster.nodes[0].primary_of("alpha")).filter(|port| *port != old && *port != 0)
-    });
-    cluster.wait_primary("alpha", new);
-    let (master, replicas) = find("after");
-    assert_eq!(master, new);
-    assert!(!replicas.contains(&new) && !replicas.contains(&old), "{replicas:?}");
 }
 
 #[test]
