@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::machine::apply::{Change, primary_of, replica_of};
-use crate::machine::{MemberFacts, Outcome, Rejection, ResetGroup};
+use crate::machine::{MemberFacts, Outcome, Rejection, ResetGroup, SharedSetting};
 use crate::model::{
     Address, ClusterId, EventKind, Group, GroupConfig, GroupId, GroupName, InstanceRef, Member, Monitored, Node,
     NodeId, Revision, Setting, Stage,
 };
+
+/// Commands of one group that have another name. Redis has some 240, of which a handful is ever sent.
+const RENAMED_MAX: usize = 256;
 
 pub(super) fn monitor(
     change: &mut Change<'_>,
     name: &GroupName,
     primary: Address,
     quorum: u32,
+    settings: &[Setting],
 ) -> Result<(), Rejection> {
     if quorum == 0 {
         return Err(Rejection::Invalid);
@@ -34,16 +38,20 @@ pub(super) fn monitor(
     if let Some(other) = change.state.group_at(primary) {
         return Err(Rejection::AddressTaken(other.name.clone()));
     }
+    let mut config = GroupConfig {
+        quorum,
+        ..GroupConfig::default()
+    };
+    for setting in settings {
+        put_setting(&mut config, setting)?;
+    }
     let header = change.state.header_mut();
     header.next_group += 1;
     let group = Group {
         id: GroupId(header.next_group),
         name: name.clone(),
         monitored: wanted,
-        config: GroupConfig {
-            quorum,
-            ..GroupConfig::default()
-        },
+        config,
         primary,
         members: BTreeMap::from([(primary, Member::default())]),
         epoch: 0,
@@ -146,6 +154,29 @@ fn put_setting(config: &mut GroupConfig, setting: &Setting) -> Result<(&'static 
             config.auth_pass.clone_from(value);
             ("auth-pass", MASK.to_owned())
         }
+        Setting::RenameCommand { command, to } => {
+            if command.is_empty() || to.is_empty() {
+                return Err(Rejection::Invalid);
+            }
+            let usual = command.to_ascii_lowercase();
+            if command.eq_ignore_ascii_case(to) {
+                config.renamed.remove(&usual);
+            } else {
+                config.renamed.insert(usual, to.clone());
+            }
+            if config.renamed.len() > RENAMED_MAX {
+                return Err(Rejection::Invalid);
+            }
+            ("rename-command", format!("{command} {to}"))
+        }
+        Setting::NotificationScript(value) => {
+            config.notification_script.clone_from(value);
+            ("notification-script", value.clone())
+        }
+        Setting::ClientReconfigScript(value) => {
+            config.client_reconfig_script.clone_from(value);
+            ("client-reconfig-script", value.clone())
+        }
     })
 }
 
@@ -206,7 +237,9 @@ pub(super) fn nodes(change: &mut Change<'_>, nodes: &BTreeMap<NodeId, Node>) {
     }
     let before = std::mem::replace(&mut change.state.header_mut().nodes, nodes.clone());
     let gone = before.keys().filter(|id| !nodes.contains_key(id));
-    change.state.header_mut().removed.extend(gone);
+    let header = change.state.header_mut();
+    header.removed.extend(gone);
+    header.shared.announced.retain(|id, _| nodes.contains_key(id));
     change.mark();
     let new = nodes
         .iter()
@@ -227,6 +260,24 @@ fn node_of(group: &Group, node: &Node) -> InstanceRef {
         host: node.host().into(),
         port: node.port().into(),
         primary: group.primary,
+    }
+}
+
+pub(super) fn share(change: &mut Change<'_>, settings: &[SharedSetting]) {
+    let before = change.state.header().shared.clone();
+    for setting in settings {
+        let known = |node: &NodeId| change.state.nodes().contains_key(node);
+        let unknown = match setting {
+            SharedSetting::AnnounceHost { node, .. } | SharedSetting::AnnouncePort { node, .. } => !known(node),
+            SharedSetting::ResolveHostnames(_) | SharedSetting::AnnounceHostnames(_) => false,
+        };
+        // A node that was removed meanwhile announces nothing any more.
+        if !unknown {
+            change.state.header_mut().shared.put(setting);
+        }
+    }
+    if change.state.header().shared != before {
+        change.mark();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod differences;
 mod records;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,6 +139,7 @@ fn monitor(group: &str, port: u16, quorum: u32) -> Command {
         name: name(group),
         primary: at(port),
         quorum,
+        settings: Vec::new(),
     }
 }
 

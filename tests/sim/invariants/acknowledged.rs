@@ -71,7 +71,11 @@ impl Invariant for Acknowledged {
 fn of_operator(command: &Command) -> bool {
     let asked = |kind: &FailoverKind| *kind == FailoverKind::Operator;
     match command {
-        Command::Monitor { .. } | Command::Remove { .. } | Command::Set { .. } | Command::Reset { .. } => true,
+        Command::Monitor { .. }
+        | Command::Remove { .. }
+        | Command::Set { .. }
+        | Command::Share { .. }
+        | Command::Reset { .. } => true,
         Command::OpenFailover { kind, .. } => asked(kind),
         _ => false,
     }
