@@ -110,6 +110,8 @@ fn with_view<T>(core: &Core, node: &Node, look: impl FnOnce(&View<'_>) -> T) -> 
         sightings: &node.seen,
         node: &node.status,
         clients: &Nobody,
+        dials: Arc::default(),
+        files: &cfgserver::requests::NoFiles,
         stats: &Stats::default(),
         now: Instant(core.now),
         wall: node.wall(core),
