@@ -25,6 +25,8 @@ use crate::resp::{Reply, Request, encode};
 use super::Shared;
 use super::glance::{asks_for_events, asks_for_more_than_switches, is_foreign};
 use super::input::{Input, Read};
+use super::local::Disk;
+use super::pause::Pause;
 use super::registry::Seat;
 use super::socket::{linger, turn_away, write};
 use super::topics::Topics;
@@ -71,6 +73,8 @@ struct Connection {
     /// Something was answered that the registry does not know of.
     unshown: bool,
     writing: Option<Writing>,
+    /// The next request waits for the end of this.
+    paused: Option<Pause>,
     phase: Phase,
 }
 
@@ -111,7 +115,9 @@ enum Woken {
     Writable,
     Events,
     Written(Result<WriteReply, WriteError>),
+    Resumed,
     HalfFrame,
+    Killed,
     Stop,
     Stuck,
 }
@@ -134,6 +140,7 @@ impl Connection {
             topics: Topics::default(),
             unshown: false,
             writing: None,
+            paused: None,
             phase: Phase::Open,
         }
     }
@@ -234,24 +241,38 @@ impl Connection {
             sightings: &*shared.board,
             node: &node,
             clients: &*shared.registry,
+            dials: shared.board.dials(),
+            files: &Disk,
             stats: &stats,
             now,
             wall: shared.clock.wall(),
         };
         self.deliver(&view);
+        self.paused = None;
         while self.answers() {
             let request = self.requests.pop_front()?;
             if self.is_from_peer(&request) && !self.session.subscribed() {
                 return Some(request);
+            }
+            self.paused = self.pause_of(&request, now);
+            if self.paused.is_some() {
+                self.requests.push_front(request);
+                return None;
             }
             self.carry_out(&request, &view);
         }
         None
     }
 
+    /// What holds the request. At the end of the node nothing does any more.
+    fn pause_of(&self, request: &Request, now: Instant) -> Option<Pause> {
+        let pause = self.shared.pauses.of(request, now)?;
+        (!self.shared.tasks.stopping().is_cancelled()).then_some(pause)
+    }
+
     fn answers(&self) -> bool {
         let open = matches!(self.phase, Phase::Open | Phase::Ending(_));
-        open && self.writing.is_none() && self.has_room()
+        open && self.writing.is_none() && self.paused.is_none() && self.has_room()
     }
 
     fn has_room(&self) -> bool {
@@ -308,8 +329,22 @@ impl Connection {
             self.phase = Phase::Gone;
             return;
         }
-        match dispatch(&mut self.session, view, request) {
+        let effect = dispatch(&mut self.session, view, request);
+        self.take_effect(effect);
+        if asks_for_events(request)
+            && let Some((short, long)) = self.session.take_prefix()
+        {
+            self.shared.prefixes.warn(self.session.peer(), &short, &long);
+        }
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        match effect {
             Effect::Reply(reply) => self.put(&reply),
+            Effect::Local { act, then } => {
+                self.shared.act(act, self.session.peer());
+                self.take_effect(*then);
+            }
             Effect::Write { write, render } => {
                 self.writing = Some(Writing {
                     result: self.shared.writes.write(write),
@@ -321,11 +356,6 @@ impl Connection {
                 self.phase = Phase::Closing;
             }
             Effect::Drop => self.phase = Phase::Closing,
-        }
-        if asks_for_events(request)
-            && let Some((short, long)) = self.session.take_prefix()
-        {
-            self.shared.prefixes.warn(self.session.peer(), &short, &long);
         }
     }
 
@@ -384,6 +414,7 @@ impl Connection {
         let heard = !self.input.is_unheard();
         tokio::select! {
             biased;
+            () = self.seat.ended().cancelled(), if self.phase != Phase::Gone => Ok(Woken::Killed),
             () = stopping.cancelled(), if open && heard => Ok(Woken::Stop),
             ready = stream.readable(), if reading => ready.map(|()| Woken::Readable),
             // What has arrived counts: who has just asked for the first time is not turned away.
@@ -391,6 +422,7 @@ impl Connection {
             ready = stream.writable(), if !self.output.is_empty() => ready.map(|()| Woken::Writable),
             () = events(&mut self.subscription, room) => Ok(Woken::Events),
             result = written(&mut self.writing) => Ok(Woken::Written(result)),
+            () = resumed(self.paused, &self.shared) => Ok(Woken::Resumed),
             () = self.shared.clock.sleep_until(deadline.unwrap_or_default()), if deadline.is_some() => Ok(Woken::HalfFrame),
             () = tokio::time::sleep(patience), if !open => Ok(Woken::Stuck),
         }
@@ -412,7 +444,8 @@ impl Connection {
                 Read::End => self.phase = Phase::Ending(None),
             },
             // The next turn sends and delivers.
-            Woken::Writable | Woken::Events => {}
+            Woken::Writable | Woken::Events | Woken::Resumed => {}
+            Woken::Killed => self.phase = Phase::Gone,
             Woken::Written(result) => self.written(result),
             Woken::HalfFrame => {
                 info!(target: "cfgserver::server", id = self.seat.id(), "a request stayed incomplete");
@@ -462,12 +495,17 @@ impl Connection {
                 return self.lost(&error);
             }
         }
+        self.session.becomes_peer();
+        self.show();
         let Self {
             shared, seat, input, ..
         } = self;
         let talk = shared.peers.serve(stream, input.into_bytes(), request);
         shared.node_tasks.spawn("peer connection", async move {
-            talk.await;
+            tokio::select! {
+                () = talk => {}
+                () = seat.ended().cancelled() => {}
+            }
             drop(seat);
         });
     }
@@ -486,6 +524,13 @@ async fn events(subscription: &mut Option<Subscription>, room: bool) {
     match subscription {
         Some(subscription) if room => subscription.ready().await,
         Some(subscription) => subscription.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn resumed(paused: Option<Pause>, shared: &Shared) {
+    match paused {
+        Some(pause) => shared.pauses.over(pause, &shared.clock).await,
         None => std::future::pending().await,
     }
 }

@@ -21,6 +21,7 @@ mod hosts;
 mod linear;
 mod machine;
 mod machine_random;
+mod node_dials;
 mod operations;
 mod probe;
 mod proxies;

@@ -289,7 +289,12 @@ fn a_record_type_that_is_never_written_is_refused() {
             assert!(records.len() > 1, "{file}");
             tried.extend(records.into_iter().map(|offset| {
                 let (file, kind) = (file.clone(), Kind::Flip);
-                let damage = Damage { file, kind, offset: offset + 6, bit: 4 };
+                let damage = Damage {
+                    file,
+                    kind,
+                    offset: offset + 6,
+                    bit: 4,
+                };
                 (Arc::clone(&killed), damage)
             }));
         }
