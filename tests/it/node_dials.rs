@@ -172,6 +172,7 @@ fn scripts_are_set_only_where_the_operator_of_the_node_allows_it_and_hold_everyw
     cluster.nodes[1].add_words(&["--deny-scripts-reconfig", "no"]);
     cluster.start_all();
     ok(&cluster.nodes[0].call(&["SENTINEL", "MONITOR", "alpha", "127.0.0.1", "11", "2"]));
+    cluster.wait_primary("alpha", 11);
     let set = |at: usize, path: &str| {
         let words = ["SENTINEL", "SET", "alpha", "notification-script", path];
         cluster.nodes[at].call(&words).to_string()

@@ -14,10 +14,12 @@
 
 pub(crate) mod world;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use bytes::{Bytes, BytesMut};
+use cfgserver::requests::table;
 use cfgserver::resp::{Decoder, Limits, Request};
 
 use world::World;
@@ -199,6 +201,46 @@ fn every_transcript_holds_without_sockets() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// A request that no transcript makes could be answered in any way, or not at all.
+#[test]
+fn every_request_of_the_table_is_made_in_a_transcript() {
+    let mut asked = BTreeSet::new();
+    for path in files("") {
+        for request in read(&path).0.iter().filter_map(Step::request) {
+            let words = request.0.iter().take(2);
+            let words: Vec<String> = words.map(|word| String::from_utf8_lossy(word).to_lowercase()).collect();
+            asked.insert(words[0].clone());
+            asked.insert(words.join("|"));
+        }
+    }
+    let rows = table()
+        .iter()
+        .flat_map(|row| std::iter::once(row).chain(row.subcommands));
+    let missing: Vec<&str> = rows.map(|row| row.name).filter(|name| !asked.contains(*name)).collect();
+    assert!(missing.is_empty(), "no transcript asks for {missing:?}");
+}
+
+/// redis-cli and libraries look requests up: an empty summary is as bad as none.
+#[test]
+fn every_request_of_the_table_is_documented() {
+    let rows = table()
+        .iter()
+        .flat_map(|row| std::iter::once(row).chain(row.subcommands));
+    for row in rows {
+        assert!(row.summary.ends_with('.'), "{}: {:?}", row.name, row.summary);
+        assert!(!row.since.is_empty() && !row.group.is_empty(), "{}", row.name);
+        let arguments = row.arity.unsigned_abs() as usize - row.name.split('|').count();
+        let takes_more = arguments > 0 || row.arity < 0 && row.subcommands.is_empty();
+        let bare = ["command", "quit"].contains(&row.name);
+        assert_eq!(
+            !row.usage.is_empty(),
+            takes_more && !bare && row.subcommands.is_empty(),
+            "{}",
+            row.name
+        );
+    }
 }
 
 #[test]
