@@ -60,7 +60,7 @@ fn run(change: &mut Change<'_>, command: &Command) -> Result<Outcome, Rejection>
             quorum,
             settings,
         } => groups::monitor(change, name, *primary, *quorum, settings)?,
-        Command::Share { settings } => groups::share(change, settings),
+        Command::Share { settings } => groups::share(change, settings)?,
         Command::Remove { name } => groups::remove(change, name)?,
         Command::Set { name, settings } => groups::set(change, name, settings)?,
         Command::Reset { groups } => return groups::reset(change, groups),

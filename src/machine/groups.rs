@@ -263,22 +263,24 @@ fn node_of(group: &Group, node: &Node) -> InstanceRef {
     }
 }
 
-pub(super) fn share(change: &mut Change<'_>, settings: &[SharedSetting]) {
-    let before = change.state.header().shared.clone();
+/// All or nothing; only a node of the cluster announces anything.
+pub(super) fn share(change: &mut Change<'_>, settings: &[SharedSetting]) -> Result<(), Rejection> {
+    let mut shared = change.state.header().shared.clone();
     for setting in settings {
-        let known = |node: &NodeId| change.state.nodes().contains_key(node);
-        let unknown = match setting {
-            SharedSetting::AnnounceHost { node, .. } | SharedSetting::AnnouncePort { node, .. } => !known(node),
-            SharedSetting::ResolveHostnames(_) | SharedSetting::AnnounceHostnames(_) => false,
-        };
-        // A node that was removed meanwhile announces nothing any more.
-        if !unknown {
-            change.state.header_mut().shared.put(setting);
+        match setting {
+            SharedSetting::AnnounceHost { node, .. } | SharedSetting::AnnouncePort { node, .. }
+                if !change.state.nodes().contains_key(node) =>
+            {
+                return Err(Rejection::Invalid);
+            }
+            _ => shared.put(setting),
         }
     }
-    if change.state.header().shared != before {
+    if change.state.header().shared != shared {
+        change.state.header_mut().shared = shared;
         change.mark();
     }
+    Ok(())
 }
 
 pub(super) fn found(change: &mut Change<'_>, cluster: &ClusterId) {

@@ -12,7 +12,7 @@ use std::str::Chars;
 use crate::resp::Reply;
 
 /// One part of a usage.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Argument(String),
     Word(String),
@@ -87,47 +87,51 @@ fn part(rest: &mut Peekable<Chars<'_>>) -> Part {
 
 /// Puts a part behind the others: a word and the argument behind it are one, and so is what may be repeated.
 fn add(parts: &mut Vec<Part>, part: Part) {
+    if let Some(run) = repeated(&part)
+        && take_run(parts, &run)
+    {
+        return parts.push(Part::Multiple(Box::new(block(run))));
+    }
     match (parts.pop(), part) {
-        (None, part) => parts.push(part),
         (Some(Part::Word(word)), part @ (Part::Argument(_) | Part::OneOf(_))) => {
             let part = Box::new(part);
             parts.push(Part::Behind { word, part });
         }
         (Some(before), Part::Word(dots)) if dots == "..." => parts.push(Part::Multiple(Box::new(before))),
-        (Some(before), Part::Optional(repeated)) if repeats(&repeated, &before) => {
-            parts.push(Part::Multiple(Box::new(before)));
-        }
-        // `<option> <value> [<option> <value> ...]`: the whole run before it is repeated.
-        (Some(before), Part::Optional(repeated)) => {
-            parts.push(before);
-            match *repeated {
-                Part::Block(ref run) if is_repetition_of(run, parts) => {
-                    let start = parts.len() - run.len();
-                    let run = parts.split_off(start);
-                    parts.push(Part::Multiple(Box::new(Part::Block(run))));
-                }
-                other => parts.push(Part::Optional(Box::new(other))),
-            }
-        }
-        (Some(before), part) => parts.extend([before, part]),
+        (before, part) => parts.extend(before.into_iter().chain([part])),
     }
 }
 
-/// `[x ...]` behind `x`.
-fn repeats(optional: &Part, before: &Part) -> bool {
-    matches!(optional, Part::Multiple(inner) if **inner == *before)
+/// The run of parts that `[a b ...]` repeats.
+fn repeated(part: &Part) -> Option<Vec<Part>> {
+    let Part::Optional(inner) = part else { return None };
+    let mut run = match inner.as_ref() {
+        Part::Block(run) => run.clone(),
+        one => vec![one.clone()],
+    };
+    match run.pop()? {
+        Part::Multiple(last) => run.push(*last),
+        _ => return None,
+    }
+    Some(run)
 }
 
-/// `[a b ...]` behind `a b`.
-fn is_repetition_of(run: &[Part], before: &[Part]) -> bool {
-    let Some((Part::Multiple(last), first)) = run.split_last() else {
+/// Takes the run off the end of the parts, when it stands there. A word before it stays.
+fn take_run(parts: &mut Vec<Part>, run: &[Part]) -> bool {
+    let Some(start) = parts.len().checked_sub(run.len()) else {
         return false;
     };
-    let Some(tail) = before.len().checked_sub(run.len()).map(|start| &before[start..]) else {
-        return false;
+    let word = match &parts[start] {
+        Part::Behind { word, part } if **part == run[0] => Some(word.clone()),
+        first if *first == run[0] => None,
+        _ => return false,
     };
-    tail.split_last()
-        .is_some_and(|(tail_last, tail_first)| tail_first == first && *tail_last == **last)
+    if parts[start + 1..] != run[1..] {
+        return false;
+    }
+    parts.truncate(start);
+    parts.extend(word.map(Part::Word));
+    true
 }
 
 fn block(mut parts: Vec<Part>) -> Part {
@@ -248,6 +252,11 @@ mod tests {
             parts("<x> <a> <b> [<a> <b> ...]"),
             [argument("x"), Part::Multiple(Box::new(pair()))]
         );
+        let word = || Part::Word("GET".to_owned());
+        assert_eq!(parts("GET <a> [<a> ...]"), [word(), repeated()]);
+        let pairs = || Part::Multiple(Box::new(pair()));
+        assert_eq!(parts("GET <a> <b> [<a> <b> ...]"), [word(), pairs()]);
+        assert_eq!(parts("[<a> <b> [<a> <b> ...]]"), [Part::Optional(Box::new(pairs()))]);
         let behind = |word: &str| Part::Behind {
             word: word.to_owned(),
             part: Box::new(argument("a")),

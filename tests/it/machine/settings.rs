@@ -118,15 +118,16 @@ fn what_a_node_announces_goes_with_the_node() {
         SharedSetting::AnnouncePort { node: 2, port: 7000 },
         SharedSetting::ResolveHostnames(true),
         SharedSetting::AnnounceHostnames(true),
-        announce(3, "nobody"),
     ]));
     assert_eq!(world.state.revision(), before + 1);
     let shared = world.state.header().shared.clone();
     assert!(shared.resolve_hostnames && shared.announce_hostnames);
     let announced: Vec<_> = shared.announced.iter().collect();
-    assert_eq!(announced.len(), 1, "only of a node that there is: {announced:?}");
+    assert_eq!(announced.len(), 1, "{announced:?}");
     assert_eq!((announced[0].1.host.as_str(), announced[0].1.port), ("db", 7000));
     survives(&world.state);
+    let unknown = share(vec![SharedSetting::ResolveHostnames(false), announce(3, "nobody")]);
+    assert_eq!(world.refused(unknown), Rejection::Invalid, "all or nothing");
     world.done(share(vec![SharedSetting::ResolveHostnames(true)]));
     assert_eq!(world.state.revision(), before + 1, "nothing changed");
     world.done(nodes(&[1]));
