@@ -235,22 +235,21 @@ pub(super) fn nodes(change: &mut Change<'_>, nodes: &BTreeMap<NodeId, Node>) {
     if change.state.nodes() == nodes {
         return;
     }
+    let places = told(change);
     let before = std::mem::replace(&mut change.state.header_mut().nodes, nodes.clone());
     let gone = before.keys().filter(|id| !nodes.contains_key(id));
     let header = change.state.header_mut();
     header.removed.extend(gone);
     header.shared.announced.retain(|id, _| nodes.contains_key(id));
     change.mark();
-    let new = nodes
-        .iter()
-        .filter(|(id, _)| !before.contains_key(id))
-        .map(|(_, node)| node);
+    let new = nodes.iter().filter(|(id, _)| !before.contains_key(id));
     let groups: Vec<_> = change.state.groups().cloned().collect();
-    for node in new {
+    for (_, node) in new {
         for group in &groups {
             change.tell(group.id, EventKind::NodeAdded(node_of(group, node)));
         }
     }
+    tell_moved(change, &places);
 }
 
 fn node_of(group: &Group, node: &Node) -> InstanceRef {
@@ -260,6 +259,36 @@ fn node_of(group: &Group, node: &Node) -> InstanceRef {
         host: node.host().into(),
         port: node.port().into(),
         primary: group.primary,
+    }
+}
+
+/// Where clients are told that each node is.
+fn told(change: &Change<'_>) -> BTreeMap<NodeId, (String, String)> {
+    let header = change.state.header();
+    let places = header.nodes.iter();
+    places.map(|(id, node)| (*id, header.shared.told(*id, node))).collect()
+}
+
+/// Says of each node that was told elsewhere before where it is told now.
+fn tell_moved(change: &mut Change<'_>, before: &BTreeMap<NodeId, (String, String)>) {
+    let groups: Vec<_> = change.state.groups().cloned().collect();
+    for (id, (host, port)) in told(change) {
+        let was_elsewhere = before
+            .get(&id)
+            .is_some_and(|place| *place != (host.clone(), port.clone()));
+        let Some(node) = change.state.nodes().get(&id).filter(|_| was_elsewhere) else {
+            continue;
+        };
+        let my_id = node.my_id.clone();
+        for group in &groups {
+            let kind = EventKind::NodeMoved {
+                primary: primary_of(group),
+                my_id: my_id.clone(),
+                host: Arc::from(host.as_str()),
+                port: Arc::from(port.as_str()),
+            };
+            change.tell(group.id, kind);
+        }
     }
 }
 
@@ -277,8 +306,10 @@ pub(super) fn share(change: &mut Change<'_>, settings: &[SharedSetting]) -> Resu
         }
     }
     if change.state.header().shared != shared {
+        let places = told(change);
         change.state.header_mut().shared = shared;
         change.mark();
+        tell_moved(change, &places);
     }
     Ok(())
 }

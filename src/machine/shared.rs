@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::NodeId;
+use crate::model::{Node, NodeId};
 
 /// The settings that all nodes share, or know of each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,16 @@ pub enum SharedSetting {
 }
 
 impl SharedSettings {
+    /// Where clients are told that this node is: host and port.
+    pub fn told(&self, id: NodeId, node: &Node) -> (String, String) {
+        let announced = self.announced.get(&id);
+        let host = announced.map(|announced| announced.host.as_str());
+        let host = host.filter(|host| !host.is_empty()).unwrap_or(node.host());
+        let port = announced.map(|announced| announced.port).filter(|port| *port != 0);
+        let port = port.map_or_else(|| node.port().to_owned(), |port| port.to_string());
+        (host.to_owned(), port)
+    }
+
     /// Nothing was ever set.
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()

@@ -96,7 +96,7 @@ pub(super) fn sentinels(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Eff
             NodeEntry {
                 id: *id,
                 node,
-                announced: view.state.header().shared.announced.get(id),
+                told: view.state.header().shared.told(*id, node),
                 down: view.peer_is_down(*id),
                 contact_ms: peer.and_then(|peer| peer.contact_ms),
                 leads: view.node.leader == Some(*id),

@@ -3,7 +3,6 @@
 
 use std::fmt::Display;
 
-use crate::machine::Announced;
 use crate::model::{
     Address, Age, Fault, Group, Identity, Instant, Member, Mode, Node, NodeId, NodeRole, Revision, Role, Sighting,
     Stage, Timestamp, Verdict,
@@ -200,8 +199,8 @@ pub struct NodeEntry<'a> {
     pub id: NodeId,
     /// The node.
     pub node: &'a Node,
-    /// Where it wants clients to find it, if it said so.
-    pub announced: Option<&'a Announced>,
+    /// Where clients are told that it is: host and port.
+    pub told: (String, String),
     /// This node takes it for down.
     pub down: bool,
     /// Milliseconds since it was last heard from, where this node knows.
@@ -218,15 +217,8 @@ impl NodeEntry<'_> {
         let silence = self.contact_ms.unwrap_or(0);
         let mut fields = Fields::default();
         fields.put("name", &self.node.my_id);
-        let announced = self.announced;
-        let host = announced.map(|announced| announced.host.as_str());
-        let host = host.filter(|host| !host.is_empty());
-        let port = announced.map(|announced| announced.port).filter(|port| *port != 0);
-        fields.put("ip", host.unwrap_or(self.node.host()));
-        fields.put(
-            "port",
-            port.map_or_else(|| self.node.port().to_owned(), |port| port.to_string()),
-        );
+        fields.put("ip", &self.told.0);
+        fields.put("port", &self.told.1);
         fields.put("runid", &self.node.my_id);
         fields.put("flags", node_flags(self.down));
         fields.put("link-pending-commands", 0);

@@ -130,6 +130,14 @@ fn what_a_node_announces_goes_with_the_node() {
     assert_eq!(world.refused(unknown), Rejection::Invalid, "all or nothing");
     world.done(share(vec![SharedSetting::ResolveHostnames(true)]));
     assert_eq!(world.state.revision(), before + 1, "nothing changed");
+    let mut elsewhere = nodes(&[1, 2]);
+    if let Command::Nodes { nodes } = &mut elsewhere {
+        nodes.get_mut(&1).unwrap().address = "10.0.0.9:26379".to_owned();
+        nodes.get_mut(&2).unwrap().address = "10.0.0.9:26380".to_owned();
+    }
+    // The second is told where it announces to be, wherever the others reach it.
+    let events = world.done(elsewhere);
+    assert_eq!(kinds(&events), ["NodeMoved"]);
     world.done(nodes(&[1]));
     assert!(world.state.header().shared.announced.is_empty());
     world.done(nodes(&[1, 4]));
