@@ -7,10 +7,12 @@
 //! ! a change of the world (see `World::change`)
 //! > a request, as an inline command
 //! < the bytes that come back, with \r\n escapes; `{}` stands for anything; several lines are one after the other
+//! ~ what a real Sentinel says instead, where we differ on purpose
 //! ```
 //!
 //! `CFGSERVER_TRANSCRIPTS=rewrite` writes what comes back into the files; the difference is then for a person to
-//! read. Files that begin with `shared` hold for a real Sentinel too: `real_sentinel` replays them against one.
+//! read. Files that begin with `shared` hold for a real Sentinel too, and those that begin with `differs` with its own
+//! words: `real_sentinel` replays them against one.
 
 pub(crate) mod world;
 
@@ -36,6 +38,8 @@ pub(super) struct Step {
     line: String,
     /// What must come back, escaped.
     pub(super) expected: String,
+    /// What a real Sentinel says instead, escaped.
+    theirs: Option<String>,
     at: usize,
 }
 
@@ -46,6 +50,11 @@ impl Step {
         let mut buffer = BytesMut::from(format!("{text}\r\n").as_bytes());
         let request = Decoder::new(Limits::CLIENT).decode(&mut buffer);
         Some(request.expect("a transcript's request").expect("a whole request"))
+    }
+
+    /// What a real Sentinel says.
+    pub(super) fn theirs(&self) -> &str {
+        self.theirs.as_ref().unwrap_or(&self.expected)
     }
 
     /// Where it stands, for messages.
@@ -80,11 +89,15 @@ pub(super) fn read(path: &Path) -> (Vec<Step>, Vec<String>) {
         if let Some(expected) = line.strip_prefix("< ") {
             let step = steps.last_mut().expect("a reply before any step");
             step.expected.push_str(expected);
+        } else if let Some(theirs) = line.strip_prefix("~ ") {
+            let step = steps.last_mut().expect("a reply before any step");
+            step.theirs.get_or_insert_default().push_str(theirs);
         } else if line.starts_with("> ") || line.starts_with("! ") {
             steps.push(Step {
                 before: std::mem::take(&mut before),
                 line: line.to_owned(),
                 expected: String::new(),
+                theirs: None,
                 at: index + 1,
             });
         } else {
@@ -137,6 +150,21 @@ pub(super) fn matches(expected: &str, got: &str) -> bool {
     open || rest.is_empty()
 }
 
+/// A reply on lines of a bearable length.
+fn write_reply(text: &mut String, mark: char, reply: &str) {
+    let mut line = String::new();
+    for part in reply.split_inclusive("\\r\\n") {
+        if !line.is_empty() && line.len() + part.len() > LINE_CHARS_MAX {
+            text.push_str(&format!("{mark} {line}\n"));
+            line.clear();
+        }
+        line.push_str(part);
+    }
+    if !line.is_empty() {
+        text.push_str(&format!("{mark} {line}\n"));
+    }
+}
+
 fn rewrite(path: &Path, steps: &[Step], got: &[String], end: &[String]) {
     let mut text = String::new();
     for (step, got) in steps.iter().zip(got) {
@@ -149,16 +177,9 @@ fn rewrite(path: &Path, steps: &[Step], got: &[String], end: &[String]) {
             text.push_str(line);
             text.push('\n');
         }
-        let mut line = String::new();
-        for part in expected.split_inclusive("\\r\\n") {
-            if !line.is_empty() && line.len() + part.len() > LINE_CHARS_MAX {
-                text.push_str(&format!("< {line}\n"));
-                line.clear();
-            }
-            line.push_str(part);
-        }
-        if !line.is_empty() {
-            text.push_str(&format!("< {line}\n"));
+        write_reply(&mut text, '<', expected);
+        if let Some(theirs) = &step.theirs {
+            write_reply(&mut text, '~', theirs);
         }
     }
     for line in end {
