@@ -3,6 +3,13 @@
 //! A test build (feature `stop-points`) reads, each time it comes to a stop point, the file that
 //! `CFGSERVER_STOP_FILE` names; when the file holds the name of the point, the process aborts there. Tests thus arm
 //! a running node, once they know that it leads. In every other build a stop point is nothing.
+//!
+//! At two of them operators may have a node end as well, in every build: SENTINEL SIMULATE-FAILURE.
+
+use crate::requests::Simulated;
+
+/// What a process that simulates a failure ends with, as a Sentinel does.
+const SIMULATED_STATUS: i32 = 99;
 
 /// A place in the life of a failover, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +70,19 @@ impl Point {
             Self::BeforeEnd => "before-end",
             Self::AfterEnd => "after-end",
         }
+    }
+}
+
+/// Ends the process when an operator wants it to end here.
+pub fn simulated(point: Point, wanted: Simulated) {
+    let ends = match point {
+        Point::AfterOpen => wanted.after_election,
+        Point::AfterPromote => wanted.after_promotion,
+        _ => false,
+    };
+    if ends {
+        tracing::warn!(target: "cfgserver::stop", point = point.name(), "ended by SENTINEL SIMULATE-FAILURE");
+        std::process::exit(SIMULATED_STATUS);
     }
 }
 

@@ -1,8 +1,11 @@
 //! Logging: one line per event on standard error, as text or JSON.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
+
+use crate::requests::LogWord;
 
 /// How much to log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
@@ -34,6 +37,17 @@ impl LogLevel {
     }
 }
 
+impl LogLevel {
+    /// The nearest word of Sentinel.
+    pub fn word(self) -> LogWord {
+        match self {
+            Self::Error | Self::Warn => LogWord::Warning,
+            Self::Info => LogWord::Notice,
+            Self::Debug | Self::Trace => LogWord::Debug,
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -56,22 +70,53 @@ pub enum LogError {
     Twice,
 }
 
-/// Sets up logging for the process. A plain level holds for cfgserver itself; libraries speak from `warn` on.
-pub fn start(level: &str, format: LogFormat) -> Result<(), LogError> {
+/// Changes what is logged, once logging is set up.
+static FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
+
+/// A plain level holds for cfgserver itself; libraries speak from `warn` on.
+fn filter(level: &str) -> String {
     let plain = ["error", "warn", "info", "debug", "trace"].contains(&level);
-    let filter = if plain {
+    if plain {
         format!("warn,openraft=error,cfgserver={level}")
     } else {
         level.to_owned()
-    };
-    let filter = EnvFilter::try_new(filter).map_err(|_| LogError::Level(level.to_owned()))?;
+    }
+}
+
+/// Sets up logging for the process.
+pub fn start(level: &str, format: LogFormat) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(filter(level)).map_err(|_| LogError::Level(level.to_owned()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
+    // Only the lines of the process that logs can be changed: what fails here has no reader any more.
     let started = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            _ = FILTER.set(Box::new(move |filter| _ = handle.reload(filter)));
+            lines.try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            _ = FILTER.set(Box::new(move |filter| _ = handle.reload(filter)));
+            lines.try_init()
+        }
     };
     started.map_err(|_| LogError::Twice)
+}
+
+/// Changes how much is logged, where logging was set up.
+pub fn set(word: LogWord) {
+    let level = match word {
+        LogWord::Debug => "debug",
+        LogWord::Verbose | LogWord::Notice => "info",
+        LogWord::Warning => "warn",
+        LogWord::Nothing => "off",
+    };
+    if let (Some(set), Ok(filter)) = (FILTER.get(), EnvFilter::try_new(filter(level))) {
+        set(filter);
+    }
 }

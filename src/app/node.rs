@@ -17,7 +17,7 @@ use crate::peer::Secret;
 use crate::probe::{Probe, ProbeParts, ProbeSettings};
 use crate::pubsub::Hub;
 use crate::raft::{self, ApplySink, Failure, Formation, Handle, StartOptions, Tuning};
-use crate::requests::{Face, NodeStatus};
+use crate::requests::{Dial, Dials, Face, NodeStatus, Period};
 use crate::server::{Server, ServerOptions, ServerParts};
 use crate::store::Store;
 use crate::task::Tasks;
@@ -72,6 +72,7 @@ impl Node {
             .with_context(proxy_taken)?;
 
         let board = Arc::new(Board::new(NodeStatus::default()));
+        board.set_dials(dials(config));
         let hub = Arc::new(Hub::with_bound(board.clone(), config.limits.subscriber_queue_bytes));
         let options = StartOptions {
             node_id: config.node_id,
@@ -103,6 +104,8 @@ impl Node {
                 .config_file
                 .as_ref()
                 .map_or_else(String::new, |path| path.display().to_string()),
+            executable: std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string()),
+            denies_scripts: config.deny_scripts_reconfig,
             ..NodeStatus::default()
         };
         board.set_status(handle.status(&base));
@@ -182,6 +185,11 @@ impl Node {
         self.handle.failed().await
     }
 
+    /// Resolves when a client has asked that the node ends.
+    pub async fn asked_to_stop(&self) {
+        self.server.asked_to_stop().await;
+    }
+
     /// Hands leadership over, answers what was asked, closes.
     pub async fn stop(self) {
         let down = async {
@@ -221,6 +229,16 @@ fn probe_settings(config: &ServeConfig) -> ProbeSettings {
         info_every_ms: config.limits.info_every.as_millis() as u64,
         stall_ms: config.limits.stall.as_millis() as u64,
     }
+}
+
+/// How the dials stand at the start.
+fn dials(config: &ServeConfig) -> Dials {
+    let ms = |period: Duration| period.as_millis() as u64;
+    let mut dials = Dials::default()
+        .configured(Period::Info, ms(config.limits.info_every))
+        .configured(Period::TiltTrigger, ms(config.limits.stall));
+    dials.turn(Dial::Log(config.log_level.word()));
+    dials
 }
 
 fn server_options(config: &ServeConfig) -> ServerOptions {

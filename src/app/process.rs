@@ -80,6 +80,7 @@ async fn serve_until_stopped(config: &ServeConfig) -> u8 {
         biased;
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        () = node.asked_to_stop() => "SHUTDOWN",
         failure = node.failed() => {
             if failure == Failure::Removed {
                 // Whoever had this node remove itself still waits for the answer.

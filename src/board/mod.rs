@@ -4,6 +4,7 @@
 //! pubsub publishes the applied state --> | state     | --> requests, probe, control read it
 //! probe puts what it sees            --> | sightings | --> requests, control read it; news mark groups dirty
 //! raft's status is put by app        --> | status    | --> requests read it
+//! operators turn dials by requests   --> | dials     | --> probe, control, telemetry go by it
 //! ```
 //!
 //! Read-mostly and never awaited on: readers take a pointer. What does not live here: decisions, and queues of
@@ -16,8 +17,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, broadcast};
 
 use crate::machine::State;
-use crate::model::{Address, GroupId, Revision, Sighting};
-use crate::requests::{NodeStatus, Sightings};
+use crate::model::{Address, GroupId, Instant, Revision, Sighting};
+use crate::requests::{Dial, Dials, Foreigners, Hello, NodeStatus, Sightings};
 use crate::watch;
 
 /// Requests for INFO that a slow reader may miss; a missed one costs freshness only.
@@ -36,6 +37,8 @@ pub enum Change {
 pub struct Board {
     state: ArcSwap<State>,
     status: ArcSwap<NodeStatus>,
+    dials: ArcSwap<Dials>,
+    foreigners: Mutex<Foreigners>,
     revision: watch::Sender<Revision>,
     sightings: Mutex<BTreeMap<GroupId, BTreeMap<Address, Sighting>>>,
     dirty: Mutex<BTreeSet<GroupId>>,
@@ -49,6 +52,8 @@ impl Board {
         Self {
             state: ArcSwap::default(),
             status: ArcSwap::from_pointee(status),
+            dials: ArcSwap::default(),
+            foreigners: Mutex::default(),
             revision: watch::Sender::new(0),
             sightings: Mutex::default(),
             dirty: Mutex::default(),
@@ -82,6 +87,31 @@ impl Board {
     /// Replaces the status.
     pub fn set_status(&self, status: NodeStatus) {
         self.status.store(Arc::new(status));
+    }
+
+    /// How the dials of this node stand.
+    pub fn dials(&self) -> Arc<Dials> {
+        self.dials.load_full()
+    }
+
+    /// Has the dials stand as they were configured.
+    pub fn set_dials(&self, dials: Dials) {
+        self.dials.store(Arc::new(dials));
+    }
+
+    /// Turns dials.
+    pub fn turn(&self, turns: &[Dial]) {
+        self.dials.rcu(|dials| {
+            let mut dials = dials.as_ref().clone();
+            turns.iter().for_each(|dial| dials.turn(*dial));
+            dials
+        });
+    }
+
+    /// Remembers the hello of a Sentinel that is not ours. Says whether it was not known.
+    pub fn note_hello(&self, hello: Hello, now: Instant) -> bool {
+        let (state, dials) = (self.state(), self.dials());
+        lock(&self.foreigners).note(hello, &state, &dials, now)
     }
 
     /// What this node sees of the members of a group.
@@ -143,6 +173,10 @@ impl Board {
 impl Sightings for Board {
     fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting> {
         lock(&self.sightings).get(&group)?.get(&address).cloned()
+    }
+
+    fn foreign_sentinels(&self, group: GroupId, now: Instant) -> Vec<Address> {
+        lock(&self.foreigners).of(group, &self.dials(), now)
     }
 }
 

@@ -38,6 +38,8 @@ pub struct ServeConfig {
     pub strict_sentinel: bool,
     /// What lookups are answered from.
     pub read_policy: ReadPolicy,
+    /// Nobody may set scripts over the wire.
+    pub deny_scripts_reconfig: bool,
     /// Limits and periods.
     pub limits: Limits,
     /// The file that part of this came from.

@@ -60,6 +60,9 @@ pub struct Layer {
     /// -LOADING while no majority is known to be in contact with the leader [default: applied]
     #[arg(long, value_name = "POLICY")]
     pub read_policy: Option<ReadPolicy>,
+    /// Refuse SENTINEL SET of notification-script and client-reconfig-script on this node [default: yes]
+    #[arg(long, value_name = "YES|NO")]
+    pub deny_scripts_reconfig: Option<YesNo>,
     /// Connections accepted at the same time [default: 10000]
     #[arg(long, value_name = "COUNT")]
     pub connections_max: Option<Whole<128, 1_000_000>>,
@@ -151,6 +154,7 @@ impl Layer {
             log_format: self.log_format.or(below.log_format),
             strict_sentinel: self.strict_sentinel.or(below.strict_sentinel),
             read_policy: self.read_policy.or(below.read_policy),
+            deny_scripts_reconfig: self.deny_scripts_reconfig.or(below.deny_scripts_reconfig),
             connections_max: self.connections_max.or(below.connections_max),
             connections_reserve: self.connections_reserve.or(below.connections_reserve),
             subscriber_queue_bytes: self.subscriber_queue_bytes.or(below.subscriber_queue_bytes),
@@ -188,7 +192,7 @@ mod tests {
                 "peers" => "1=127.0.0.1:7",
                 "log-level" => "warn",
                 "log-format" => "json",
-                "strict-sentinel" => "yes",
+                "strict-sentinel" | "deny-scripts-reconfig" => "yes",
                 "read-policy" => "contact",
                 _ => "4096",
             };

@@ -40,6 +40,12 @@ impl ServeConfig {
         let strict = if self.strict_sentinel { YesNo::Yes } else { YesNo::No };
         line("strict-sentinel", quoted(strict.as_str()));
         line("read-policy", quoted(self.read_policy.as_str()));
+        let deny = if self.deny_scripts_reconfig {
+            YesNo::Yes
+        } else {
+            YesNo::No
+        };
+        line("deny-scripts-reconfig", quoted(deny.as_str()));
         let limits = &self.limits;
         line("connections-max", limits.connections_max.to_string());
         line("connections-reserve", limits.connections_reserve.to_string());

@@ -189,7 +189,7 @@ impl Leader {
                     Outcome::Rejected(rejection) => self.rejected(id, &command, rejection),
                     Outcome::Done { .. } | Outcome::Count(_) => {
                         if let Some((_, after)) = points(&command) {
-                            after.into_iter().for_each(stop::here);
+                            after.into_iter().for_each(|point| self.shared.stop_at(point));
                         }
                     }
                 }

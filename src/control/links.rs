@@ -276,7 +276,7 @@ async fn give(
     tracing::info!(target: "cfgserver::control", %group, address = %place.1, %order, "order");
     let result = connection.execute(&order, run_id, &fence, ORDER_LIMIT).await;
     if result.is_ok() {
-        after.into_iter().for_each(stop::here);
+        after.into_iter().for_each(|point| shared.stop_at(point));
     }
     match result {
         Ok(facts) => {

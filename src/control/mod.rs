@@ -30,6 +30,7 @@ use crate::board::Board;
 use crate::clock::Clock;
 use crate::model::{Instant, NodeId};
 use crate::raft::Desk;
+use crate::stop::{self, Point};
 use crate::task::Tasks;
 
 use book::Book;
@@ -72,6 +73,12 @@ struct Shared {
 impl Shared {
     fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Ends the process when a test or an operator wants it to end here.
+    fn stop_at(&self, point: Point) {
+        stop::here(point);
+        stop::simulated(point, self.board.dials().simulated);
     }
 }
 

@@ -42,6 +42,11 @@ impl StallDetector {
         }
     }
 
+    /// Takes another delay for a stall from now on.
+    pub fn configure(&mut self, stall_ms: Age) {
+        self.stall_ms = stall_ms;
+    }
+
     /// The node runs. Returns the stall that ends now, if one does.
     pub fn tick(&mut self, now: Instant) -> Option<Stall> {
         let due = self.ticked_at.plus(self.tick_ms);

@@ -32,6 +32,8 @@ pub struct WatchRules {
     pub reboot_down_after_ms: Age,
     /// Fastest period of PING.
     pub floor_ms: Age,
+    /// Slowest period of PING, where it is below a second.
+    pub ceiling_ms: Age,
     /// How closely it is watched.
     pub pace: Pace,
 }
@@ -108,11 +110,12 @@ struct Streak {
 impl WatchRules {
     /// Milliseconds from one PING to the next.
     pub fn period_ms(&self) -> Age {
+        let slowest = self.ceiling_ms.clamp(1, PERIOD_MAX_MS);
         if self.recorded == Role::Replica && self.pace == Pace::Calm {
-            return PERIOD_MAX_MS;
+            return slowest;
         }
-        let fastest = self.floor_ms.min(PERIOD_MAX_MS);
-        (self.down_after_ms / PINGS_IN_DOWN_AFTER).clamp(fastest, PERIOD_MAX_MS)
+        let fastest = self.floor_ms.min(slowest);
+        (self.down_after_ms / PINGS_IN_DOWN_AFTER).clamp(fastest, slowest)
     }
 }
 

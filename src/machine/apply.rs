@@ -54,7 +54,13 @@ pub fn apply(state: &mut State, entry: &Entry) -> Applied {
 fn run(change: &mut Change<'_>, command: &Command) -> Result<Outcome, Rejection> {
     match command {
         Command::Noop => {}
-        Command::Monitor { name, primary, quorum } => groups::monitor(change, name, *primary, *quorum)?,
+        Command::Monitor {
+            name,
+            primary,
+            quorum,
+            settings,
+        } => groups::monitor(change, name, *primary, *quorum, settings)?,
+        Command::Share { settings } => groups::share(change, settings)?,
         Command::Remove { name } => groups::remove(change, name)?,
         Command::Set { name, settings } => groups::set(change, name, settings)?,
         Command::Reset { groups } => return groups::reset(change, groups),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine::SharedSetting;
 use crate::model::{
     Address, ClusterId, Epoch, Event, FailoverKind, Fault, GroupId, GroupName, Lineage, Member, Node, NodeId,
     ReconfStep, Revision, RunId, Setting, Timestamp,
@@ -36,6 +37,9 @@ pub enum Command {
         primary: Address,
         /// Down votes that a failover asks for, at least 1.
         quorum: u32,
+        /// Settings that a new group begins with.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        settings: Vec<Setting>,
     },
     /// `SENTINEL REMOVE`
     Remove {
@@ -48,6 +52,11 @@ pub enum Command {
         name: GroupName,
         /// In the order given.
         settings: Vec<Setting>,
+    },
+    /// `SENTINEL CONFIG SET`
+    Share {
+        /// In the order given.
+        settings: Vec<SharedSetting>,
     },
     /// `SENTINEL RESET`, all or nothing.
     Reset {

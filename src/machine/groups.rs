@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::machine::apply::{Change, primary_of, replica_of};
-use crate::machine::{MemberFacts, Outcome, Rejection, ResetGroup};
+use crate::machine::{MemberFacts, Outcome, Rejection, ResetGroup, SharedSetting};
 use crate::model::{
     Address, ClusterId, EventKind, Group, GroupConfig, GroupId, GroupName, InstanceRef, Member, Monitored, Node,
     NodeId, Revision, Setting, Stage,
 };
+
+/// Commands of one group that have another name. Redis has some 240, of which a handful is ever sent.
+const RENAMED_MAX: usize = 256;
 
 pub(super) fn monitor(
     change: &mut Change<'_>,
     name: &GroupName,
     primary: Address,
     quorum: u32,
+    settings: &[Setting],
 ) -> Result<(), Rejection> {
     if quorum == 0 {
         return Err(Rejection::Invalid);
@@ -34,16 +38,20 @@ pub(super) fn monitor(
     if let Some(other) = change.state.group_at(primary) {
         return Err(Rejection::AddressTaken(other.name.clone()));
     }
+    let mut config = GroupConfig {
+        quorum,
+        ..GroupConfig::default()
+    };
+    for setting in settings {
+        put_setting(&mut config, setting)?;
+    }
     let header = change.state.header_mut();
     header.next_group += 1;
     let group = Group {
         id: GroupId(header.next_group),
         name: name.clone(),
         monitored: wanted,
-        config: GroupConfig {
-            quorum,
-            ..GroupConfig::default()
-        },
+        config,
         primary,
         members: BTreeMap::from([(primary, Member::default())]),
         epoch: 0,
@@ -74,7 +82,7 @@ pub(super) fn configure(
     settings: &[Setting],
 ) -> Result<(), Rejection> {
     let Some(group) = change.state.group_named(name.as_str()).cloned() else {
-        monitor(change, name, primary, quorum)?;
+        monitor(change, name, primary, quorum, &[])?;
         return set(change, name, settings);
     };
     if group.primary != primary {
@@ -175,6 +183,29 @@ fn put_setting(config: &mut GroupConfig, setting: &Setting) -> Result<(&'static 
             config.auth_pass.clone_from(value);
             ("auth-pass", MASK.to_owned())
         }
+        Setting::RenameCommand { command, to } => {
+            if command.is_empty() || to.is_empty() {
+                return Err(Rejection::Invalid);
+            }
+            let usual = command.to_ascii_lowercase();
+            if command.eq_ignore_ascii_case(to) {
+                config.renamed.remove(&usual);
+            } else {
+                config.renamed.insert(usual, to.clone());
+            }
+            if config.renamed.len() > RENAMED_MAX {
+                return Err(Rejection::Invalid);
+            }
+            ("rename-command", format!("{command} {to}"))
+        }
+        Setting::NotificationScript(value) => {
+            config.notification_script.clone_from(value);
+            ("notification-script", value.clone())
+        }
+        Setting::ClientReconfigScript(value) => {
+            config.client_reconfig_script.clone_from(value);
+            ("client-reconfig-script", value.clone())
+        }
     })
 }
 
@@ -233,20 +264,21 @@ pub(super) fn nodes(change: &mut Change<'_>, nodes: &BTreeMap<NodeId, Node>) {
     if change.state.nodes() == nodes {
         return;
     }
+    let places = told(change);
     let before = std::mem::replace(&mut change.state.header_mut().nodes, nodes.clone());
     let gone = before.keys().filter(|id| !nodes.contains_key(id));
-    change.state.header_mut().removed.extend(gone);
+    let header = change.state.header_mut();
+    header.removed.extend(gone);
+    header.shared.announced.retain(|id, _| nodes.contains_key(id));
     change.mark();
-    let new = nodes
-        .iter()
-        .filter(|(id, _)| !before.contains_key(id))
-        .map(|(_, node)| node);
+    let new = nodes.iter().filter(|(id, _)| !before.contains_key(id));
     let groups: Vec<_> = change.state.groups().cloned().collect();
-    for node in new {
+    for (_, node) in new {
         for group in &groups {
             change.tell(group.id, EventKind::NodeAdded(node_of(group, node)));
         }
     }
+    tell_moved(change, &places);
 }
 
 fn node_of(group: &Group, node: &Node) -> InstanceRef {
@@ -257,6 +289,58 @@ fn node_of(group: &Group, node: &Node) -> InstanceRef {
         port: node.port().into(),
         primary: group.primary,
     }
+}
+
+/// Where clients are told that each node is.
+fn told(change: &Change<'_>) -> BTreeMap<NodeId, (String, String)> {
+    let header = change.state.header();
+    let places = header.nodes.iter();
+    places.map(|(id, node)| (*id, header.shared.told(*id, node))).collect()
+}
+
+/// Says of each node that was told elsewhere before where it is told now.
+fn tell_moved(change: &mut Change<'_>, before: &BTreeMap<NodeId, (String, String)>) {
+    let groups: Vec<_> = change.state.groups().cloned().collect();
+    for (id, (host, port)) in told(change) {
+        let was_elsewhere = before
+            .get(&id)
+            .is_some_and(|place| *place != (host.clone(), port.clone()));
+        let Some(node) = change.state.nodes().get(&id).filter(|_| was_elsewhere) else {
+            continue;
+        };
+        let my_id = node.my_id.clone();
+        for group in &groups {
+            let kind = EventKind::NodeMoved {
+                primary: primary_of(group),
+                my_id: my_id.clone(),
+                host: Arc::from(host.as_str()),
+                port: Arc::from(port.as_str()),
+            };
+            change.tell(group.id, kind);
+        }
+    }
+}
+
+/// All or nothing; only a node of the cluster announces anything.
+pub(super) fn share(change: &mut Change<'_>, settings: &[SharedSetting]) -> Result<(), Rejection> {
+    let mut shared = change.state.header().shared.clone();
+    for setting in settings {
+        match setting {
+            SharedSetting::AnnounceHost { node, .. } | SharedSetting::AnnouncePort { node, .. }
+                if !change.state.nodes().contains_key(node) =>
+            {
+                return Err(Rejection::Invalid);
+            }
+            _ => shared.put(setting),
+        }
+    }
+    if change.state.header().shared != shared {
+        let places = told(change);
+        change.state.header_mut().shared = shared;
+        change.mark();
+        tell_moved(change, &places);
+    }
+    Ok(())
 }
 
 pub(super) fn found(change: &mut Change<'_>, cluster: &ClusterId) {

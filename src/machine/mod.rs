@@ -14,6 +14,7 @@ mod diff;
 mod failover;
 mod groups;
 mod invariants;
+mod shared;
 mod state;
 
 pub use apply::apply;
@@ -22,4 +23,5 @@ pub use command::{
 };
 pub use diff::differences;
 pub use invariants::check;
+pub use shared::{Announced, SharedSetting, SharedSettings};
 pub use state::{Header, Record, RecordError, State, read_whole};

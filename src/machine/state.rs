@@ -8,7 +8,7 @@ use imbl::{OrdMap, OrdSet};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{Touched, check};
+use crate::machine::{SharedSettings, Touched, check};
 use crate::model::{Address, ClusterId, Group, GroupId, GroupName, Node, NodeId, Revision, RunId, Timestamp};
 
 /// Counters beyond this were not counted. Below it no entry can bring one to its end.
@@ -48,6 +48,9 @@ pub struct Header {
     /// Node ids that are used up.
     #[serde(default)]
     pub removed: BTreeSet<NodeId>,
+    /// Settings that are not of one group.
+    #[serde(default, skip_serializing_if = "SharedSettings::is_default")]
+    pub shared: SharedSettings,
 }
 
 /// One record of the state as it is stored: a key and its value; `None` deletes.

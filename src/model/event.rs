@@ -134,6 +134,17 @@ pub enum EventKind {
     FailoverEnd(InstanceRef),
     /// `+sentinel`
     NodeAdded(InstanceRef),
+    /// `+sentinel-address-switch`
+    NodeMoved {
+        /// The group's primary.
+        primary: InstanceRef,
+        /// The node.
+        my_id: MyId,
+        /// Its host now.
+        host: Arc<str>,
+        /// Its port now.
+        port: Arc<str>,
+    },
     /// `+reboot`
     Reboot(InstanceRef),
     /// `+role-change` (`agrees`) or `-role-change`

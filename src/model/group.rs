@@ -74,6 +74,15 @@ pub struct GroupConfig {
     pub auth_user: String,
     /// Password towards the instances; empty for none.
     pub auth_pass: String,
+    /// What commands are called by the instances, by their usual names in lower case.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub renamed: BTreeMap<String, String>,
+    /// Program that is told of events; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub notification_script: String,
+    /// Program that is told of a changed primary; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub client_reconfig_script: String,
 }
 
 impl Default for GroupConfig {
@@ -89,6 +98,9 @@ impl Default for GroupConfig {
             identity: Identity::Open,
             auth_user: String::new(),
             auth_pass: String::new(),
+            renamed: BTreeMap::new(),
+            notification_script: String::new(),
+            client_reconfig_script: String::new(),
         }
     }
 }
@@ -117,6 +129,17 @@ pub enum Setting {
     AuthUser(String),
     /// `auth-pass`
     AuthPass(String),
+    /// `rename-command`: the same name twice takes the other name back.
+    RenameCommand {
+        /// Its usual name.
+        command: String,
+        /// What the instances call it.
+        to: String,
+    },
+    /// `notification-script`
+    NotificationScript(String),
+    /// `client-reconfig-script`
+    ClientReconfigScript(String),
 }
 
 /// Whether cfgserver acts on a group.

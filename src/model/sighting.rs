@@ -121,10 +121,17 @@ pub struct Sighting {
     pub facts: Option<Arc<Facts>>,
     /// When that INFO arrived.
     pub facts_at: Option<Instant>,
+    /// That INFO as it came, but not more than [`Sighting::INFO_BYTES_MAX`].
+    pub info: Option<Arc<[u8]>>,
     /// Since when the reported role has been what it is.
     pub role_since: Instant,
     /// The last error text of the instance or the socket, for people. Empty when all is well.
     pub error: Arc<str>,
+}
+
+impl Sighting {
+    /// What is kept of an INFO. Redis writes about 5 KB; of more, the beginning will do.
+    pub const INFO_BYTES_MAX: usize = 16 << 10;
 }
 
 /// What a vote is about. A vote for another key says nothing about this one.

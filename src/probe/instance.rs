@@ -14,6 +14,7 @@ use tracing::{debug, info};
 use crate::detect::{Pace, PingAnswer, Watch, WatchRules, parse_info};
 use crate::model::{Address, Age, Facts, Group, Instant, LinkState, Role, Verdict};
 use crate::redis::{Answer, LinkError, Target};
+use crate::requests::Period;
 use crate::watch;
 
 use super::Shared;
@@ -158,14 +159,16 @@ impl Instance {
 
     fn take_info(&mut self, answer: &Answer, now: Instant) {
         let facts = match answer {
-            Answer::Bulk(text) => parse_info(text).map_err(|error| error.to_string()),
+            Answer::Bulk(text) => parse_info(text)
+                .map(|facts| (facts, text))
+                .map_err(|error| error.to_string()),
             Answer::Error(text) => Err(text.to_string()),
             _ => Err("info is no text".to_owned()),
         };
         match facts {
-            Ok(facts) => {
+            Ok((facts, text)) => {
                 let seen = self.watch.informed(&facts, now);
-                self.picture.informed(facts, now);
+                self.picture.informed(facts, text, now);
                 self.info_at = self.info_at.min(self.info_asked_at.plus(self.info_period_ms()));
                 for event in seen_events(&self.group, self.address, seen) {
                     self.shared.announce.announce(event);
@@ -402,11 +405,9 @@ impl Instance {
         let fast = self.watch.rules().pace == Pace::Alert
             || self.watch.says_wrong_role()
             || self.picture.facts().is_none_or(unsettled);
-        if fast {
-            INFO_FAST_MS.min(self.shared.settings.info_every_ms)
-        } else {
-            self.shared.settings.info_every_ms
-        }
+        let turned_ms = self.shared.board.dials().turned_ms(Period::Info);
+        let calm_ms = turned_ms.unwrap_or(self.shared.settings.info_every_ms);
+        if fast { INFO_FAST_MS.min(calm_ms) } else { calm_ms }
     }
 }
 
@@ -419,6 +420,7 @@ fn rules(shared: &Shared, brief: &Brief, address: Address, now: Instant) -> Watc
         refused_after_ms: config.refused_after_ms,
         reboot_down_after_ms: config.reboot_down_after_ms,
         floor_ms: shared.settings.floor_ms,
+        ceiling_ms: shared.board.dials().period_ms(Period::Ping),
         pace: if brief.is_alert(now) { Pace::Alert } else { Pace::Calm },
     }
 }

@@ -52,7 +52,9 @@ impl Picture {
         }
     }
 
-    pub(super) fn informed(&mut self, facts: Facts, now: Instant) {
+    pub(super) fn informed(&mut self, facts: Facts, text: &[u8], now: Instant) {
+        let kept = &text[..text.len().min(Sighting::INFO_BYTES_MAX)];
+        self.sighting.info = Some(kept.into());
         self.sighting.facts = Some(Arc::new(facts));
         self.sighting.facts_at = Some(now);
     }

@@ -7,6 +7,7 @@ use tracing::warn;
 
 use crate::detect::{Stall, StallDetector};
 use crate::model::{Age, Event, EventKind, Instant};
+use crate::requests::Period;
 
 use super::{Shared, lock};
 
@@ -35,6 +36,11 @@ impl Stalls {
         let stalls = detector.after(*seen).collect();
         *seen = detector.count();
         stalls
+    }
+
+    /// Takes another delay for a stall from now on.
+    fn configure(&self, stall_ms: Age) {
+        lock(&self.detector).configure(stall_ms);
     }
 
     /// The stalls that there were so far.
@@ -66,6 +72,9 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             biased;
             () = stop.cancelled() => return,
             () = shared.clock.sleep_until(due) => {}
+        }
+        if let Some(stall_ms) = shared.board.dials().turned_ms(Period::TiltTrigger) {
+            shared.stalls.configure(stall_ms);
         }
         let now = shared.clock.now();
         for stall in shared.stalls.observe(&mut seen, now) {

@@ -2,22 +2,37 @@
 //!
 //! Arguments are checked here, in Sentinel's order. What the cluster alone can know (does the name exist, is it
 //! taken) is left to it: this node may be a moment behind. Only when the arguments are wrong as well does an
-//! unknown name win here, as it does there.
+//! unknown name win here, as it does there. Control characters are refused before all else: a Sentinel would write them
+//! into its configuration file, and read them back as lines of their own.
 
 use bytes::Bytes;
 
 use crate::machine::{Command, Outcome, Rejection};
-use crate::model::{Address, GroupName, Identity, Mode, Setting};
+use crate::model::{Address, GroupName, Setting};
 use crate::requests::client::parse_integer;
 use crate::requests::lookups::group_named;
-use crate::requests::{Effect, Session, View, Write, WriteError, WriteReply};
+use crate::requests::{Effect, Period, Session, View, Write, WriteError, WriteReply, settings};
 use crate::resp::Reply;
 use crate::sentinel::errors;
 
-pub(super) fn monitor(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
-    match parse_monitor(args) {
-        Ok((name, primary, quorum)) => write(Write::Command(Command::Monitor { name, primary, quorum })),
+pub(super) fn monitor(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    match plain(args, "MONITOR").and_then(|()| parse_monitor(args)) {
+        Ok((name, primary, quorum)) => write(Write::Command(Command::Monitor {
+            name,
+            primary,
+            quorum,
+            settings: defaults(view),
+        })),
         Err(refusal) => Effect::Reply(refusal),
+    }
+}
+
+/// No control characters from the first argument on.
+pub(super) fn plain(args: &[Bytes], request: &str) -> Result<(), Reply> {
+    let odd = |argument: &Bytes| argument.iter().any(u8::is_ascii_control);
+    match args.iter().skip(2).position(odd) {
+        Some(position) => Err(errors::control_character(position + 2, request)),
+        None => Ok(()),
     }
 }
 
@@ -37,10 +52,24 @@ fn parse_monitor(args: &[Bytes]) -> Result<(GroupName, Address, u32), Reply> {
     Ok((name, primary, quorum))
 }
 
-/// CFG MONITOR: the arguments of MONITOR, and settings behind them as SET takes them.
-pub(super) fn configure(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
+/// What SENTINEL DEBUG has a new group begin with.
+fn defaults(view: &View<'_>) -> Vec<Setting> {
+    let down_after = view.dials.turned_ms(Period::DownAfter).map(Setting::DownAfterMs);
+    let timeout = view
+        .dials
+        .turned_ms(Period::FailoverTimeout)
+        .map(Setting::FailoverTimeoutMs);
+    down_after.into_iter().chain(timeout).collect()
+}
+
+/// CFG MONITOR: the arguments of MONITOR, and settings behind them as SET takes them. What is not named is as it always
+/// is at first, whatever SENTINEL DEBUG says on this node: the same request makes the same group on every node.
+pub(super) fn configure(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
     const FIRST_OPTION: usize = 6;
-    let parsed = parse_monitor(args).and_then(|group| Ok((group, parse_settings(args, FIRST_OPTION)?)));
+    let parsed = plain(args, "MONITOR").and_then(|()| {
+        let group = parse_monitor(args)?;
+        Ok((group, settings::parse(view, &args[FIRST_OPTION..])?))
+    });
     match parsed {
         Ok(((name, primary, quorum), settings)) => write(Write::Command(Command::Configure {
             name,
@@ -73,74 +102,16 @@ pub(super) fn reset(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
 }
 
 pub(super) fn set(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    if let Err(refusal) = plain(args, "SET") {
+        return Effect::Reply(refusal);
+    }
     let Ok(name) = GroupName::new(&args[2]) else {
         return Effect::Reply(Reply::error(errors::NO_SUCH_MASTER));
     };
-    const FIRST_OPTION: usize = 3;
-    match parse_settings(args, FIRST_OPTION) {
+    match settings::parse(view, &args[3..]) {
         Ok(settings) => write(Write::Command(Command::Set { name, settings })),
         Err(_) if group_named(view, &args[2]).is_none() => Effect::Reply(Reply::error(errors::NO_SUCH_MASTER)),
         Err(refusal) => Effect::Reply(refusal),
-    }
-}
-
-/// The options from left to right; the first wrong one refuses them all.
-fn parse_settings(args: &[Bytes], first: usize) -> Result<Vec<Setting>, Reply> {
-    let mut settings = Vec::new();
-    let mut at = first;
-    while let Some(option) = args.get(at) {
-        let value = args.get(at + 1).ok_or_else(|| errors::set_option(option))?;
-        if value.iter().any(u8::is_ascii_control) {
-            return Err(errors::set_control_character(at + 1));
-        }
-        if option.eq_ignore_ascii_case(b"rename-command") {
-            return Err(refuse_rename(option, &args[at + 1..]));
-        }
-        settings.push(parse_setting(option, value)?);
-        at += 2;
-    }
-    Ok(settings)
-}
-
-fn parse_setting(option: &[u8], value: &[u8]) -> Result<Setting, Reply> {
-    let wrong = || errors::set_argument(value, option);
-    let number = |minimum: i64| {
-        let number = parse_integer(value).filter(|number| *number >= minimum);
-        number.and_then(|number| u64::try_from(number).ok()).ok_or_else(wrong)
-    };
-    let count = || number(1).and_then(|number| u32::try_from(number).map_err(|_| wrong()));
-    let text = || String::from_utf8(value.to_vec()).map_err(|_| wrong());
-    Ok(match option.to_ascii_lowercase().as_slice() {
-        b"quorum" => Setting::Quorum(count()?),
-        b"down-after-milliseconds" => Setting::DownAfterMs(number(1)?),
-        b"failover-timeout" => Setting::FailoverTimeoutMs(number(1)?),
-        b"parallel-syncs" => Setting::ParallelSyncs(count()?),
-        b"refused-after-milliseconds" => Setting::RefusedAfterMs(number(0)?),
-        b"master-reboot-down-after-period" => Setting::RebootDownAfterMs(number(0)?),
-        b"auth-user" => Setting::AuthUser(text()?),
-        b"auth-pass" => Setting::AuthPass(text()?),
-        b"mode" => Setting::Mode(match value.to_ascii_lowercase().as_slice() {
-            b"manage" => Mode::Manage,
-            b"observe" => Mode::Observe,
-            _ => return Err(wrong()),
-        }),
-        b"identity" => Setting::Identity(match value.to_ascii_lowercase().as_slice() {
-            b"open" => Identity::Open,
-            b"strict" => Identity::Strict,
-            _ => return Err(wrong()),
-        }),
-        b"notification-script" | b"client-reconfig-script" => return Err(Reply::error(errors::SCRIPTS_DENIED)),
-        _ => return Err(errors::set_option(option)),
-    })
-}
-
-fn refuse_rename(option: &[u8], values: &[Bytes]) -> Reply {
-    match values {
-        [old, new, ..] => match [old, new].into_iter().find(|value| value.is_empty()) {
-            Some(empty) => errors::set_argument(empty, option),
-            None => Reply::error(errors::RENAME_COMMAND),
-        },
-        _ => errors::set_option(option),
     }
 }
 

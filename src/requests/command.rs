@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::requests::spec::{self, Spec};
-use crate::requests::{Effect, Session, View, table};
+use crate::requests::{Effect, Session, View, table, usage};
 use crate::resp::{Reply, glob_matches};
 use crate::sentinel::errors;
 
@@ -61,24 +61,36 @@ pub(super) fn help(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
     spec::help("command")
 }
 
+/// None of the requests has keys: whoever asks for those of one is told so, as Redis does.
+pub(super) fn get_keys(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
+    Effect::Reply(Reply::error(match spec::by_words(&args[2..]) {
+        Some(_) => errors::NO_KEYS,
+        None => errors::INVALID_COMMAND,
+    }))
+}
+
 /// The ten elements that describe a request. There are no keys in any of them.
 fn shape(row: &Spec) -> Reply {
-    let statuses = |texts: Vec<&'static str>| {
-        let simple = texts.into_iter().map(|text| Reply::Simple(text.into()));
-        Reply::Array(simple.collect())
+    let statuses = |texts: &[&'static str]| {
+        let simple = texts.iter().map(|text| Reply::Simple((*text).into()));
+        Reply::Set(simple.collect())
     };
-    let none = || Reply::Array(Vec::new());
+    // Redis writes no subcommands as a set of none, and some as an array.
+    let subcommands = match row.subcommands {
+        [] => Reply::Set(Vec::new()),
+        rows => Reply::Array(rows.iter().map(shape).collect()),
+    };
     Reply::Array(vec![
         Reply::bulk(row.name),
         Reply::Integer(i64::from(row.arity)),
-        statuses(row.flags.to_vec()),
+        statuses(row.flags),
         Reply::Integer(0),
         Reply::Integer(0),
         Reply::Integer(0),
-        statuses(row.categories()),
-        none(),
-        none(),
-        Reply::Array(row.subcommands.iter().map(shape).collect()),
+        statuses(&row.categories()),
+        Reply::Set(Reply::bulks(row.tips)),
+        Reply::Set(Vec::new()),
+        subcommands,
     ])
 }
 
@@ -93,6 +105,10 @@ fn document(row: &Spec) -> Reply {
         (Reply::bulk("since"), Reply::bulk(row.since)),
         (Reply::bulk("group"), Reply::bulk(row.group)),
     ];
+    let arguments = usage::arguments(row.usage);
+    if !arguments.is_empty() {
+        fields.push((Reply::bulk("arguments"), Reply::Array(arguments)));
+    }
     if !row.subcommands.is_empty() {
         fields.push((Reply::bulk("subcommands"), documents(row.subcommands)));
     }

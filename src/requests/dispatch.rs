@@ -13,17 +13,24 @@ const PEER_PREFIX: &[u8] = b"RAFT.";
 ///
 /// The events up to the view's revision must have been delivered to the session before.
 pub fn dispatch(session: &mut Session, view: &View<'_>, request: &Request) -> Effect {
-    match admit(session, view, &request.0) {
+    let answered = session.begin_request();
+    let effect = match admit(session, view, &request.0) {
         Ok(spec) => {
-            session.note(spec.name, view.now);
+            session.note(spec, view.now);
             let effect = (spec.run)(session, view, &request.0);
             // Here, so that no request can be forgotten: whatever it is called, it shall change something.
-            if matches!(effect, Effect::Write { .. }) && session.face() == Face::Proxy {
-                return Effect::Reply(errors::questions_only(&view.node.listen));
+            if effect.changes_something() && session.face() == Face::Proxy {
+                Effect::Reply(errors::questions_only(&view.node.listen))
+            } else {
+                effect
             }
-            effect
         }
         Err(refusal) => Effect::Reply(refusal),
+    };
+    if answered || session.answers_now() {
+        effect
+    } else {
+        effect.unanswered()
     }
 }
 
@@ -42,7 +49,7 @@ fn admit(session: &Session, view: &View<'_>, args: &[Bytes]) -> Result<&'static 
     if session.protocol() == Protocol::Resp2 && session.subscribed() && !spec.while_subscribed {
         return Err(errors::only_while_subscribed(spec.name));
     }
-    if !view.node.answers() && !spec.while_not_ready() {
+    if !view.node.answers() && spec.waits_until_ready {
         return Err(Reply::error(errors::LOADING));
     }
     Ok(spec)

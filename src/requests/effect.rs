@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Command, Outcome};
-use crate::model::{GroupName, NodeId, Revision};
+use crate::model::{GroupName, Instant, NodeId, Revision};
+use crate::requests::{Dial, Hello};
 use crate::resp::Reply;
 
 /// What a request wants done. The pump carries it out, in the order of the requests.
@@ -18,10 +19,88 @@ pub enum Effect {
         /// Makes the reply.
         render: Render,
     },
+    /// Do something on this node, then go on.
+    Local {
+        /// What to do.
+        act: Local,
+        /// What follows.
+        then: Box<Effect>,
+    },
     /// Answer, then close the connection.
     Close(Reply),
     /// Close the connection without an answer.
     Drop,
+}
+
+impl Effect {
+    /// Do something on this node, then answer OK.
+    pub(super) fn done(act: Local) -> Self {
+        Self::then(act, Self::Reply(Reply::OK))
+    }
+
+    /// Do something on this node, then go on.
+    pub(super) fn then(act: Local, then: Self) -> Self {
+        let then = Box::new(then);
+        Self::Local { act, then }
+    }
+
+    /// Whether it does more than to answer.
+    pub(super) fn changes_something(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Local { .. })
+    }
+
+    /// The same without its answer. What subscribers are told is none.
+    pub(super) fn unanswered(self) -> Self {
+        match self {
+            Self::Reply(reply) => Self::Reply(unanswered(reply)),
+            Self::Close(_) => Self::Drop,
+            Self::Drop => Self::Drop,
+            Self::Local { act, then } => Self::then(act, then.unanswered()),
+            Self::Write { write, render } => Self::Write {
+                write,
+                render: Box::new(move |result| unanswered(render(result))),
+            },
+        }
+    }
+}
+
+fn unanswered(reply: Reply) -> Reply {
+    match reply {
+        Reply::Push(_) => reply,
+        Reply::Many(replies) => Reply::Many(replies.into_iter().map(unanswered).collect()),
+        _ => Reply::NOTHING,
+    }
+}
+
+/// Something that concerns this node alone. It cannot fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// `CLIENT KILL`: close these connections, by their numbers.
+    Disconnect(Vec<u64>),
+    /// `CLIENT PAUSE`: hold requests until then.
+    Pause {
+        /// Until when.
+        until: Instant,
+        /// Which requests.
+        held: Held,
+    },
+    /// `CLIENT UNPAUSE`
+    Unpause,
+    /// `SHUTDOWN`: end as SIGTERM does.
+    ShutDown,
+    /// `PUBLISH` of a hello: somebody else's Sentinel watches one of our groups.
+    Hello(Hello),
+    /// Turn dials.
+    Turn(Vec<Dial>),
+}
+
+/// Which requests CLIENT PAUSE holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Held {
+    /// Those that a replica would get as well: PUBLISH.
+    Publish,
+    /// All.
+    All,
 }
 
 /// Makes the reply of a write from its result.

@@ -28,6 +28,10 @@ const SECTIONS: [(&str, Section); 6] = [
     ("raft", Section::Raft),
 ];
 
+/// What Redis's timer ticks in.
+const HZ: u64 = 10;
+/// Redis's clock for the age of keys has 24 bits of seconds.
+const LRU_CLOCK_MAX: u64 = (1 << 24) - 1;
 /// As Redis names it.
 const OS: &str = if cfg!(target_os = "linux") {
     "Linux"
@@ -75,6 +79,7 @@ fn wanted_sections(names: &[Bytes]) -> Vec<Section> {
 fn server(text: &mut InfoText, view: &View<'_>) {
     let node = view.node;
     let uptime_s = view.now.since(node.started) / 1000;
+    let (ip, port) = node.listen.rsplit_once(':').unwrap_or(("", "0"));
     text.section("Server");
     text.line("redis_version", REDIS_VERSION);
     text.line("redis_git_sha1", "00000000");
@@ -83,14 +88,25 @@ fn server(text: &mut InfoText, view: &View<'_>) {
     text.line("redis_mode", "sentinel");
     text.line("os", OS);
     text.line("arch_bits", usize::BITS);
+    text.line("monotonic_clock", "POSIX clock_gettime");
+    text.line("multiplexing_api", "epoll");
+    text.line("atomicvar_api", "rust");
+    text.line("gcc_version", "0.0.0");
     text.line("process_id", node.process_id);
     text.line("process_supervised", "no");
     text.line("run_id", &node.run_id);
-    text.line("tcp_port", node.listen.rsplit_once(':').map_or("0", |(_, port)| port));
+    text.line("tcp_port", port);
     text.line("server_time_usec", view.wall.0.saturating_mul(1000));
     text.line("uptime_in_seconds", uptime_s);
     text.line("uptime_in_days", uptime_s / 86_400);
+    text.line("hz", HZ);
+    text.line("configured_hz", HZ);
+    text.line("lru_clock", (view.wall.0 / 1000) & LRU_CLOCK_MAX);
+    text.line("executable", &node.executable);
     text.line("config_file", &node.config_file);
+    text.line("io_threads_active", 0);
+    let ip = ip.trim_start_matches('[').trim_end_matches(']');
+    text.line("listener0", format_args!("name=tcp,bind={ip},port={port}"));
     text.line("cfgserver_version", env!("CARGO_PKG_VERSION"));
 }
 
@@ -99,23 +115,78 @@ fn clients(text: &mut InfoText, view: &View<'_>) {
     text.line("connected_clients", view.clients.count());
     text.line("cluster_connections", 0);
     text.line("maxclients", view.node.connections_max);
-    text.line("blocked_clients", 0);
+    zeros(
+        text,
+        &["client_recent_max_input_buffer", "client_recent_max_output_buffer"],
+    );
+    // Nothing blocks here, and there are no keys that could be tracked or watched.
+    zeros(text, &["blocked_clients", "tracking_clients"]);
     text.line("pubsub_clients", view.clients.subscribers());
+    zeros(
+        text,
+        &[
+            "watching_clients",
+            "clients_in_timeout_table",
+            "total_watched_keys",
+            "total_blocking_keys",
+            "total_blocking_keys_on_nokey",
+        ],
+    );
 }
 
 fn stats(text: &mut InfoText, view: &View<'_>) {
     let stats = view.stats;
+    let per_second = |bytes: u64| {
+        let hundredths = bytes * 100 / 1024;
+        format!("{}.{:02}", hundredths / 100, hundredths % 100)
+    };
     text.section("Stats");
     text.line("total_connections_received", stats.connections_received);
     text.line("total_commands_processed", stats.commands_processed);
     text.line("instantaneous_ops_per_sec", stats.ops_per_second);
     text.line("total_net_input_bytes", stats.input_bytes);
     text.line("total_net_output_bytes", stats.output_bytes);
+    zeros(text, &["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    text.line("instantaneous_input_kbps", per_second(stats.input_bytes_per_second));
+    text.line("instantaneous_output_kbps", per_second(stats.output_bytes_per_second));
+    text.line("instantaneous_input_repl_kbps", per_second(0));
+    text.line("instantaneous_output_repl_kbps", per_second(0));
     text.line("rejected_connections", stats.rejected_connections);
+    zeros(text, &DATA_STATS);
     text.line("pubsub_channels", stats.channels);
     text.line("pubsub_patterns", stats.patterns);
+    text.line("pubsubshard_channels", 0);
+    zeros(text, &["unexpected_error_replies"]);
     text.line("total_error_replies", stats.error_replies);
+    zeros(
+        text,
+        &[
+            "acl_access_denied_auth",
+            "acl_access_denied_cmd",
+            "acl_access_denied_key",
+            "acl_access_denied_channel",
+        ],
+    );
     text.line("slow_subscribers", stats.slow_subscribers);
+}
+
+/// What a server with data counts; a Sentinel shows them as well.
+const DATA_STATS: [&str; 9] = [
+    "sync_full",
+    "sync_partial_ok",
+    "sync_partial_err",
+    "expired_keys",
+    "evicted_keys",
+    "evicted_clients",
+    "keyspace_hits",
+    "keyspace_misses",
+    "total_forks",
+];
+
+fn zeros(text: &mut InfoText, keys: &[&str]) {
+    for key in keys {
+        text.line(key, 0);
+    }
 }
 
 fn cpu(text: &mut InfoText, view: &View<'_>) {
@@ -126,6 +197,9 @@ fn cpu(text: &mut InfoText, view: &View<'_>) {
     text.line("used_cpu_user", seconds(user_us));
     text.line("used_cpu_sys_children", seconds(0));
     text.line("used_cpu_user_children", seconds(0));
+    // There is no thread that does it all: what all of them used is as near as can be.
+    text.line("used_cpu_sys_main_thread", seconds(system_us));
+    text.line("used_cpu_user_main_thread", seconds(user_us));
 }
 
 fn sentinel(text: &mut InfoText, face: Face, view: &View<'_>) {
@@ -141,6 +215,7 @@ fn sentinel(text: &mut InfoText, face: Face, view: &View<'_>) {
             Face::Strict => Layout::Sentinel,
             Face::Proxy => Layout::OldProxies,
         },
+        simulated: view.dials.simulated.flags(),
         stalled_ms: view.node.stalled_since.map(|since| view.now.since(since)),
     };
     section.render(text);

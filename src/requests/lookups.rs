@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Address, Group};
+use crate::model::{Address, Group, Sighting};
 use crate::requests::client::parse_integer;
 use crate::requests::told::ListKind;
 use crate::requests::{Effect, Session, View, spec};
@@ -63,6 +63,7 @@ fn primary_entry(view: &View<'_>, group: &Group) -> Reply {
         other_nodes: view.other_nodes().count(),
         electorate: view.electorate_size(),
         revision: view.state.revision(),
+        foreign: view.sightings.foreign_sentinels(group.id, view.now),
         moment: moment(view),
     }
     .render()
@@ -95,6 +96,7 @@ pub(super) fn sentinels(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Eff
             NodeEntry {
                 id: *id,
                 node,
+                told: view.state.header().shared.told(*id, node),
                 down: view.peer_is_down(*id),
                 contact_ms: peer.and_then(|peer| peer.contact_ms),
                 leads: view.node.leader == Some(*id),
@@ -143,6 +145,37 @@ fn sees_primary_down(view: &View<'_>, address: Address) -> bool {
     let group = view.state.group_at(address).filter(|group| group.primary == address);
     let sighting = group.and_then(|group| view.sightings.sighting(group.id, address));
     view.node.stalled_since.is_none() && sighting.is_some_and(|sighting| sighting.verdict.is_down())
+}
+
+/// Per group that there is: its name, then the primary's INFO and those of the replicas, each with its age.
+pub(super) fn info_cache(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    let mut groups: Vec<Arc<Group>> = Vec::new();
+    for group in args[2..].iter().filter_map(|name| group_named(view, name)) {
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    let mut replies = Vec::new();
+    for group in groups {
+        let replicas = group.replicas().map(|(address, _)| *address);
+        let addresses = std::iter::once(group.primary).chain(replicas);
+        let cached = addresses.map(|address| cached_info(view, view.sightings.sighting(group.id, address)));
+        replies.push(Reply::bulk(group.name.as_str()));
+        replies.push(Reply::Array(cached.collect()));
+    }
+    Effect::Reply(Reply::Array(replies))
+}
+
+fn cached_info(view: &View<'_>, sighting: Option<Sighting>) -> Reply {
+    let sighting = sighting.unwrap_or_default();
+    let age_ms = sighting.facts_at.map_or(0, |at| view.now.since(at));
+    let info = sighting.info.map_or(Reply::Null, Reply::bulk);
+    Reply::Array(vec![Reply::Integer(i64::try_from(age_ms).unwrap_or(i64::MAX)), info])
+}
+
+/// None: nothing runs scripts yet.
+pub(super) fn pending_scripts(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
+    Effect::Reply(Reply::Array(Vec::new()))
 }
 
 pub(super) fn flush_config(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {

@@ -8,28 +8,38 @@
 //! its [`Effect`], which the server's pump carries out.
 //! What does not live here: the socket, the queue of a subscriber, Raft.
 
+mod acl;
 mod cfg;
 mod changes;
 mod client;
 mod command;
+mod config;
 mod connection;
+mod debug;
+mod dials;
 mod dispatch;
 mod effect;
 mod face;
 mod groups;
 mod info;
 mod lookups;
+mod node;
+mod publish;
 mod pubsub;
 mod session;
+mod settings;
 mod spec;
 mod table;
 mod told;
+mod usage;
 mod view;
 
+pub use dials::{Dial, Dials, LogWord, Period, Simulated};
 pub use dispatch::dispatch;
-pub use effect::{AdminRequest, Effect, Render, Write, WriteError, WriteReply};
+pub use effect::{AdminRequest, Effect, Held, Local, Render, Write, WriteError, WriteReply};
 pub use face::Face;
+pub use publish::{Foreigners, Hello};
 pub use session::Session;
 pub use spec::Spec;
 pub use table::table;
-pub use view::{Clients, NodeStatus, PeerStatus, RaftRole, Sightings, Stats, View};
+pub use view::{Clients, Files, NoFiles, NodeStatus, PeerStatus, RaftRole, Sightings, Stats, View};

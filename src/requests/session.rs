@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::model::{Group, GroupName, Instant};
+use crate::requests::client::tracking::Tracking;
+use crate::requests::spec::Spec;
 use crate::requests::told::{Filter, ListKind, Told};
 use crate::requests::{Face, View};
 use crate::resp::{Protocol, Reply, glob_matches};
@@ -31,9 +33,27 @@ pub struct Session {
     pub(super) library_name: String,
     pub(super) library_version: String,
     last_request: &'static str,
+    answers: Answers,
+    /// CLIENT TRACKING, while it is on.
+    pub(super) tracking: Option<Tracking>,
+    /// CLIENT NO-EVICT.
+    pub(super) no_evict: bool,
+    /// It has become a connection of another node.
+    is_peer: bool,
     channels: BTreeSet<Bytes>,
     patterns: BTreeSet<Bytes>,
     told: Told,
+}
+
+/// Whether requests are answered: CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    On,
+    Off,
+    /// On, but for the next request.
+    SkipNext,
+    /// On, but for this one.
+    Skip,
 }
 
 /// The two kinds of subscription.
@@ -62,6 +82,10 @@ impl Session {
             library_name: String::new(),
             library_version: String::new(),
             last_request: "NULL",
+            answers: Answers::On,
+            tracking: None,
+            no_evict: false,
+            is_peer: false,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             told: Told::default(),
@@ -188,32 +212,89 @@ impl Session {
         format!(
             "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 qbuf=0 \
              qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user=default \
-             redir=-1 resp={protocol} lib-name={} lib-ver={}\n",
+             redir={} resp={protocol} lib-name={} lib-ver={}\n",
             self.id,
             self.peer,
             self.local,
             self.name,
             seconds(self.connected),
             seconds(self.active),
-            if self.subscribed() { 'P' } else { 'N' },
+            self.list_flags(),
             self.channels.len(),
             self.patterns.len(),
             self.last_request,
+            self.tracking.as_ref().map_or(-1, Tracking::redirection),
             self.library_name,
             self.library_version,
         )
     }
 
-    /// A request of this name arrived.
-    pub(super) fn note(&mut self, request: &'static str, now: Instant) {
-        self.last_request = request;
+    fn list_flags(&self) -> String {
+        let flags = [
+            (self.is_peer, 'S'),
+            (self.subscribed(), 'P'),
+            (self.tracking.is_some(), 't'),
+            (self.no_evict, 'e'),
+        ];
+        let set: String = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| *flag).collect();
+        if set.is_empty() { "N".to_owned() } else { set }
+    }
+
+    /// From now on another node talks here.
+    pub fn becomes_peer(&mut self) {
+        self.is_peer = true;
+    }
+
+    /// The next request begins. Says whether it is answered, as far as CLIENT REPLY was asked for before it.
+    pub(super) fn begin_request(&mut self) -> bool {
+        self.answers = match self.answers {
+            Answers::SkipNext => Answers::Skip,
+            Answers::Skip => Answers::On,
+            other => other,
+        };
+        self.answers_now()
+    }
+
+    /// Whether requests are answered.
+    pub(super) fn answers_now(&self) -> bool {
+        self.answers == Answers::On
+    }
+
+    /// CLIENT REPLY ON.
+    pub(super) fn answer_all(&mut self) {
+        self.answers = Answers::On;
+    }
+
+    /// CLIENT REPLY OFF.
+    pub(super) fn answer_none(&mut self) {
+        self.answers = Answers::Off;
+    }
+
+    /// CLIENT REPLY SKIP.
+    pub(super) fn skip_next_answer(&mut self) {
+        if self.answers != Answers::Off {
+            self.answers = Answers::SkipNext;
+        }
+    }
+
+    /// A request arrived.
+    pub(super) fn note(&mut self, request: &'static Spec, now: Instant) {
+        self.last_request = request.name;
         self.active = now;
+        if let Some(tracking) = &mut self.tracking
+            && !request.name.starts_with("client|")
+        {
+            tracking.next_request_passed();
+        }
     }
 
     /// As on a new connection: RESET.
     pub(super) fn reset(&mut self) {
         self.protocol = Protocol::Resp2;
         self.name.clear();
+        self.answers = Answers::On;
+        self.tracking = None;
+        self.no_evict = false;
         self.channels.clear();
         self.patterns.clear();
         self.told = Told::default();

@@ -7,6 +7,31 @@ use crate::requests::{Effect, Session, View, table};
 use crate::resp::Reply;
 use crate::sentinel::errors;
 
+/// Every category of Redis, in its order.
+pub(super) const CATEGORIES: [&str; 21] = [
+    "@keyspace",
+    "@read",
+    "@write",
+    "@set",
+    "@sortedset",
+    "@list",
+    "@hash",
+    "@string",
+    "@bitmap",
+    "@hyperloglog",
+    "@geo",
+    "@stream",
+    "@pubsub",
+    "@admin",
+    "@fast",
+    "@slow",
+    "@blocking",
+    "@dangerous",
+    "@connection",
+    "@transaction",
+    "@scripting",
+];
+
 /// Carries out a request; the arguments include its name.
 pub(super) type Run = fn(&mut Session, &View<'_>, &[Bytes]) -> Effect;
 
@@ -16,9 +41,13 @@ pub struct Spec {
     pub name: &'static str,
     /// Number of arguments, the names included: exactly `n`, or at least `n` when it is `-n`.
     pub arity: i32,
-    /// Redis's flags. `loading`: answered also while the node has not caught up.
+    /// Redis's flags.
     pub flags: &'static [&'static str],
-    /// What follows the name, for HELP.
+    /// Redis's categories, beyond those that follow from the flags.
+    pub categories: &'static [&'static str],
+    /// Redis's hints for clients.
+    pub tips: &'static [&'static str],
+    /// What follows the name, for HELP and COMMAND DOCS.
     pub usage: &'static str,
     /// What it does, for HELP and COMMAND DOCS.
     pub summary: &'static str,
@@ -28,6 +57,8 @@ pub struct Spec {
     pub group: &'static str,
     /// Requests of a container.
     pub subcommands: &'static [Spec],
+    /// Not answered while the node has not caught up.
+    pub waits_until_ready: bool,
     /// A RESP2 connection may ask for it while it subscribes.
     pub while_subscribed: bool,
     pub(super) run: Run,
@@ -39,29 +70,21 @@ impl Spec {
         self.name.rsplit_once('|').map_or(self.name, |(_, short)| short)
     }
 
-    /// Whether it is answered while the node has not caught up.
-    pub fn while_not_ready(&self) -> bool {
-        self.flags.contains(&"loading")
-    }
-
-    /// Redis's categories, from the flags.
+    /// Redis's categories, in its order.
     pub fn categories(&self) -> Vec<&'static str> {
         let has = |flag| self.flags.contains(&flag);
-        let mut categories = Vec::new();
-        if has("admin") {
-            categories.extend(["@admin", "@dangerous"]);
-        }
-        if has("pubsub") {
-            categories.push("@pubsub");
-        }
-        categories.push(if has("fast") { "@fast" } else { "@slow" });
-        if self.group == "connection" {
-            categories.push("@connection");
-        }
-        categories
+        let follows = |category: &str| match category {
+            "@admin" | "@dangerous" => has("admin"),
+            "@pubsub" => has("pubsub"),
+            "@fast" => has("fast"),
+            "@slow" => !has("fast"),
+            _ => false,
+        };
+        let belongs = |category: &&str| follows(category) || self.categories.contains(category);
+        CATEGORIES.iter().copied().filter(belongs).collect()
     }
 
-    fn takes(&self, arguments: usize) -> bool {
+    pub(super) fn takes(&self, arguments: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity < 0 {
             arguments >= wanted
@@ -84,6 +107,15 @@ pub(super) fn find(args: &[Bytes]) -> Result<&'static Spec, Reply> {
         Ok(spec)
     } else {
         Err(errors::arity(spec.name))
+    }
+}
+
+/// The row that a whole request belongs to, whatever its number of arguments.
+pub(super) fn by_words(words: &[Bytes]) -> Option<&'static Spec> {
+    let top = named(table(), words.first()?)?;
+    match words.get(1) {
+        Some(subcommand) if !top.subcommands.is_empty() => named(top.subcommands, subcommand),
+        _ => Some(top),
     }
 }
 

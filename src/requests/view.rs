@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::machine::State;
 use crate::model::{Address, Age, GroupId, Instant, MyId, Node, NodeId, Revision, Sighting, Term, Timestamp};
+use crate::requests::Dials;
 
 /// The world as one request sees it: one state, one moment.
 pub struct View<'a> {
@@ -15,6 +16,10 @@ pub struct View<'a> {
     pub node: &'a NodeStatus,
     /// The connections of this node.
     pub clients: &'a dyn Clients,
+    /// How the dials of this node stand.
+    pub dials: Arc<Dials>,
+    /// The files of this node.
+    pub files: &'a dyn Files,
     /// Counters of this node.
     pub stats: &'a Stats,
     /// Monotonic time.
@@ -50,6 +55,26 @@ impl View<'_> {
 pub trait Sightings: Send + Sync {
     /// Its sighting of one instance; `None` when it does not watch it.
     fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting>;
+
+    /// Where Sentinels listen that are not ours and watch this group, as far as they said so lately.
+    fn foreign_sentinels(&self, _group: GroupId, _now: Instant) -> Vec<Address> {
+        Vec::new()
+    }
+}
+
+/// The files of this node.
+pub trait Files: Send + Sync {
+    /// Whether there is a file at `path` that this process may execute.
+    fn is_executable(&self, path: &str) -> bool;
+}
+
+/// No files at all.
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn is_executable(&self, _path: &str) -> bool {
+        false
+    }
 }
 
 /// The client connections of this node, for CLIENT LIST and INFO.
@@ -91,6 +116,10 @@ pub struct NodeStatus {
     pub process_id: u32,
     /// Configuration file; empty when there is none.
     pub config_file: String,
+    /// The program that runs.
+    pub executable: String,
+    /// Nobody may set scripts over the wire.
+    pub denies_scripts: bool,
     /// What it does in Raft.
     pub role: RaftRole,
     /// Who leads, as far as it knows.
@@ -152,6 +181,10 @@ pub struct Stats {
     pub input_bytes: u64,
     /// Bytes written to clients.
     pub output_bytes: u64,
+    /// Bytes read per second over the last seconds.
+    pub input_bytes_per_second: u64,
+    /// Bytes written per second over the last seconds.
+    pub output_bytes_per_second: u64,
     /// Connections refused at the limit.
     pub rejected_connections: u64,
     /// Error replies.

@@ -16,6 +16,7 @@ pub fn encode(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
         Reply::Null => out.put_slice(either(protocol, b"$-1\r\n", b"_\r\n")),
         Reply::NullArray => out.put_slice(either(protocol, b"*-1\r\n", b"_\r\n")),
         Reply::Array(items) => put_items(b'*', items, protocol, out),
+        Reply::Set(items) => put_items(either(protocol, b'*', b'~'), items, protocol, out),
         Reply::Push(items) => put_items(either(protocol, b'*', b'>'), items, protocol, out),
         Reply::Map(pairs) => put_map(pairs, protocol, out),
         Reply::Verbatim(text) => put_verbatim(text, protocol, out),
@@ -130,6 +131,8 @@ mod tests {
         );
         let push = Reply::Push(vec![Reply::Integer(1)]);
         assert_eq!(both(&push), ("*1\r\n:1\r\n".into(), ">1\r\n:1\r\n".into()));
+        let set = Reply::Set(vec![Reply::Integer(1)]);
+        assert_eq!(both(&set), ("*1\r\n:1\r\n".into(), "~1\r\n:1\r\n".into()));
         let text = Reply::Verbatim(Bytes::from_static(b"hi"));
         assert_eq!(both(&text), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
         let many = Reply::Many(vec![Reply::OK, Reply::Null]);

@@ -31,6 +31,8 @@ pub enum Reply {
     NullArray,
     /// `*n`
     Array(Vec<Reply>),
+    /// `~n`, or an array in RESP2.
+    Set(Vec<Reply>),
     /// `%n`, or a flat array of twice the length in RESP2.
     Map(Vec<(Reply, Reply)>),
     /// `>n`, or an array in RESP2.
@@ -44,12 +46,20 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// No bytes at all: a request that is not to be answered.
+    pub const NOTHING: Self = Self::Many(Vec::new());
+
     /// `+OK`
     pub const OK: Self = Self::Simple(Cow::Borrowed("OK"));
 
     /// A bulk string from text.
     pub fn bulk(text: impl AsRef<[u8]>) -> Self {
         Self::Bulk(Bytes::copy_from_slice(text.as_ref()))
+    }
+
+    /// Bulk strings.
+    pub fn bulks(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<Self> {
+        texts.into_iter().map(Self::bulk).collect()
     }
 
     /// An error; `text` starts with its code.

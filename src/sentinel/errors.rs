@@ -46,6 +46,66 @@ pub const NO_PASSWORD_SET: &str = "ERR AUTH <password> called without any passwo
 pub const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 /// Options that make no sense.
 pub const SYNTAX: &str = "ERR syntax error";
+/// COMMAND GETKEYS of no request that there is.
+pub const INVALID_COMMAND: &str = "ERR Invalid command specified";
+/// COMMAND GETKEYS of a request without keys.
+pub const NO_KEYS: &str = "ERR The command has no key arguments";
+/// PUBLISH of anything but a hello.
+pub const ONLY_HELLO: &str = "ERR Only HELLO messages are accepted by Sentinel instances.";
+/// SHUTDOWN ABORT.
+pub const NO_SHUTDOWN: &str = "ERR No shutdown in progress.";
+/// ACL DELUSER default.
+pub const ACL_DEFAULT_STAYS: &str = "ERR The 'default' user cannot be removed";
+/// ACL LOAD, SAVE.
+pub const ACL_NO_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify \
+                               users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a \
+                               Redis configuration file set) in order to store users in the Redis configuration.";
+/// CLIENT KILL of an address that nobody has.
+pub const NO_SUCH_CLIENT: &str = "ERR No such client";
+/// CLIENT KILL ID with something else than a number from 1 up.
+pub const CLIENT_ID_TOO_SMALL: &str = "ERR client-id should be greater than 0";
+/// CLIENT PAUSE with another mode.
+pub const PAUSE_MODE: &str = "ERR CLIENT PAUSE mode must be WRITE or ALL";
+/// CLIENT PAUSE: the time is no number.
+pub const TIMEOUT_NOT_AN_INTEGER: &str = "ERR timeout is not an integer or out of range";
+/// CLIENT PAUSE: the time is below 0.
+pub const TIMEOUT_NEGATIVE: &str = "ERR timeout is negative";
+/// CLIENT UNBLOCK for another reason.
+pub const UNBLOCK_REASON: &str = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+/// CLIENT CACHING without CLIENT TRACKING.
+pub const CACHING_WITHOUT_TRACKING: &str = "ERR CLIENT CACHING can be called only when the client is in tracking mode \
+                                            with OPTIN or OPTOUT mode enabled";
+/// CLIENT CACHING YES in another mode.
+pub const CACHING_YES_WITHOUT_OPTIN: &str =
+    "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.";
+/// CLIENT CACHING NO in another mode.
+pub const CACHING_NO_WITHOUT_OPTOUT: &str =
+    "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.";
+/// CLIENT TRACKING REDIRECT twice.
+pub const TRACKING_REDIRECTS_TWICE: &str = "ERR A client can only redirect to a single other client";
+/// CLIENT TRACKING REDIRECT to nobody.
+pub const TRACKING_REDIRECTS_NOWHERE: &str = "ERR The client ID you want redirect to does not exist";
+/// CLIENT TRACKING PREFIX without BCAST.
+pub const TRACKING_PREFIX_WITHOUT_BCAST: &str = "ERR PREFIX option requires BCAST mode to be enabled";
+/// CLIENT TRACKING on again, with another choice of BCAST.
+pub const TRACKING_SWITCHES_BCAST: &str = "ERR You can't switch BCAST mode on/off before disabling tracking for this \
+                                           client, and then re-enabling it with a different mode.";
+/// CLIENT TRACKING BCAST with OPTIN or OPTOUT.
+pub const TRACKING_BCAST_WITH_OPT: &str = "ERR OPTIN and OPTOUT are not compatible with BCAST";
+/// CLIENT TRACKING OPTIN OPTOUT.
+pub const TRACKING_OPTIN_AND_OPTOUT: &str = "ERR You can't specify both OPTIN mode and OPTOUT mode";
+/// CLIENT TRACKING on again, with OPTIN instead of OPTOUT or the other way round.
+pub const TRACKING_SWITCHES_OPT: &str = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this \
+                                         client, and then re-enabling it with a different mode.";
+/// SENTINEL CONFIG that is neither GET nor SET.
+pub const CONFIG_SHAPE: &str = "ERR Only SENTINEL CONFIG GET <param> [<param> <param> ...] / SET <param> <value> \
+                                [<param> <value> ...] are supported.";
+/// SENTINEL SIMULATE-FAILURE of something else.
+pub const UNKNOWN_FAILURE: &str = "ERR Unknown failure simulation specified";
+/// SET notification-script: not there, or not executable.
+pub const NO_NOTIFICATION_SCRIPT: &str = "ERR Notification script seems non existing or non executable";
+/// SET client-reconfig-script: not there, or not executable.
+pub const NO_RECONFIG_SCRIPT: &str = "ERR Client reconfiguration script seems non existing or non executable";
 /// CLIENT LIST ID with something else than a number.
 pub const INVALID_CLIENT_ID: &str = "ERR Invalid client ID";
 
@@ -136,10 +196,91 @@ pub fn set_option(option: &[u8]) -> Reply {
     ))
 }
 
-/// SET: a control character in the argument at `index` of the request.
-pub fn set_control_character(index: usize) -> Reply {
+/// A control character in the argument at `index` of a request, named as in `SET`.
+pub fn control_character(index: usize, request: &str) -> Reply {
     Reply::error(format!(
-        "ERR Invalid argument at index {index} for SENTINEL SET: control characters are not allowed"
+        "ERR Invalid argument at index {index} for SENTINEL {request}: control characters are not allowed"
+    ))
+}
+
+/// CONFIG SET: no such parameter.
+pub fn config_argument(name: &[u8]) -> Reply {
+    let name = echo(name, ECHO_BYTES_MAX);
+    Reply::error(format!("ERR Invalid argument '{name}' to SENTINEL CONFIG SET"))
+}
+
+/// CONFIG SET: a parameter twice.
+pub fn config_duplicate(name: &[u8]) -> Reply {
+    let name = echo(name, ECHO_BYTES_MAX);
+    Reply::error(format!("ERR Duplicate argument '{name}' to SENTINEL CONFIG SET"))
+}
+
+/// CONFIG SET: a parameter without a value.
+pub fn config_missing(name: &[u8]) -> Reply {
+    Reply::error(format!("ERR Missing argument '{}' value", echo(name, ECHO_BYTES_MAX)))
+}
+
+/// CONFIG SET: the value does not fit the parameter.
+pub fn config_value(value: &[u8], name: &[u8]) -> Reply {
+    Reply::error(format!(
+        "ERR Invalid value '{}' to SENTINEL CONFIG SET '{}'",
+        echo(value, ECHO_BYTES_MAX),
+        echo(name, ECHO_BYTES_MAX)
+    ))
+}
+
+/// DEBUG: the value is no time.
+pub fn debug_argument(value: &[u8], name: &[u8]) -> Reply {
+    Reply::error(format!(
+        "ERR Invalid argument '{}' for SENTINEL DEBUG '{}'",
+        echo(value, ECHO_BYTES_MAX),
+        echo(name, ECHO_BYTES_MAX)
+    ))
+}
+
+/// DEBUG: no such period, or its value is missing.
+pub fn debug_option(name: &[u8]) -> Reply {
+    Reply::error(format!(
+        "ERR Unknown option or number of arguments for SENTINEL DEBUG '{}'",
+        echo(name, ECHO_BYTES_MAX)
+    ))
+}
+
+/// ACL CAT: no such category.
+pub fn acl_category(name: &[u8]) -> Reply {
+    Reply::error(format!("ERR Unknown category '{}'", echo(name, ECHO_BYTES_MAX)))
+}
+
+/// ACL DRYRUN: no such user.
+pub fn acl_user(name: &[u8]) -> Reply {
+    Reply::error(format!("ERR User '{}' not found", echo(name, ECHO_BYTES_MAX)))
+}
+
+/// ACL DRYRUN: no such request.
+pub fn acl_command(name: &[u8]) -> Reply {
+    Reply::error(format!("ERR Command '{}' not found", echo(name, ECHO_BYTES_MAX)))
+}
+
+/// CLIENT KILL USER: no such user.
+pub fn no_such_user(name: &[u8]) -> Reply {
+    Reply::error(format!("ERR No such user '{}'", echo(name, ECHO_BYTES_MAX)))
+}
+
+/// CLIENT TRACKING: a prefix that begins as one does that the connection has, or the other way round.
+pub fn prefix_overlaps_known(prefix: &[u8], known: &[u8]) -> Reply {
+    Reply::error(format!(
+        "ERR Prefix '{}' overlaps with an existing prefix '{}'. Prefixes for a single client must not overlap.",
+        echo(prefix, ECHO_BYTES_MAX),
+        echo(known, ECHO_BYTES_MAX)
+    ))
+}
+
+/// CLIENT TRACKING: a prefix that begins as another one of the same request does, or the other way round.
+pub fn prefix_overlaps_given(prefix: &[u8], other: &[u8]) -> Reply {
+    Reply::error(format!(
+        "ERR Prefix '{}' overlaps with another provided prefix '{}'. Prefixes for a single client must not overlap.",
+        echo(prefix, ECHO_BYTES_MAX),
+        echo(other, ECHO_BYTES_MAX)
     ))
 }
 
@@ -176,8 +317,13 @@ impl From<bool> for Missed {
 pub const LOADING: &str = "LOADING This node has not caught up with its cluster yet";
 /// MONITOR: the name is not one.
 pub const INVALID_GROUP_NAME: &str = "ERR Invalid group name.";
-/// SET `rename-command`.
-pub const RENAME_COMMAND: &str = "ERR SENTINEL SET 'rename-command' is not supported yet";
+/// ACL SETUSER, GENPASS.
+pub const ACL_NOT_YET: &str = "ERR Users are not supported yet: there is only 'default', without a password";
+/// CONFIG SET sentinel-user, sentinel-pass.
+pub const CONFIG_NO_USERS_YET: &str =
+    "ERR Users are not supported yet: nodes know each other by the secret of their cluster";
+/// CLIENT TRACKING with more prefixes than one connection may have.
+pub const TRACKING_TOO_MANY_PREFIXES: &str = "ERR Too many prefixes on this connection";
 /// A write while there is nobody to decide it.
 pub const NO_LEADER: &str = "ERR No leader can be reached. Nothing was done";
 /// A write that may or may not have been done.

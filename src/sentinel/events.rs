@@ -108,6 +108,15 @@ fn render(kind: &EventKind) -> (&'static str, String) {
             let role = if *to_primary { "master" } else { "slave" };
             (channel, format!("{} new reported role is {role}", At(instance)))
         }
+        EventKind::NodeMoved {
+            primary,
+            my_id,
+            host,
+            port,
+        } => (
+            "+sentinel-address-switch",
+            format!("{} ip {host} port {port} for {my_id}", At(primary)),
+        ),
         EventKind::Tilt { entered: true } => ("+tilt", "#tilt mode entered".to_owned()),
         EventKind::Tilt { entered: false } => ("-tilt", "#tilt mode exited".to_owned()),
         EventKind::Unmonitor(instance) => about("-monitor", instance),

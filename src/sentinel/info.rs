@@ -60,6 +60,8 @@ pub struct SentinelSection<'a> {
     pub nodes: usize,
     /// Order and extent.
     pub layout: Layout,
+    /// Which failures are simulated, as Sentinel's bits.
+    pub simulated: u8,
     /// How long this node has not judged, in milliseconds; `None` when it does.
     pub stalled_ms: Option<Age>,
 }
@@ -83,14 +85,14 @@ impl SentinelSection<'_> {
         text.line("sentinel_running_scripts", 0);
         text.line("sentinel_scripts_queue_length", 0);
         if plain {
-            text.line("sentinel_simulate_failure_flags", 0);
+            text.line("sentinel_simulate_failure_flags", self.simulated);
         }
         for (index, (group, sighting)) in counted.into_iter().chain(others).enumerate() {
             text.line(format_args!("master{index}"), self.group_line(group, sighting.as_ref()));
         }
         if !plain {
             text.line("sentinel_tilt_since_seconds", tilt_seconds);
-            text.line("sentinel_simulate_failure_flags", 0);
+            text.line("sentinel_simulate_failure_flags", self.simulated);
         }
         text.line("cfgserver_groups", self.groups.len());
     }

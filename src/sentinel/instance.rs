@@ -32,6 +32,8 @@ pub struct PrimaryEntry<'a> {
     pub electorate: usize,
     /// Revision of the state that this is read from.
     pub revision: Revision,
+    /// Where Sentinels listen that are not ours and watch the group.
+    pub foreign: Vec<Address>,
     /// When.
     pub moment: Moment,
 }
@@ -65,6 +67,8 @@ impl PrimaryEntry<'_> {
         fields.put("quorum", group.config.quorum);
         fields.put("failover-timeout", group.config.failover_timeout_ms);
         fields.put("parallel-syncs", group.config.parallel_syncs);
+        fields.put_unless_empty("notification-script", &group.config.notification_script);
+        fields.put_unless_empty("client-reconfig-script", &group.config.client_reconfig_script);
         self.own_fields(&mut fields);
         fields.into_reply()
     }
@@ -80,6 +84,9 @@ impl PrimaryEntry<'_> {
         fields.put("last-abort", self.last_abort());
         fields.put("last-error", self.sighting.map_or("", |sighting| &sighting.error));
         fields.put("warning", self.warning());
+        fields.put("auth-user", &config.auth_user);
+        fields.put("rename-command", self.renamed());
+        fields.put("foreign-sentinels", self.foreign_sentinels());
     }
 
     fn last_abort(&self) -> String {
@@ -92,6 +99,19 @@ impl PrimaryEntry<'_> {
             Fault::PrimaryBack => "primary-back".to_owned(),
             Fault::Timeout => "timeout".to_owned(),
         }
+    }
+
+    /// `command=name`, joined by commas.
+    fn renamed(&self) -> String {
+        let pairs = self.group.config.renamed.iter();
+        let pairs: Vec<_> = pairs.map(|(command, to)| format!("{command}={to}")).collect();
+        pairs.join(",")
+    }
+
+    /// `ip:port`, joined by commas.
+    fn foreign_sentinels(&self) -> String {
+        let addresses: Vec<_> = self.foreign.iter().map(ToString::to_string).collect();
+        addresses.join(",")
     }
 
     fn warning(&self) -> String {
@@ -179,6 +199,8 @@ pub struct NodeEntry<'a> {
     pub id: NodeId,
     /// The node.
     pub node: &'a Node,
+    /// Where clients are told that it is: host and port.
+    pub told: (String, String),
     /// This node takes it for down.
     pub down: bool,
     /// Milliseconds since it was last heard from, where this node knows.
@@ -195,8 +217,8 @@ impl NodeEntry<'_> {
         let silence = self.contact_ms.unwrap_or(0);
         let mut fields = Fields::default();
         fields.put("name", &self.node.my_id);
-        fields.put("ip", self.node.host());
-        fields.put("port", self.node.port());
+        fields.put("ip", &self.told.0);
+        fields.put("port", &self.told.1);
         fields.put("runid", &self.node.my_id);
         fields.put("flags", node_flags(self.down));
         fields.put("link-pending-commands", 0);
@@ -258,6 +280,12 @@ struct Fields(Vec<(Reply, Reply)>);
 impl Fields {
     fn put(&mut self, name: &'static str, value: impl Display) {
         self.0.push((Reply::bulk(name), Reply::bulk(value.to_string())));
+    }
+
+    fn put_unless_empty(&mut self, name: &'static str, value: &str) {
+        if !value.is_empty() {
+            self.put(name, value);
+        }
     }
 
     fn address(&mut self, address: Address) {

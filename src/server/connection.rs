@@ -7,14 +7,15 @@
 //! Full: while more than `output_bytes_high` of output is unsent, nothing is read, answered or taken from the
 //! hub. A client that only asks is slowed down; a subscriber's queue in the hub fills, and then it is closed.
 
+mod waiting;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, trace, warn};
 
 use crate::model::Instant;
 use crate::net::TcpStream;
@@ -24,7 +25,9 @@ use crate::resp::{Reply, Request, encode};
 
 use super::Shared;
 use super::glance::{asks_for_events, asks_for_more_than_switches, is_foreign};
-use super::input::{Input, Read};
+use super::input::Input;
+use super::local::Disk;
+use super::pause::Pause;
 use super::registry::Seat;
 use super::socket::{linger, turn_away, write};
 use super::topics::Topics;
@@ -33,8 +36,6 @@ use super::topics::Topics;
 const TURN_REQUESTS_MAX: usize = 128;
 /// An empty output buffer that was larger than this is given back.
 const KEEP_BYTES: usize = 16 << 10;
-/// How long a connection waits for its end at shutdown.
-const DRAIN_PATIENCE: Duration = Duration::from_millis(800);
 
 /// Serves a new connection.
 pub(super) async fn serve(stream: TcpStream, face: Face, seat: Seat, shared: Arc<Shared>) {
@@ -71,6 +72,8 @@ struct Connection {
     /// Something was answered that the registry does not know of.
     unshown: bool,
     writing: Option<Writing>,
+    /// The next request waits for the end of this.
+    paused: Option<Pause>,
     phase: Phase,
 }
 
@@ -105,17 +108,6 @@ enum Next {
     Finished,
 }
 
-/// What ended a wait.
-enum Woken {
-    Readable,
-    Writable,
-    Events,
-    Written(Result<WriteReply, WriteError>),
-    HalfFrame,
-    Stop,
-    Stuck,
-}
-
 impl Connection {
     fn new(stream: &TcpStream, face: Face, seat: Seat, input: Input, shared: Arc<Shared>) -> Self {
         let name = |address: io::Result<std::net::SocketAddr>| address.map_or_else(|_| "?:0".into(), canonical);
@@ -134,6 +126,7 @@ impl Connection {
             topics: Topics::default(),
             unshown: false,
             writing: None,
+            paused: None,
             phase: Phase::Open,
         }
     }
@@ -234,24 +227,38 @@ impl Connection {
             sightings: &*shared.board,
             node: &node,
             clients: &*shared.registry,
+            dials: shared.board.dials(),
+            files: &Disk,
             stats: &stats,
             now,
             wall: shared.clock.wall(),
         };
         self.deliver(&view);
+        self.paused = None;
         while self.answers() {
             let request = self.requests.pop_front()?;
             if self.is_from_peer(&request) && !self.session.subscribed() {
                 return Some(request);
+            }
+            self.paused = self.pause_of(&request, now);
+            if self.paused.is_some() {
+                self.requests.push_front(request);
+                return None;
             }
             self.carry_out(&request, &view);
         }
         None
     }
 
+    /// What holds the request. At the end of the node nothing does any more.
+    fn pause_of(&self, request: &Request, now: Instant) -> Option<Pause> {
+        let pause = self.shared.pauses.of(request, now)?;
+        (!self.shared.tasks.stopping().is_cancelled()).then_some(pause)
+    }
+
     fn answers(&self) -> bool {
         let open = matches!(self.phase, Phase::Open | Phase::Ending(_));
-        open && self.writing.is_none() && self.has_room()
+        open && self.writing.is_none() && self.paused.is_none() && self.has_room()
     }
 
     fn has_room(&self) -> bool {
@@ -308,8 +315,22 @@ impl Connection {
             self.phase = Phase::Gone;
             return;
         }
-        match dispatch(&mut self.session, view, request) {
+        let effect = dispatch(&mut self.session, view, request);
+        self.take_effect(effect);
+        if asks_for_events(request)
+            && let Some((short, long)) = self.session.take_prefix()
+        {
+            self.shared.prefixes.warn(self.session.peer(), &short, &long);
+        }
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        match effect {
             Effect::Reply(reply) => self.put(&reply),
+            Effect::Local { act, then } => {
+                self.shared.act(act, self.session.peer());
+                self.take_effect(*then);
+            }
             Effect::Write { write, render } => {
                 self.writing = Some(Writing {
                     result: self.shared.writes.write(write),
@@ -321,11 +342,6 @@ impl Connection {
                 self.phase = Phase::Closing;
             }
             Effect::Drop => self.phase = Phase::Closing,
-        }
-        if asks_for_events(request)
-            && let Some((short, long)) = self.session.take_prefix()
-        {
-            self.shared.prefixes.warn(self.session.peer(), &short, &long);
         }
     }
 
@@ -373,68 +389,6 @@ impl Connection {
         }
     }
 
-    async fn wait(&mut self, stream: &TcpStream) -> io::Result<Woken> {
-        let open = self.phase == Phase::Open;
-        let room = self.has_room();
-        let reading = open && room && self.writing.is_none() && !self.has_more();
-        let half_since = self.input.half_since().filter(|_| reading);
-        let deadline = half_since.map(|since| since.plus(self.shared.options.half_frame_ms));
-        let patience = self.patience();
-        let stopping = self.shared.tasks.stopping();
-        let heard = !self.input.is_unheard();
-        tokio::select! {
-            biased;
-            () = stopping.cancelled(), if open && heard => Ok(Woken::Stop),
-            ready = stream.readable(), if reading => ready.map(|()| Woken::Readable),
-            // What has arrived counts: who has just asked for the first time is not turned away.
-            () = stopping.cancelled(), if open => Ok(Woken::Stop),
-            ready = stream.writable(), if !self.output.is_empty() => ready.map(|()| Woken::Writable),
-            () = events(&mut self.subscription, room) => Ok(Woken::Events),
-            result = written(&mut self.writing) => Ok(Woken::Written(result)),
-            () = self.shared.clock.sleep_until(deadline.unwrap_or_default()), if deadline.is_some() => Ok(Woken::HalfFrame),
-            () = tokio::time::sleep(patience), if !open => Ok(Woken::Stuck),
-        }
-    }
-
-    /// How long one step of the end may take: the other side may not read any more.
-    fn patience(&self) -> Duration {
-        if self.shared.tasks.stopping().is_cancelled() {
-            return DRAIN_PATIENCE;
-        }
-        Duration::from_millis(self.shared.options.half_frame_ms)
-    }
-
-    fn react(&mut self, woken: Woken, stream: &TcpStream) -> io::Result<()> {
-        match woken {
-            Woken::Readable => match self.input.read(stream)? {
-                Read::Bytes(count) => self.shared.counters.input(count),
-                Read::Nothing => {}
-                Read::End => self.phase = Phase::Ending(None),
-            },
-            // The next turn sends and delivers.
-            Woken::Writable | Woken::Events => {}
-            Woken::Written(result) => self.written(result),
-            Woken::HalfFrame => {
-                info!(target: "cfgserver::server", id = self.seat.id(), "a request stayed incomplete");
-                let limit_ms = self.shared.options.half_frame_ms;
-                let error = format!("ERR Protocol error: request not complete after {limit_ms} ms");
-                self.phase = Phase::Ending(Some(error));
-            }
-            Woken::Stop if self.input.is_unheard() => self.phase = Phase::TurnedAway,
-            Woken::Stop => self.phase = Phase::Ending(None),
-            Woken::Stuck => self.phase = Phase::Gone,
-        }
-        Ok(())
-    }
-
-    /// The events that the write led to are on their way in the hub; its answer may come before or after them.
-    fn written(&mut self, result: Result<WriteReply, WriteError>) {
-        let render = self.writing.take().and_then(|writing| writing.render);
-        if let Some(render) = render {
-            self.put(&render(result));
-        }
-    }
-
     fn show(&self) {
         self.seat.show(self.session.list_line(self.shared.clock.now()));
     }
@@ -462,12 +416,17 @@ impl Connection {
                 return self.lost(&error);
             }
         }
+        self.session.becomes_peer();
+        self.show();
         let Self {
             shared, seat, input, ..
         } = self;
         let talk = shared.peers.serve(stream, input.into_bytes(), request);
         shared.node_tasks.spawn("peer connection", async move {
-            talk.await;
+            tokio::select! {
+                () = talk => {}
+                () = seat.ended().cancelled() => {}
+            }
             drop(seat);
         });
     }
@@ -479,20 +438,4 @@ impl Connection {
 
 fn canonical(address: std::net::SocketAddr) -> String {
     std::net::SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
-}
-
-/// Resolves when there is an event and room for it, and in any case when the subscription is closed.
-async fn events(subscription: &mut Option<Subscription>, room: bool) {
-    match subscription {
-        Some(subscription) if room => subscription.ready().await,
-        Some(subscription) => subscription.closed().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn written(writing: &mut Option<Writing>) -> Result<WriteReply, WriteError> {
-    match writing {
-        Some(writing) => (&mut writing.result).await,
-        None => std::future::pending().await,
-    }
 }

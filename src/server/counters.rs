@@ -20,6 +20,8 @@ pub(super) struct Counters {
     connections: AtomicU64,
     commands: AtomicU64,
     ops_per_second: AtomicU64,
+    input_per_second: AtomicU64,
+    output_per_second: AtomicU64,
     input_bytes: AtomicU64,
     output_bytes: AtomicU64,
     rejected: AtomicU64,
@@ -65,6 +67,8 @@ impl Shared {
             ops_per_second: counters.ops_per_second.load(Relaxed),
             input_bytes: counters.input_bytes.load(Relaxed),
             output_bytes: counters.output_bytes.load(Relaxed),
+            input_bytes_per_second: counters.input_per_second.load(Relaxed),
+            output_bytes_per_second: counters.output_per_second.load(Relaxed),
             rejected_connections: counters.rejected.load(Relaxed),
             error_replies: counters.error_replies.load(Relaxed),
             slow_subscribers: self.hub.overflows(),
@@ -82,13 +86,20 @@ pub(super) async fn sample(shared: Arc<Shared>) {
     let counters = &shared.counters;
     let mut samples = VecDeque::new();
     loop {
-        let now = (shared.clock.now(), counters.commands.load(Relaxed));
-        samples.push_back(now);
-        let (since, commands) = samples[0];
-        let elapsed_ms = now.0.since(since).max(1);
-        counters
-            .ops_per_second
-            .store((now.1 - commands) * 1000 / elapsed_ms, Relaxed);
+        let counts =
+            [&counters.commands, &counters.input_bytes, &counters.output_bytes].map(|count| count.load(Relaxed));
+        let now = shared.clock.now();
+        samples.push_back((now, counts));
+        let (since, before) = samples[0];
+        let elapsed_ms = now.since(since).max(1);
+        let rates = [
+            &counters.ops_per_second,
+            &counters.input_per_second,
+            &counters.output_per_second,
+        ];
+        for (rate, (count, before)) in rates.into_iter().zip(counts.into_iter().zip(before)) {
+            rate.store((count - before) * 1000 / elapsed_ms, Relaxed);
+        }
         if samples.len() > SAMPLES {
             samples.pop_front();
         }

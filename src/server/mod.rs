@@ -18,6 +18,8 @@ mod glance;
 mod input;
 mod listener;
 mod lobby;
+mod local;
+mod pause;
 mod prefixes;
 mod registry;
 mod socket;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
 use crate::clock::Clock;
@@ -40,6 +43,7 @@ use crate::resp::{Limits, Request};
 use crate::task::Tasks;
 
 use counters::Counters;
+use pause::Pauses;
 use prefixes::Prefixes;
 use registry::Registry;
 
@@ -142,6 +146,9 @@ struct Shared {
     counters: Counters,
     registry: Arc<Registry>,
     prefixes: Prefixes,
+    pauses: Pauses,
+    /// Cancelled when a client wants the node to end.
+    stop_asked: CancellationToken,
 }
 
 /// A running server.
@@ -167,6 +174,8 @@ impl Server {
             counters: Counters::default(),
             registry: Arc::new(Registry::new(parts.clock, parts.options)),
             prefixes: Prefixes::default(),
+            pauses: Pauses::default(),
+            stop_asked: CancellationToken::new(),
         });
         let tasks = shared.tasks.clone();
         for (listener, face) in parts.listeners {
@@ -179,6 +188,11 @@ impl Server {
     /// Where it accepts, in the order of its listeners.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Resolves when a client has asked that the node ends: SHUTDOWN.
+    pub async fn asked_to_stop(&self) {
+        self.shared.stop_asked.cancelled().await;
     }
 
     /// Stops to accept, answers the requests that were read, closes the connections of clients. Takes a second

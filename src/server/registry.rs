@@ -24,6 +24,8 @@ struct Inner {
     seated: usize,
     last_id: u64,
     rows: BTreeMap<u64, Row>,
+    /// The words to close, of the seated.
+    ends: BTreeMap<u64, CancellationToken>,
     /// The waiting ones, the oldest first.
     lobby: VecDeque<(u64, CancellationToken)>,
     /// Of those that subscribe to anything.
@@ -82,10 +84,26 @@ impl Registry {
         }
         inner.seated += 1;
         inner.last_id += 1;
+        let (id, ended) = (inner.last_id, CancellationToken::new());
+        inner.ends.insert(id, ended.clone());
         Some(Seat {
-            id: inner.last_id,
+            id,
+            ended,
             registry: self.clone(),
         })
+    }
+
+    /// Closes these connections; how many of them there were.
+    pub(super) fn disconnect(&self, ids: &[u64]) -> usize {
+        let mut inner = self.lock();
+        let ended: Vec<_> = ids.iter().filter_map(|id| inner.ends.remove(id)).collect();
+        for id in ids {
+            // Gone for whoever asks next, also while its task has not heard of it.
+            inner.rows.remove(id);
+        }
+        drop(inner);
+        ended.iter().for_each(CancellationToken::cancel);
+        ended.len()
     }
 
     /// A place to wait in for somebody without a seat.
@@ -166,6 +184,7 @@ fn age_line(line: &str, later_ms: u64) -> String {
 /// A place among the connections; free again when it is dropped.
 pub(super) struct Seat {
     id: u64,
+    ended: CancellationToken,
     registry: Arc<Registry>,
 }
 
@@ -175,10 +194,18 @@ impl Seat {
         self.id
     }
 
+    /// Cancelled when somebody wants the connection closed.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
     /// Shows the connection in CLIENT LIST as it is now.
     pub(super) fn show(&self, line: String) {
         let at = self.registry.clock.now();
-        self.registry.lock().rows.insert(self.id, Row { line, at });
+        let mut inner = self.registry.lock();
+        if inner.ends.contains_key(&self.id) {
+            inner.rows.insert(self.id, Row { line, at });
+        }
     }
 
     /// Counts what the connection subscribes to now.
@@ -192,6 +219,7 @@ impl Drop for Seat {
         let mut inner = self.registry.lock();
         inner.seated -= 1;
         inner.rows.remove(&self.id);
+        inner.ends.remove(&self.id);
         inner.put_topics(self.id, Topics::default());
     }
 }

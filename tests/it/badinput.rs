@@ -145,7 +145,10 @@ fn a_monitor_that_cannot_be_is_refused() {
         ],
     );
     let before = facts(&node);
-    for name in ["", "be ta", "be\r\nta", "b\u{e9}ta", &"x".repeat(256)] {
+    let answer = node.call(&["SENTINEL", "MONITOR", "be\r\nta", "127.0.0.1", "12", "1"]);
+    let odd = "ERR Invalid argument at index 2 for SENTINEL MONITOR: control characters are not allowed";
+    assert_eq!(answer, Value::Error(odd.to_owned()));
+    for name in ["", "be ta", "b\u{e9}ta", &"x".repeat(256)] {
         let answer = node.call(&["SENTINEL", "MONITOR", name, "127.0.0.1", "12", "1"]);
         assert_eq!(answer, Value::Error("ERR Invalid group name.".to_owned()), "{name:?}");
     }

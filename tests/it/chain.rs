@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cfgserver::machine::{Command, Entry, Outcome, State, SwitchProof, apply, differences};
 use cfgserver::model::{Address, GroupId, GroupName, Instant, Member, RunId, Sighting, Timestamp};
-use cfgserver::requests::{Clients, Effect, Face, NodeStatus, Session, Sightings, Stats, View, dispatch};
+use cfgserver::requests::{Clients, Effect, Face, NoFiles, NodeStatus, Session, Sightings, Stats, View, dispatch};
 use cfgserver::resp::{Reply, Request};
 use cfgserver::sentinel::{Published, publish};
 use proptest::prelude::*;
@@ -126,6 +126,7 @@ impl World {
             name: GroupName::new(name(group)).unwrap(),
             primary,
             quorum: 1,
+            settings: Vec::new(),
         });
         let known = self.state.group_at(primary).unwrap().clone();
         let facts = |number| Member {
@@ -181,6 +182,8 @@ impl World {
             sightings: &Nothing,
             node: &node,
             clients: &Nothing,
+            dials: Arc::default(),
+            files: &NoFiles,
             stats: &Stats::default(),
             now: Instant(0),
             wall: Timestamp(0),

@@ -3,6 +3,7 @@
 mod configure;
 mod differences;
 mod records;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,6 +140,7 @@ fn monitor(group: &str, port: u16, quorum: u32) -> Command {
         name: name(group),
         primary: at(port),
         quorum,
+        settings: Vec::new(),
     }
 }
 

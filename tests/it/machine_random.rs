@@ -56,6 +56,7 @@ impl Draft {
                 name,
                 primary: candidate,
                 quorum: u32::from(self.flag) + 1,
+                settings: Vec::new(),
             },
             1 => Command::Remove { name },
             2 => Command::Set {

@@ -22,6 +22,7 @@ mod import;
 mod linear;
 mod machine;
 mod machine_random;
+mod node_dials;
 mod operations;
 mod probe;
 mod proxies;

@@ -7,17 +7,21 @@
 //! ! a change of the world (see `World::change`)
 //! > a request, as an inline command
 //! < the bytes that come back, with \r\n escapes; `{}` stands for anything; several lines are one after the other
+//! ~ what a real Sentinel says instead, where we differ on purpose
 //! ```
 //!
 //! `CFGSERVER_TRANSCRIPTS=rewrite` writes what comes back into the files; the difference is then for a person to
-//! read. Files that begin with `shared` hold for a real Sentinel too: `real_sentinel` replays them against one.
+//! read. Files that begin with `shared` hold for a real Sentinel too, and those that begin with `differs` with its own
+//! words: `real_sentinel` replays them against one.
 
 pub(crate) mod world;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use bytes::{Bytes, BytesMut};
+use cfgserver::requests::table;
 use cfgserver::resp::{Decoder, Limits, Request};
 
 use world::World;
@@ -34,6 +38,8 @@ pub(super) struct Step {
     line: String,
     /// What must come back, escaped.
     pub(super) expected: String,
+    /// What a real Sentinel says instead, escaped.
+    theirs: Option<String>,
     at: usize,
 }
 
@@ -44,6 +50,11 @@ impl Step {
         let mut buffer = BytesMut::from(format!("{text}\r\n").as_bytes());
         let request = Decoder::new(Limits::CLIENT).decode(&mut buffer);
         Some(request.expect("a transcript's request").expect("a whole request"))
+    }
+
+    /// What a real Sentinel says.
+    pub(super) fn theirs(&self) -> &str {
+        self.theirs.as_ref().unwrap_or(&self.expected)
     }
 
     /// Where it stands, for messages.
@@ -78,11 +89,15 @@ pub(super) fn read(path: &Path) -> (Vec<Step>, Vec<String>) {
         if let Some(expected) = line.strip_prefix("< ") {
             let step = steps.last_mut().expect("a reply before any step");
             step.expected.push_str(expected);
+        } else if let Some(theirs) = line.strip_prefix("~ ") {
+            let step = steps.last_mut().expect("a reply before any step");
+            step.theirs.get_or_insert_default().push_str(theirs);
         } else if line.starts_with("> ") || line.starts_with("! ") {
             steps.push(Step {
                 before: std::mem::take(&mut before),
                 line: line.to_owned(),
                 expected: String::new(),
+                theirs: None,
                 at: index + 1,
             });
         } else {
@@ -135,6 +150,21 @@ pub(super) fn matches(expected: &str, got: &str) -> bool {
     open || rest.is_empty()
 }
 
+/// A reply on lines of a bearable length.
+fn write_reply(text: &mut String, mark: char, reply: &str) {
+    let mut line = String::new();
+    for part in reply.split_inclusive("\\r\\n") {
+        if !line.is_empty() && line.len() + part.len() > LINE_CHARS_MAX {
+            text.push_str(&format!("{mark} {line}\n"));
+            line.clear();
+        }
+        line.push_str(part);
+    }
+    if !line.is_empty() {
+        text.push_str(&format!("{mark} {line}\n"));
+    }
+}
+
 fn rewrite(path: &Path, steps: &[Step], got: &[String], end: &[String]) {
     let mut text = String::new();
     for (step, got) in steps.iter().zip(got) {
@@ -147,16 +177,9 @@ fn rewrite(path: &Path, steps: &[Step], got: &[String], end: &[String]) {
             text.push_str(line);
             text.push('\n');
         }
-        let mut line = String::new();
-        for part in expected.split_inclusive("\\r\\n") {
-            if !line.is_empty() && line.len() + part.len() > LINE_CHARS_MAX {
-                text.push_str(&format!("< {line}\n"));
-                line.clear();
-            }
-            line.push_str(part);
-        }
-        if !line.is_empty() {
-            text.push_str(&format!("< {line}\n"));
+        write_reply(&mut text, '<', expected);
+        if let Some(theirs) = &step.theirs {
+            write_reply(&mut text, '~', theirs);
         }
     }
     for line in end {
@@ -199,6 +222,46 @@ fn every_transcript_holds_without_sockets() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// A request that no transcript makes could be answered in any way, or not at all.
+#[test]
+fn every_request_of_the_table_is_made_in_a_transcript() {
+    let mut asked = BTreeSet::new();
+    for path in files("") {
+        for request in read(&path).0.iter().filter_map(Step::request) {
+            let words = request.0.iter().take(2);
+            let words: Vec<String> = words.map(|word| String::from_utf8_lossy(word).to_lowercase()).collect();
+            asked.insert(words[0].clone());
+            asked.insert(words.join("|"));
+        }
+    }
+    let rows = table()
+        .iter()
+        .flat_map(|row| std::iter::once(row).chain(row.subcommands));
+    let missing: Vec<&str> = rows.map(|row| row.name).filter(|name| !asked.contains(*name)).collect();
+    assert!(missing.is_empty(), "no transcript asks for {missing:?}");
+}
+
+/// redis-cli and libraries look requests up: an empty summary is as bad as none.
+#[test]
+fn every_request_of_the_table_is_documented() {
+    let rows = table()
+        .iter()
+        .flat_map(|row| std::iter::once(row).chain(row.subcommands));
+    for row in rows {
+        assert!(row.summary.ends_with('.'), "{}: {:?}", row.name, row.summary);
+        assert!(!row.since.is_empty() && !row.group.is_empty(), "{}", row.name);
+        let arguments = row.arity.unsigned_abs() as usize - row.name.split('|').count();
+        let takes_more = arguments > 0 || row.arity < 0 && row.subcommands.is_empty();
+        let bare = ["command", "quit"].contains(&row.name);
+        assert_eq!(
+            !row.usage.is_empty(),
+            takes_more && !bare && row.subcommands.is_empty(),
+            "{}",
+            row.name
+        );
+    }
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 mod operators;
 mod proxies;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cfgserver::model::{Address, GroupName, Instant, NodeId};
-use cfgserver::requests::{Effect, Face, Render, Session, Stats, View, Write, dispatch};
+use cfgserver::requests::{Effect, Face, Render, Session, Write, dispatch};
 use cfgserver::resp::{Reply, Request};
 use cfgserver::sentinel::{Published, publish};
 
@@ -16,10 +17,10 @@ use crate::core::Core;
 use crate::event::Event;
 use crate::fact::Fact;
 use crate::linear::{Group, Histories, Ticket};
-use crate::node::Node;
 use crate::world::{World, group_name};
 
 pub(crate) use proxies::{Proxy, Step};
+use view::with_view;
 
 /// How long a write of a client may take.
 const WRITE_MS: u64 = 5_000;
@@ -80,20 +81,6 @@ struct Writing {
     ticket: Option<Ticket>,
 }
 
-struct Nobody;
-
-impl cfgserver::requests::Clients for Nobody {
-    fn list(&self) -> String {
-        String::new()
-    }
-    fn count(&self) -> u64 {
-        1
-    }
-    fn subscribers(&self) -> u64 {
-        0
-    }
-}
-
 fn session(core: &Core, id: u64) -> Session {
     Session::new(
         Face::Open,
@@ -102,18 +89,6 @@ fn session(core: &Core, id: u64) -> Session {
         "10.9.9.1:26379".into(),
         Instant(core.now),
     )
-}
-
-fn with_view<T>(core: &Core, node: &Node, look: impl FnOnce(&View<'_>) -> T) -> T {
-    look(&View {
-        state: node.state.clone(),
-        sightings: &node.seen,
-        node: &node.status,
-        clients: &Nobody,
-        stats: &Stats::default(),
-        now: Instant(core.now),
-        wall: node.wall(core),
-    })
 }
 
 fn words(text: &str) -> Request {

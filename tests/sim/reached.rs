@@ -192,6 +192,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Monitor { .. } => "commit: monitor",
         Command::Remove { .. } => "commit: remove",
         Command::Set { .. } => "commit: set",
+        Command::Share { .. } => "commit: share",
         Command::Reset { .. } => "commit: reset",
         _ => "commit: other",
     }

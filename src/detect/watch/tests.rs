@@ -9,6 +9,7 @@ const RULES: WatchRules = WatchRules {
     refused_after_ms: 0,
     reboot_down_after_ms: 0,
     floor_ms: 50,
+    ceiling_ms: 1_000,
     pace: Pace::Calm,
 };
 const REPLICA: WatchRules = WatchRules {

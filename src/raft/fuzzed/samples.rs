@@ -23,6 +23,7 @@ pub(super) fn monitor(name: &str, port: u16) -> Command {
         name: GroupName::new(name).expect("a name"),
         primary: address(port),
         quorum: 1,
+        settings: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openraft::EntryPayload;
 
 use crate::detect::{Judgement, Vote, VoteAck, VoteReport};
-use crate::machine::{Command, Entry, Header, ResetGroup, SwitchProof};
+use crate::machine::{Announced, Command, Entry, Header, ResetGroup, SharedSetting, SharedSettings, SwitchProof};
 use crate::model::{
     Abort, Address, ClusterId, Failover, FailoverKind, Fault, Group, GroupConfig, GroupId, GroupName, Identity,
     Lineage, Member, Mode, Monitored, MyId, Node, NodeRole, Outage, ReconfStep, RunId, Setting, Stage, Switch,
@@ -114,6 +114,17 @@ fn settings() -> Vec<Setting> {
     ]
 }
 
+fn later_settings() -> Vec<Setting> {
+    vec![
+        Setting::RenameCommand {
+            command: "CONFIG".to_owned(),
+            to: "secret".to_owned(),
+        },
+        Setting::NotificationScript("/bin/tell".to_owned()),
+        Setting::ClientReconfigScript("/bin/move".to_owned()),
+    ]
+}
+
 fn faults() -> [Fault; 4] {
     [
         Fault::NoGoodReplica,
@@ -140,6 +151,7 @@ pub(super) fn commands() -> Vec<Command> {
             name: name("orders"),
             primary: v4(1),
             quorum: 2,
+            settings: Vec::new(),
         },
         Command::Remove { name: name("orders") },
         Command::Set {
@@ -218,6 +230,27 @@ pub(super) fn commands() -> Vec<Command> {
             quorum: 2,
             settings: settings(),
         },
+        Command::Monitor {
+            name: name("orders"),
+            primary: v4(1),
+            quorum: 2,
+            settings: vec![Setting::DownAfterMs(5_000)],
+        },
+        Command::Set {
+            name: name("orders"),
+            settings: later_settings(),
+        },
+        Command::Share {
+            settings: vec![
+                SharedSetting::ResolveHostnames(true),
+                SharedSetting::AnnounceHostnames(false),
+                SharedSetting::AnnounceHost {
+                    node: 2,
+                    host: "db".to_owned(),
+                },
+                SharedSetting::AnnouncePort { node: 2, port: 26_380 },
+            ],
+        },
     ]);
     commands
 }
@@ -229,6 +262,7 @@ pub(super) fn command_name(command: &Command) -> &'static str {
         Command::Monitor { .. } => "monitor",
         Command::Remove { .. } => "remove",
         Command::Set { .. } => "set",
+        Command::Share { .. } => "share",
         Command::Reset { .. } => "reset",
         Command::Learn { .. } => "learn",
         Command::Outage { .. } => "outage",
@@ -255,6 +289,17 @@ pub(super) fn header() -> Header {
         next_group: 8,
         nodes: BTreeMap::from([(1, node(1)), (2, node(2))]),
         removed: BTreeSet::from([3, 4]),
+        shared: SharedSettings {
+            resolve_hostnames: true,
+            announce_hostnames: true,
+            announced: BTreeMap::from([(
+                2,
+                Announced {
+                    host: "db".to_owned(),
+                    port: 26_380,
+                },
+            )]),
+        },
     }
 }
 
@@ -271,6 +316,9 @@ pub(super) fn group() -> Group {
         config: GroupConfig {
             auth_user: "user".to_owned(),
             auth_pass: "secret".to_owned(),
+            renamed: BTreeMap::from([("config".to_owned(), "secret".to_owned())]),
+            notification_script: "/bin/tell".to_owned(),
+            client_reconfig_script: "/bin/move".to_owned(),
             ..GroupConfig::default()
         },
         primary: v4(2),

@@ -37,6 +37,7 @@ fn monitor(state: &mut State, name: &str, primary: Address) {
             name,
             primary,
             quorum: 1,
+            settings: Vec::new(),
         },
     );
 }

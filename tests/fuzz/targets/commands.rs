@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cfgserver::machine::{Command, ResetGroup, State, SwitchProof};
+use cfgserver::machine::{Command, ResetGroup, SharedSetting, State, SwitchProof};
 use cfgserver::model::{
     Address, ClusterId, FailoverKind, Fault, Group, GroupId, GroupName, Identity, Lineage, Member, Mode, MyId, Node,
     NodeRole, ReconfStep, RunId, Setting,
@@ -73,7 +73,31 @@ fn setting(choices: &mut Choices<'_>) -> Setting {
             Identity::Open
         }),
         8 => Setting::AuthUser(choices.text(8)),
-        _ => Setting::AuthPass(choices.text(8)),
+        _ => match choices.below(4) {
+            0 => Setting::RenameCommand {
+                command: choices.text(4),
+                to: choices.text(4),
+            },
+            1 => Setting::NotificationScript(choices.text(8)),
+            2 => Setting::ClientReconfigScript(choices.text(8)),
+            _ => Setting::AuthPass(choices.text(8)),
+        },
+    }
+}
+
+fn shared(choices: &mut Choices<'_>) -> SharedSetting {
+    let node = u64::from(choices.below(4));
+    match choices.below(4) {
+        0 => SharedSetting::ResolveHostnames(choices.one_in(2)),
+        1 => SharedSetting::AnnounceHostnames(choices.one_in(2)),
+        2 => SharedSetting::AnnounceHost {
+            node,
+            host: choices.text(8),
+        },
+        _ => SharedSetting::AnnouncePort {
+            node,
+            port: u16::from(choices.byte()),
+        },
     }
 }
 
@@ -143,11 +167,15 @@ pub(super) fn next(choices: &mut Choices<'_>, state: &State) -> Command {
     let epoch = close(known.as_ref().map_or(0, |group| group.epoch), choices);
     let flag = choices.one_in(2);
     match kind {
+        0 if flag => Command::Share {
+            settings: (0..choices.below(4)).map(|_| shared(choices)).collect(),
+        },
         0 => Command::Noop,
         1 => Command::Monitor {
             name,
             primary: address(choices),
             quorum: u32::from(choices.below(3)),
+            settings: Vec::new(),
         },
         2 => Command::Configure {
             name,

@@ -199,6 +199,7 @@ impl World {
             name: GroupName::new(name).unwrap(),
             primary,
             quorum: 1,
+            settings: Vec::new(),
         });
     }
 

@@ -90,6 +90,7 @@ impl World {
             name: name.clone(),
             primary,
             quorum: 1,
+            settings: Vec::new(),
         });
         world.set(settings);
         world.group = world.board.state().group_named(name.as_str()).unwrap().id;

@@ -207,6 +207,7 @@ pub(super) fn monitor(name: &str, port: u16) -> Command {
         name: GroupName::new(name).unwrap(),
         primary: Address::parse("10.0.0.1", &port.to_string()).unwrap(),
         quorum: 2,
+        settings: Vec::new(),
     }
 }
 

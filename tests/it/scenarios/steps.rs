@@ -74,6 +74,7 @@ fn monitor(world: &mut World, name: &str, primary: &str, quorum: &str) {
         name: GroupName::new(name).unwrap(),
         primary: address(primary),
         quorum: number(quorum),
+        settings: Vec::new(),
     };
     assert!(matches!(world.commit(&command), Outcome::Done { .. }));
 }

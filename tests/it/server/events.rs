@@ -39,6 +39,7 @@ impl Switching {
             name: GroupName::new(Self::NAME).unwrap(),
             primary: Self::address(1),
             quorum: 1,
+            settings: Vec::new(),
         };
         apply(
             &mut state,
@@ -234,6 +235,7 @@ async fn a_name_that_is_monitored_again_elsewhere_is_told_to_both_proxies() {
         name: name.clone(),
         primary: Switching::address(port),
         quorum: 1,
+        settings: Vec::new(),
     };
     publish(monitor(1));
     let lookup = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {}\r\n", Switching::NAME);

@@ -1,6 +1,7 @@
 //! The server over real TCP, with a fake cluster behind it.
 
 mod admission;
+mod client;
 mod events;
 mod faces;
 mod hostile;

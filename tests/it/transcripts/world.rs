@@ -1,29 +1,33 @@
 //! A node without sockets: a state that commands are applied to, sightings that a test sets, one connection.
 
+mod seen;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use cfgserver::machine::{Command, Entry, Outcome, ReplicaFault, State, SwitchProof, apply};
+use cfgserver::machine::{Command, Entry, Outcome, ReplicaFault, SharedSetting, State, SwitchProof, apply};
 use cfgserver::model::{
-    Address, Event, EventKind, Facts, FailoverKind, Fault, GroupId, GroupName, InstanceRef, Instant, Lineage,
-    LinkState, Member, MyId, Node, NodeId, NodeRole, ReconfStep, Role, RunId, Sighting, Timestamp, Verdict,
+    Address, FailoverKind, Fault, GroupId, GroupName, Instant, Lineage, Member, MyId, Node, NodeId, NodeRole,
+    ReconfStep, RunId, Setting, Timestamp,
 };
 use cfgserver::requests::{
-    Clients, Effect, Face, NodeStatus, PeerStatus, RaftRole, Session, Sightings, Stats, View, Write, WriteError,
-    WriteReply, dispatch,
+    Clients, Dials, Effect, Face, Files, Local, NodeStatus, PeerStatus, RaftRole, Session, Stats, View, Write,
+    WriteError, WriteReply, dispatch,
 };
 use cfgserver::resp::{Reply, Request, encode};
 use cfgserver::sentinel::{Published, publish};
 
+use seen::Seen;
+
 const WALL_START: Timestamp = Timestamp(1_700_000_000_000);
 
-#[derive(Default)]
-struct Seen(BTreeMap<(GroupId, Address), Sighting>);
+/// Programs lie in /bin.
+struct BinOnly;
 
-impl Sightings for Seen {
-    fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting> {
-        self.0.get(&(group, address)).cloned()
+impl Files for BinOnly {
+    fn is_executable(&self, path: &str) -> bool {
+        path.starts_with("/bin/")
     }
 }
 
@@ -47,6 +51,9 @@ pub(crate) struct World {
     /// The state that the connection sees; behind `state` while events are held.
     sightings: Seen,
     node: NodeStatus,
+    dials: Dials,
+    /// Lines of CLIENT LIST about others.
+    others: String,
     face: Face,
     session: Session,
     queue: VecDeque<Published>,
@@ -73,6 +80,8 @@ impl World {
             last_log: 12,
             contact_ms: Some(40),
             ready: true,
+            denies_scripts: true,
+            executable: "/usr/bin/cfgserver".to_owned(),
             started: now,
             connections_max: 10_000,
             ..NodeStatus::default()
@@ -81,6 +90,8 @@ impl World {
             state: State::default(),
             sightings: Seen::default(),
             node,
+            dials: Dials::default(),
+            others: String::new(),
             face: Face::Open,
             session: Session::new(Face::Open, 7, "127.0.0.1:50000".into(), "127.0.0.1:26379".into(), now),
             queue: VecDeque::new(),
@@ -99,8 +110,18 @@ impl World {
     /// Events first, then the request, then the events that it led to.
     pub(crate) fn request(&mut self, request: &Request) {
         self.deliver();
-        match self.with_view(|session, view| dispatch(session, view, request)) {
+        let effect = self.with_view(|session, view| dispatch(session, view, request));
+        self.take_effect(effect);
+        self.deliver();
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        match effect {
             Effect::Reply(reply) => self.put(&reply),
+            Effect::Local { act, then } => {
+                self.act(act);
+                self.take_effect(*then);
+            }
             Effect::Close(reply) => {
                 self.put(&reply);
                 self.output.extend_from_slice(b"(closed)");
@@ -111,7 +132,30 @@ impl World {
                 self.put(&render(result));
             }
         }
-        self.deliver();
+    }
+
+    /// What cannot be seen in replies is written between them.
+    fn act(&mut self, act: Local) {
+        match act {
+            Local::Turn(dials) => dials.into_iter().for_each(|dial| self.dials.turn(dial)),
+            Local::Hello(hello) => {
+                let is_new = self
+                    .sightings
+                    .foreigners
+                    .note(hello, &self.state, &self.dials, self.now);
+                if is_new {
+                    self.output.extend_from_slice(b"(warning)");
+                }
+            }
+            Local::Disconnect(ids) => self.output.extend_from_slice(format!("(closes {ids:?})").as_bytes()),
+            Local::Pause { until, held } => {
+                let ms = until.since(self.now);
+                self.output
+                    .extend_from_slice(format!("(holds {held:?} for {ms})").as_bytes());
+            }
+            Local::Unpause => self.output.extend_from_slice(b"(holds nothing)"),
+            Local::ShutDown => self.output.extend_from_slice(b"(ends)"),
+        }
     }
 
     fn write(&mut self, write: Write) -> Result<WriteReply, WriteError> {
@@ -162,12 +206,14 @@ impl World {
     }
 
     fn with_view<T>(&mut self, act: impl FnOnce(&mut Session, &View<'_>) -> T) -> T {
-        let clients = OneClient(self.session.list_line(self.now));
+        let clients = OneClient(self.session.list_line(self.now) + &self.others);
         let view = View {
             state: Arc::new(self.state.clone()),
             sightings: &self.sightings,
             node: &self.node,
             clients: &clients,
+            dials: Arc::new(self.dials.clone()),
+            files: &BinOnly,
             stats: &Stats::default(),
             now: self.now,
             wall: self.wall,
@@ -186,7 +232,9 @@ impl World {
     /// up NAME IP:PORT                 down NAME IP:PORT   unannounced NAME IP:PORT
     /// nodes COUNT                     peer-down ID        follower LEADER     candidate
     /// advance MS                      reconnect           face open|strict|proxy: reconnect there
-    /// ready|not-ready|stalled
+    /// ready|not-ready|stalled                             allow-scripts
+    /// client ID IP:PORT FLAGS         somebody else is connected
+    /// announce NODE HOST PORT         set-rename NAME COMMAND TO      said to another node
     /// hold                            keep events in the queue; release: hand them over
     /// write no-leader|unknown|in-progress|no-good-replica   how the next write ends
     /// ```
@@ -199,6 +247,7 @@ impl World {
                     name: GroupName::new(name).unwrap(),
                     primary,
                     quorum: quorum.parse().unwrap(),
+                    settings: Vec::new(),
                 });
                 let primary = primary.to_string();
                 self.learn(name, &primary, member(&primary));
@@ -253,6 +302,28 @@ impl World {
                 self.now = self.now.plus(ms);
                 self.wall.0 += ms;
             }
+            ["client", id, address, flags] => {
+                let line = format!("id={id} addr={address} laddr=127.0.0.1:26379 flags={flags}\n");
+                self.others.push_str(&line);
+            }
+            ["announce", node, host, port] => {
+                let (node, host) = (node.parse().unwrap(), (*host).to_owned());
+                let port = port.parse().unwrap();
+                self.done(Command::Share {
+                    settings: vec![
+                        SharedSetting::AnnounceHost { node, host },
+                        SharedSetting::AnnouncePort { node, port },
+                    ],
+                });
+            }
+            ["set-rename", name, command, to] => self.done(Command::Set {
+                name: GroupName::new(name).unwrap(),
+                settings: vec![Setting::RenameCommand {
+                    command: (*command).to_owned(),
+                    to: (*to).to_owned(),
+                }],
+            }),
+            ["allow-scripts"] => self.node.denies_scripts = false,
             ["reconnect"] => self.reconnect(),
             ["face", face] => {
                 self.face = match *face {
@@ -383,75 +454,6 @@ impl World {
         self.done(Command::Nodes {
             nodes: (1..=count).map(|id| (id, node(id))).collect(),
         });
-    }
-
-    fn see_up(&mut self, name: &str, address: &str, announced: bool) {
-        let group = self.state.group_named(name).unwrap().clone();
-        let address: Address = address.parse().unwrap();
-        let primary = (address != group.primary).then_some(group.primary);
-        let facts = Facts {
-            run_id: run_id(&address.to_string()),
-            version: "7.0.15".to_owned(),
-            role: if primary.is_none() {
-                Role::Primary
-            } else {
-                Role::Replica
-            },
-            lineage: Some(lineage()),
-            primary_offset: 4096,
-            replica_offset: 4096,
-            primary,
-            primary_host: primary.map(|primary| primary.ip.to_string()).unwrap_or_default(),
-            primary_port: primary.map_or(0, |primary| primary.port),
-            primary_link_up: primary.is_some(),
-            primary_link_down_ms: Some(0),
-            sync_in_progress: false,
-            priority: 100,
-            announced,
-            loading: false,
-            keys: 3,
-            uptime_s: 60,
-            replicas: Vec::new(),
-        };
-        let sighting = Sighting {
-            verdict: Verdict::Up,
-            link: LinkState::Connected,
-            watched_since: self.now,
-            ok_reply_at: self.now,
-            reply_at: self.now,
-            facts: Some(Arc::new(facts)),
-            facts_at: Some(self.now),
-            role_since: self.now,
-            ..Sighting::default()
-        };
-        self.sightings.0.insert((group.id, address), sighting);
-    }
-
-    fn see_down(&mut self, name: &str, address: &str) {
-        let group = self.state.group_named(name).unwrap().clone();
-        let address: Address = address.parse().unwrap();
-        let sighting = self.sightings.0.entry((group.id, address)).or_default();
-        sighting.verdict = Verdict::Down { since: self.now };
-        sighting.link = LinkState::Disconnected;
-        sighting.ping_sent_at = Some(sighting.reply_at);
-        let instance = if address == group.primary {
-            InstanceRef::Primary {
-                group: group.name.clone(),
-                address,
-            }
-        } else {
-            InstanceRef::Replica {
-                group: group.name.clone(),
-                address,
-                primary: group.primary,
-            }
-        };
-        self.queue.push_back(publish(&Event {
-            revision: None,
-            group: Some(group.id),
-            kind: EventKind::Down(instance),
-        }));
-        self.deliver();
     }
 }
 

@@ -267,6 +267,7 @@ impl Machine {
             log_format: LogFormat::Text,
             strict_sentinel: false,
             read_policy: ReadPolicy::default(),
+            deny_scripts_reconfig: true,
             limits: Limits::default(),
             config_file: None,
         }

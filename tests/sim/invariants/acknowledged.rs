@@ -75,6 +75,7 @@ fn of_operator(command: &Command) -> bool {
         | Command::Configure { .. }
         | Command::Remove { .. }
         | Command::Set { .. }
+        | Command::Share { .. }
         | Command::Reset { .. } => true,
         Command::OpenFailover { kind, .. } => asked(kind),
         _ => false,

@@ -115,6 +115,7 @@ impl Probe {
             refused_after_ms: config.refused_after_ms,
             reboot_down_after_ms: config.reboot_down_after_ms,
             floor_ms: FLOOR_MS,
+            ceiling_ms: 1_000,
             pace: if brief.is_alert(now) { Pace::Alert } else { Pace::Calm },
         }
     }

@@ -69,6 +69,7 @@ pub(super) fn found(core: &mut Core) {
                 name: name.clone(),
                 primary,
                 quorum: group.quorum,
+                settings: Vec::new(),
             },
             wall,
         );

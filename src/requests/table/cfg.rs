@@ -1,15 +1,30 @@
-//! The rows that Sentinel does not have.
+//! The rows of CFG.
 
-use super::{CFG_ROW, LOOKUP};
 use crate::requests::spec::Spec;
 use crate::requests::{cfg, changes, groups};
 
-pub(super) const CFG: &[Spec] = &[
+use super::ROW;
+
+/// The row of CFG itself, but for its subcommands.
+pub(super) const CONTAINER: Spec = Spec {
+    name: "cfg",
+    arity: -2,
+    flags: &["admin", "loading", "stale"],
+    summary: "Requests about the cluster of cfgserver nodes.",
+    since: "0.1.0",
+    group: "cfgserver",
+    ..ROW
+};
+
+const CFG_ROW: Spec = CONTAINER;
+
+pub(super) const REQUESTS: &[Spec] = &[
     Spec {
         name: "cfg|groups",
         arity: 2,
-        flags: LOOKUP,
+        flags: &["admin"],
         summary: "The groups with their settings, named as SENTINEL SET does. Passwords are not shown.",
+        waits_until_ready: true,
         run: groups::groups,
         ..CFG_ROW
     },

@@ -1,11 +1,18 @@
-//! CLIENT: who is connected, and what it calls itself.
+//! CLIENT: who is connected, what it calls itself, and how it is served.
+
+pub(super) mod kill;
+mod rows;
+pub(super) mod tracking;
 
 use bytes::Bytes;
 
+use crate::model::Age;
 use crate::requests::connection::client_name;
-use crate::requests::{Effect, Session, View, spec};
+use crate::requests::{Effect, Held, Local, Session, View, spec};
 use crate::resp::Reply;
 use crate::sentinel::errors;
+
+use rows::{Kind, Row};
 
 /// Longest name of a client or of its library, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -92,24 +99,17 @@ pub(super) fn list(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
 /// Which connections CLIENT LIST shows.
 enum Filter {
     All,
-    Subscribers,
-    Others,
-    Nobody,
+    Kind(Kind),
     Ids(Vec<i64>),
 }
 
 impl Filter {
     fn takes(&self, line: &str) -> bool {
-        let subscribes = line.contains(" flags=P");
+        let row = Row::parse(line);
         match self {
             Self::All => true,
-            Self::Subscribers => subscribes,
-            Self::Others => !subscribes,
-            Self::Nobody => false,
-            Self::Ids(ids) => {
-                let id = line.split(' ').next().and_then(|word| word.strip_prefix("id="));
-                id.and_then(|id| id.parse().ok()).is_some_and(|id| ids.contains(&id))
-            }
+            Self::Kind(kind) => row.kind() == *kind,
+            Self::Ids(ids) => i64::try_from(row.id).is_ok_and(|id| ids.contains(&id)),
         }
     }
 }
@@ -119,12 +119,7 @@ fn parse_filter(options: &[Bytes]) -> Result<Filter, Reply> {
         return Ok(Filter::All);
     };
     match (option.to_ascii_lowercase().as_slice(), values) {
-        (b"type", [name]) => match name.to_ascii_lowercase().as_slice() {
-            b"normal" => Ok(Filter::Others),
-            b"pubsub" => Ok(Filter::Subscribers),
-            b"master" | b"replica" | b"slave" => Ok(Filter::Nobody),
-            _ => Err(errors::client_type(name)),
-        },
+        (b"type", [name]) => Kind::parse(name).map(Filter::Kind),
         (b"id", [_, ..]) => {
             let ids: Option<Vec<_>> = values.iter().map(|id| parse_integer(id)).collect();
             let ids = ids.filter(|ids| ids.iter().all(|id| *id > 0));
@@ -132,6 +127,72 @@ fn parse_filter(options: &[Bytes]) -> Result<Filter, Reply> {
         }
         _ => Err(Reply::error(errors::SYNTAX)),
     }
+}
+
+pub(super) fn no_evict(session: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
+    session.no_evict = match args[2].to_ascii_lowercase().as_slice() {
+        b"on" => true,
+        b"off" => false,
+        _ => return Effect::Reply(Reply::error(errors::SYNTAX)),
+    };
+    Effect::Reply(Reply::OK)
+}
+
+pub(super) fn reply(session: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
+    Effect::Reply(match args[2].to_ascii_lowercase().as_slice() {
+        b"on" => {
+            session.answer_all();
+            Reply::OK
+        }
+        b"off" => {
+            session.answer_none();
+            Reply::NOTHING
+        }
+        b"skip" => {
+            session.skip_next_answer();
+            Reply::NOTHING
+        }
+        _ => Reply::error(errors::SYNTAX),
+    })
+}
+
+pub(super) fn pause(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    let held = match args.get(3).map(|mode| mode.to_ascii_lowercase()).as_deref() {
+        None | Some(b"all") if args.len() <= 4 => Held::All,
+        Some(b"write") if args.len() == 4 => Held::Publish,
+        _ if args.len() > 4 => return Effect::Reply(errors::subcommand_shape("CLIENT", &args[1])),
+        _ => return Effect::Reply(Reply::error(errors::PAUSE_MODE)),
+    };
+    let Some(timeout) = parse_integer(&args[2]) else {
+        return Effect::Reply(Reply::error(errors::TIMEOUT_NOT_AN_INTEGER));
+    };
+    match Age::try_from(timeout) {
+        Ok(timeout_ms) => Effect::done(Local::Pause {
+            until: view.now.plus(timeout_ms),
+            held,
+        }),
+        Err(_) => Effect::Reply(Reply::error(errors::TIMEOUT_NEGATIVE)),
+    }
+}
+
+pub(super) fn unpause(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
+    Effect::done(Local::Unpause)
+}
+
+/// No request here blocks, so there is never anybody to unblock.
+pub(super) fn unblock(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
+    Effect::Reply(match args {
+        [_, subcommand, _, _, _, ..] => errors::subcommand_shape("CLIENT", subcommand),
+        [_, _, _, reason]
+            if ![&b"timeout"[..], b"error"]
+                .iter()
+                .any(|known| reason.eq_ignore_ascii_case(known)) =>
+        {
+            Reply::error(errors::UNBLOCK_REASON)
+        }
+        [_, _, id, ..] if parse_integer(id).is_none() => Reply::error(errors::NOT_AN_INTEGER),
+        _ => Reply::Integer(0),
+    })
 }
 
 pub(super) fn help(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
