@@ -21,10 +21,13 @@ use super::records::{decode, encode};
 use super::service::{ForwardBody, Forwarded};
 use super::types::{SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::golden::Book;
-use crate::machine::{Outcome, Rejection, State};
+use crate::machine::{Header, Outcome, Rejection, State};
 use crate::model::{ClusterId, Group};
 use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
-use values::{command_name, commands, entry, group, header, log_id, membership, name, node, promoting, vote_report};
+use values::{
+    command_name, commands, entry, group, header, log_id, membership, name, node, promoting, shared, vote_report,
+    with_later_settings,
+};
 
 /// One value: what it encodes to decodes to the same.
 fn record<T: Serialize + DeserializeOwned>(book: &mut Book, name: &str, value: &T) {
@@ -50,10 +53,10 @@ fn applied() -> AppliedRecord {
 }
 
 /// The state of one group, as its records.
-fn state_records(group: &Group) -> Vec<(Bytes, Bytes)> {
+fn state_records(header: &Header, group: &Group) -> Vec<(Bytes, Bytes)> {
     let group_key = [&b"g"[..], &7_u64.to_be_bytes()].concat();
     let records = [
-        (b"h".to_vec(), rmp_serde::to_vec_named(&header()).unwrap()),
+        (b"h".to_vec(), rmp_serde::to_vec_named(header).unwrap()),
         (group_key, rmp_serde::to_vec_named(group).unwrap()),
     ];
     records.map(|(key, value)| (key.into(), value.into())).into()
@@ -87,7 +90,7 @@ fn what_is_kept_on_disk_keeps_its_bytes() {
         };
         record(&mut book, &format!("identity, {name}"), &other);
     }
-    let data = Bytes::from(encode(&state_records(&group())));
+    let data = Bytes::from(encode(&state_records(&header(), &group())));
     record(&mut book, "snapshot", &SnapshotRecord { meta: meta(), data });
     book.close();
 }
@@ -112,12 +115,18 @@ fn log_entries_keep_their_bytes() {
 fn state_records_keep_their_bytes() {
     let mut book = Book::new("state.txt", "Records of the replicated state: MessagePack.");
     let promoting = promoting(group());
-    for (number, name, group) in [
-        (0, "header", group()),
-        (1, "group", group()),
-        (1, "group that promotes", promoting),
+    let sharing = Header {
+        shared: shared(),
+        ..header()
+    };
+    for (number, name, header, group) in [
+        (0, "header", header(), group()),
+        (1, "group", header(), group()),
+        (1, "group that promotes", header(), promoting),
+        (0, "header with shared settings", sharing, group()),
+        (1, "group with later settings", header(), with_later_settings(group())),
     ] {
-        let records = state_records(&group);
+        let records = state_records(&header, &group);
         let again = |bytes: &[u8]| {
             let mut records: Vec<_> = records
                 .iter()

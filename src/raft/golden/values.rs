@@ -289,18 +289,31 @@ pub(super) fn header() -> Header {
         next_group: 8,
         nodes: BTreeMap::from([(1, node(1)), (2, node(2))]),
         removed: BTreeSet::from([3, 4]),
-        shared: SharedSettings {
-            resolve_hostnames: true,
-            announce_hostnames: true,
-            announced: BTreeMap::from([(
-                2,
-                Announced {
-                    host: "db".to_owned(),
-                    port: 26_380,
-                },
-            )]),
-        },
+        shared: SharedSettings::default(),
     }
+}
+
+/// What is not written while nobody has set it: nodes that know nothing of it read and write the same bytes.
+pub(super) fn shared() -> SharedSettings {
+    SharedSettings {
+        resolve_hostnames: true,
+        announce_hostnames: true,
+        announced: BTreeMap::from([(
+            2,
+            Announced {
+                host: "db".to_owned(),
+                port: 26_380,
+            },
+        )]),
+    }
+}
+
+/// The same of a group.
+pub(super) fn with_later_settings(mut group: Group) -> Group {
+    group.config.renamed = BTreeMap::from([("config".to_owned(), "secret".to_owned())]);
+    group.config.notification_script = "/bin/tell".to_owned();
+    group.config.client_reconfig_script = "/bin/move".to_owned();
+    group
 }
 
 /// A group in the middle of a failover.
@@ -316,9 +329,6 @@ pub(super) fn group() -> Group {
         config: GroupConfig {
             auth_user: "user".to_owned(),
             auth_pass: "secret".to_owned(),
-            renamed: BTreeMap::from([("config".to_owned(), "secret".to_owned())]),
-            notification_script: "/bin/tell".to_owned(),
-            client_reconfig_script: "/bin/move".to_owned(),
             ..GroupConfig::default()
         },
         primary: v4(2),
