@@ -140,6 +140,13 @@ fn a_group_that_is_removed_and_monitored_elsewhere_is_followed() {
     }
     stage.undisturbed(&stage.proxies, settled);
     bdrp.iter().for_each(Proxy::cut);
+    // They were settled before: only who has lost its connection is settled anew.
+    for proxy in &bdrp {
+        let lost = |what: &Happening| matches!(what, Happening::Lost);
+        wait_until(&format!("{} is cut off", proxy.name), SOON, || {
+            proxy.with_history(|history| history.count_since(settled, lost)) > 0
+        });
+    }
     stage.wait_settled();
     let again = now();
     stage.switch_each(&NAMES);
