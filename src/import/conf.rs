@@ -98,15 +98,15 @@ fn directive(name: &[u8]) -> Option<(Directive, std::ops::RangeInclusive<usize>)
         b"known-sentinel" => (KnownSentinel, 3..=4),
         b"myid" => (MyId, 1..=1),
         b"current-epoch" => (CurrentEpoch, 1..=1),
-        b"announce-ip" => (Global("announce-ip", "cfgserver serve has --advertise for this"), 1..=1),
-        b"announce-port" => (
-            Global("announce-port", "cfgserver serve has --advertise for this"),
-            1..=1,
-        ),
+        b"announce-ip" => (Global("announce-ip", OWN_PLACE), 1..=1),
+        b"announce-port" => (Global("announce-port", OWN_PLACE), 1..=1),
         b"sentinel-user" => (Global("sentinel-user", OWN_SECRET), 1..=1),
         b"sentinel-pass" => (Global("sentinel-pass", OWN_SECRET), 1..=1),
         b"deny-scripts-reconfig" => (
-            YesNo("deny-scripts-reconfig", "scripts are never set over the wire"),
+            YesNo(
+                "deny-scripts-reconfig",
+                "cfgserver serve has --deny-scripts-reconfig for this",
+            ),
             1..=1,
         ),
         b"resolve-hostnames" => (YesNo("resolve-hostnames", NAMES_LATER), 1..=1),
@@ -116,6 +116,7 @@ fn directive(name: &[u8]) -> Option<(Directive, std::ops::RangeInclusive<usize>)
     })
 }
 
+const OWN_PLACE: &str = "tell each node its own with SENTINEL CONFIG SET";
 const OWN_SECRET: &str = "the nodes have --cluster-secret-file for this";
 
 /// The words of a line; none for a blank line and for a comment.

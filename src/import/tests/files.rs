@@ -68,7 +68,7 @@ Not taken over from the file:
   line 6: protected-mode: ignored, it means nothing to a node
   line 7: requirepass: cfgserver has no passwords and ACLs for clients yet: keep its port inside a trusted network
   line 20: ids and epochs of Sentinels: ignored, the cluster has its own
-  line 29: announce-ip: cfgserver serve has --advertise for this
+  line 29: announce-ip: tell each node its own with SENTINEL CONFIG SET
   line 30: sentinel-pass: the nodes have --cluster-secret-file for this
   line 32: user: cfgserver has no passwords and ACLs for clients yet: keep its port inside a trusted network
 
