@@ -149,7 +149,7 @@ impl Core {
     /// What the state machine does not know yet.
     fn untold(&self, metrics: &Metrics) -> Option<Command> {
         let state = self.feed.state();
-        let settled = !is_joint(metrics) && *metrics.membership_config.log_id() <= metrics.local_committed;
+        let settled = !is_joint(metrics) && is_committed(metrics);
         let nodes = nodes_of(metrics);
         if settled && *state.nodes() != nodes {
             return Some(Command::Nodes { nodes });
