@@ -25,7 +25,7 @@ const PING_LIMIT: Duration = Duration::from_millis(500);
 const READY_TICK: Duration = Duration::from_millis(100);
 /// The members are looked at also when nothing is heard of them.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Pause after a proposal of the keeper that was not taken.
+/// Pause after something of the keeper's that was not taken.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 impl Core {
@@ -133,8 +133,9 @@ impl Core {
                 }
                 continue;
             }
-            if leads && is_joint(&metrics) {
+            if leads && is_joint(&metrics) && is_committed(&metrics) {
                 self.end_joint().await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
             tokio::select! {
                 biased;
@@ -148,7 +149,7 @@ impl Core {
     /// What the state machine does not know yet.
     fn untold(&self, metrics: &Metrics) -> Option<Command> {
         let state = self.feed.state();
-        let settled = !is_joint(metrics) && *metrics.membership_config.log_id() <= metrics.local_committed;
+        let settled = !is_joint(metrics) && is_committed(metrics);
         let nodes = nodes_of(metrics);
         if settled && *state.nodes() != nodes {
             return Some(Command::Nodes { nodes });
@@ -183,6 +184,11 @@ impl Core {
             Err(_) => {}
         }
     }
+}
+
+/// The members are the same for ever, until the next change.
+fn is_committed(metrics: &Metrics) -> bool {
+    *metrics.membership_config.log_id() <= metrics.local_committed
 }
 
 type BoxedTask = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
