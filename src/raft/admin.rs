@@ -80,10 +80,16 @@ impl Core {
             return self.await_voter(id).await;
         }
         if standing == Standing::Stranger {
-            let node = self.take_in(id, address).await?;
-            let learner = self.raft.add_learner(id, node, false);
-            within(CHANGE_LIMIT, learner).await?.map_err(write_error)?;
-            info!(target: "cfgserver::raft", node = id, address, "node added as learner");
+            match self.take_in(id, address).await {
+                Ok(node) => {
+                    let learner = self.raft.add_learner(id, node, false);
+                    within(CHANGE_LIMIT, learner).await?.map_err(write_error)?;
+                    info!(target: "cfgserver::raft", node = id, address, "node added as learner");
+                }
+                // An earlier request was given up, and its change has come through meanwhile.
+                Err(_) if self.standing(id, address)? != Standing::Stranger => {}
+                Err(refusal) => return Err(refusal),
+            }
         }
         self.await_caught_up(id, CATCH_UP_LIMIT).await?;
         let voter = self
