@@ -281,7 +281,7 @@ fn writes_are_paused_from_redis_6_2_on() {
     }
 }
 
-/// Found by the simulator, seed 2153067: it had been the primary a second ago, and its link still said so.
+/// It had been the primary a second ago, and its link still said so.
 #[test]
 fn a_candidate_that_was_the_primary_before_this_stage_is_not_one_that_was_promoted_in_it() {
     let promotes = |read_at: Instant| {
