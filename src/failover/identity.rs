@@ -123,6 +123,14 @@ pub(super) fn same_replid(one: Option<&Lineage>, other: Option<&Lineage>) -> boo
     one.zip(other).is_some_and(|(one, other)| one.replid == other.replid)
 }
 
+/// It copied a stream that is neither the group's nor the one that it had when it was last put on record.
+pub(super) fn copied_other_data(group: &Group, member: Option<&Member>, facts: &Facts) -> bool {
+    let known = [member.and_then(|member| member.lineage.as_ref()), group_lineage(group)];
+    let its = facts.lineage.as_ref();
+    let kept = known.into_iter().any(|known| related(its, known));
+    facts.role == Role::Replica && its.is_some() && known.iter().any(Option::is_some) && !kept
+}
+
 /// Both are known and share an id.
 pub(super) fn related(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one.related(other))

@@ -15,8 +15,9 @@ const FRESH_INFO_MS: Age = 200;
 const FRESH_ENOUGH_MS: Age = 100;
 /// How long a primary must have said that it is a replica before that is an outage.
 const DEMOTED_MS: Age = 1_000;
-/// How long a minority's word waits for the others: they report ten times a second, and at once when asked anew.
-const MINORITY_SETTLE_MS: Age = 500;
+/// How long a minority's word waits for the others: they report ten times a second, and at once when asked anew; a
+/// report that is lost is sent again after half a second.
+const MINORITY_SETTLE_MS: Age = 1_000;
 /// How long a new leader waits for the votes of all nodes before it says that an outage is over.
 const VOTES_SETTLE_MS: Age = 1_000;
 
@@ -91,13 +92,18 @@ fn prepare(draft: &mut Draft<'_>) {
 }
 
 /// The quorum is less than a majority, and votes about this very primary are collected only since now (a new leader, a
-/// new process): a majority may see it Up and have had no time to say so. Until when that is waited for.
+/// new process), or one of a majority that saw it Up has just gone unheard: a majority may see it Up and have had no time
+/// to say so. Until when that is waited for.
 fn others_may_disagree(draft: &Draft<'_>) -> Option<Instant> {
     let tally = draft.scene.tally;
     if tally.down.saturating_mul(2) > tally.electorate || tally.down + tally.up >= tally.electorate {
         return None;
     }
-    let (_, since) = draft.memory.collected.as_ref()?;
+    let (_, collected_at) = draft.memory.collected.as_ref()?;
+    let since = draft
+        .memory
+        .undisputed_at
+        .map_or(*collected_at, |at| at.max(*collected_at));
     let settled = since.plus(MINORITY_SETTLE_MS);
     (draft.now < settled).then_some(settled)
 }
@@ -253,5 +259,56 @@ fn release_writes(draft: &mut Draft<'_>) {
     let member = draft.group.members.contains_key(&paused.address);
     if member && !draft.order_under_way(paused.address) {
         draft.order(paused.address, &paused.run_id, Order::Unpause);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::detect::Tally;
+    use crate::failover::testing::group;
+    use crate::failover::{Memory, Scene};
+    use crate::machine::State;
+    use crate::model::Timestamp;
+
+    /// Until when one vote of three waits, when `up` others saw the primary Up, and from `EXPIRED_AT` on one does.
+    fn waits_until(up: u32, now: Instant) -> Option<Instant> {
+        let group = group();
+        let mut memory = Memory::new(Instant(0));
+        let mut waits = None;
+        for (up, at) in [(up, Instant(0)), (1, EXPIRED_AT), (1, now)] {
+            let tally = Tally {
+                down: 1,
+                up,
+                electorate: 3,
+                ..Tally::default()
+            };
+            let scene = Scene {
+                group: &group,
+                sightings: &BTreeMap::new(),
+                tally: &tally,
+                elsewhere: &State::default(),
+                node: 1,
+                wall: Timestamp(0),
+            };
+            memory.observe(&scene, at);
+            waits = others_may_disagree(&Draft::new(&scene, &memory, at));
+        }
+        waits
+    }
+
+    const EXPIRED_AT: Instant = Instant(100_000);
+
+    /// Found by the simulator, seed 1187775 of an earlier day: three reports in a row were lost, and one vote opened a
+    /// failover of what both others saw Up.
+    #[test]
+    fn one_vote_waits_when_a_majority_that_saw_the_primary_up_is_not_heard_any_more() {
+        let settled = EXPIRED_AT.plus(MINORITY_SETTLE_MS);
+        assert_eq!(waits_until(2, EXPIRED_AT), Some(settled));
+        assert_eq!(waits_until(2, settled), None, "not for ever");
+        assert_eq!(waits_until(1, EXPIRED_AT), None, "nobody disputed it");
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, emptiness: Emptiness) {
 fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
     let mut changes = BTreeMap::new();
     for (address, member) in &draft.group.members {
-        if !draft.sees_up(*address) {
+        if !draft.sees_up(*address) && !demoted_and_there(draft, *address) {
             continue;
         }
         let Some((facts, at)) = draft.facts(*address) else {
@@ -64,6 +64,13 @@ fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
         }
     }
     changes
+}
+
+/// A primary that was restarted as a replica counts as Down for its role alone, maybe before it had loaded its data. To be
+/// reinstated it must be on record as the process that it is.
+fn demoted_and_there(draft: &Draft<'_>, address: Address) -> bool {
+    let demoted = draft.memory.demoted.is_some_and(|(demoted, _)| demoted == address);
+    demoted && address == draft.group.primary && draft.is_connected(address)
 }
 
 /// The group has no keys any more, by what its members show: the primary's mark says so, for whoever leads next.
@@ -209,9 +216,49 @@ fn discover(draft: &mut Draft<'_>, changes: &mut BTreeMap<Address, Member>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::failover::testing::{facts, member};
-    use crate::model::RunId;
+    use crate::detect::Tally;
+    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::failover::{Memory, Scene};
+    use crate::machine::State;
+    use crate::model::{Instant, LinkState, RunId, Sighting, Timestamp, Verdict};
+
+    const NOW: Instant = Instant(1_000_000);
+
+    /// Found by the simulator, seed 7619 of an earlier day: it was loading until it counted as Down for its role, and was
+    /// never reinstated, because it was not on record.
+    #[test]
+    fn a_primary_that_is_down_for_its_role_alone_is_recorded() {
+        let mut group = group();
+        group.members.insert(ADDRESSES[1], member("b"));
+        let mut restarted = facts("restarted", Role::Replica);
+        restarted.primary_link_up = false;
+        let learns = |link| {
+            let seen = Sighting {
+                verdict: Verdict::Down { since: NOW },
+                link,
+                facts: Some(Arc::new(restarted.clone())),
+                facts_at: Some(NOW),
+                ..Sighting::default()
+            };
+            let scene = Scene {
+                group: &group,
+                sightings: &BTreeMap::from([(ADDRESSES[0], seen)]),
+                tally: &Tally::default(),
+                elsewhere: &State::default(),
+                node: 1,
+                wall: Timestamp(0),
+            };
+            let mut memory = Memory::new(NOW);
+            memory.observe(&scene, NOW);
+            let changes = known_members(&mut Draft::new(&scene, &memory, NOW));
+            changes.get(&ADDRESSES[0]).and_then(|member| member.run_id.clone())
+        };
+        assert_eq!(learns(LinkState::Connected), Some(RunId::new("restarted")));
+        assert_eq!(learns(LinkState::Disconnected), None, "it may be gone");
+    }
 
     /// Found by the simulator, seed 1055794: it was quarantined while the identity was strict, and stayed so for ever.
     #[test]

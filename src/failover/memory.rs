@@ -17,6 +17,8 @@ pub struct Memory {
     pub(super) took_over_at: Instant,
     /// What votes are about, and since when this leader collects them.
     pub(super) collected: Option<(VoteKey, Instant)>,
+    /// Since when no majority is heard to see the primary Up.
+    pub(super) undisputed_at: Option<Instant>,
     /// Since when somebody says that the primary is down.
     pub(super) alarm_at: Option<Instant>,
     /// When the probe was last asked for fresh INFO.
@@ -154,6 +156,7 @@ impl Memory {
 
     /// Takes note of what lasts. To be called before each plan; calling it again changes nothing.
     pub fn observe(&mut self, scene: &Scene<'_>, now: Instant) {
+        since(&mut self.undisputed_at, !scene.seen_up_by_majority(), now);
         since(&mut self.alarm_at, scene.alarm(), now);
         since(&mut self.emptied_at, emptied::suspected(scene), now);
         let key = scene.group.vote_key();

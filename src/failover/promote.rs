@@ -12,7 +12,7 @@ use crate::failover::draft::{Draft, LinkView, OrderView};
 use crate::failover::identity::{group_lineage, related};
 use crate::failover::memory::{Attempt, OrderMemory};
 use crate::failover::selection::{Purpose, select};
-use crate::failover::{Action, Order, OrderFault, reach};
+use crate::failover::{Action, Order, OrderFault, identity, reach};
 use crate::machine::{Command, SwitchProof};
 use crate::model::{Address, Age, Facts, Failover, FailoverKind, Fault, Instant, Role, Verdict};
 use crate::mutation::{self, Mutation};
@@ -130,13 +130,7 @@ fn copied_other_data(draft: &Draft<'_>, failover: &Failover) -> bool {
         return false;
     };
     let member = draft.group.members.get(&failover.candidate);
-    let known = [
-        member.and_then(|member| member.lineage.as_ref()),
-        group_lineage(draft.group),
-    ];
-    let its = facts.lineage.as_ref();
-    let kept = known.into_iter().any(|known| related(its, known));
-    facts.role == Role::Replica && its.is_some() && known.iter().any(Option::is_some) && !kept
+    identity::copied_other_data(draft.group, member, &facts)
 }
 
 /// A copy of a primary without data was complete in the moment before the promotion.

@@ -25,8 +25,12 @@ pub struct Scene<'a> {
 impl Scene<'_> {
     /// Enough nodes say Down, and it is not so that a majority freshly sees the same primary Up.
     pub(super) fn outage_agreed(&self) -> bool {
-        let tally = self.tally;
-        tally.down >= self.group.config.quorum && tally.up.saturating_mul(2) <= tally.electorate
+        self.tally.down >= self.group.config.quorum && !self.seen_up_by_majority()
+    }
+
+    /// A majority freshly sees the primary Up.
+    pub(super) fn seen_up_by_majority(&self) -> bool {
+        self.tally.up.saturating_mul(2) > self.tally.electorate
     }
 
     /// Somebody, or this node itself, says Down.

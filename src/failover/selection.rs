@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::failover::deleted::{self, OFFSET_OF_NOTHING, offset};
 use crate::failover::draft::Draft;
-use crate::failover::identity::{evidence, group_lineage, related};
+use crate::failover::identity::{copied_other_data, evidence, group_lineage, related};
 use crate::failover::{Memory, Scene};
 use crate::model::{Address, Age, Facts, Instant, LinkState, Member, Role, RunId, Verdict};
 
@@ -231,7 +231,8 @@ fn check_data(draft: &Draft<'_>, purpose: Purpose, member: &Member, facts: &Fact
     if facts.sync_in_progress {
         return Err(Unfit::Resyncing);
     }
-    if !member.synced {
+    // A promotion would not accept it either.
+    if !member.synced || copied_other_data(draft.group, Some(member), facts) {
         return Err(Unfit::NeverInSync);
     }
     let stream = deleted::primary_on_same_stream(draft, facts).map(|primary| primary.primary_offset);

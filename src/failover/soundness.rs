@@ -11,7 +11,8 @@ pub(super) fn is_worth_copying(group: &Group, primary: &Facts, copier: Option<&F
         return false;
     };
     let itself = primary.role == Role::Primary && member.run_id.as_ref() == Some(&primary.run_id);
-    let others_have = member.non_empty || copier.is_some_and(|copier| copier.keys > 0);
+    // What it loads is not counted yet.
+    let others_have = member.non_empty || copier.is_some_and(|copier| copier.keys > 0 || copier.loading);
     let emptied = primary.keys == 0 && others_have && !copier.is_some_and(|copier| descends(primary, copier));
     itself && !emptied && !primary.loading && member.quarantine.is_none()
 }
@@ -23,6 +24,7 @@ fn descends(primary: &Facts, copier: &Facts) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::failover::testing::{facts, group};
@@ -40,6 +42,23 @@ mod tests {
         assert!(!worth(|primary, _| primary.run_id = crate::model::RunId::new("other")));
         assert!(!worth(|primary, _| primary.role = Role::Replica));
         assert!(!worth(|primary, _| primary.loading = true));
+    }
+
+    /// Found by the simulator, seed 10042 of an earlier day: the emptiness was on record, and what the replicas loaded was
+    /// the last copy.
+    #[test]
+    fn nobody_who_is_loading_is_sent_to_an_empty_primary() {
+        let mut group = group();
+        group.members.values_mut().for_each(|member| member.non_empty = false);
+        let (mut primary, mut copier) = (facts("a", Role::Primary), facts("b", Role::Replica));
+        primary.keys = 0;
+        primary.lineage.as_mut().unwrap().replid = "fresh".into();
+        copier.keys = 0;
+        assert!(is_worth_copying(&group, &primary, Some(&copier)), "nobody has anything");
+        copier.loading = true;
+        assert!(!is_worth_copying(&group, &primary, Some(&copier)));
+        primary.keys = 1;
+        assert!(is_worth_copying(&group, &primary, Some(&copier)));
     }
 
     #[test]

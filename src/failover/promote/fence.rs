@@ -31,7 +31,7 @@ pub(super) fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attemp
     let Some(run_id) = fenceable(draft, failover, attempt) else {
         return Gate::Open;
     };
-    if promoted_before(draft, failover) {
+    if promoted_before(draft, failover, attempt) {
         return Gate::Open;
     }
     let pausing = pause(draft, primary, &run_id, attempt);
@@ -63,9 +63,10 @@ pub(super) fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attemp
 }
 
 /// A leader before this one got as far as the order: waiting for offsets would only lengthen the time with two masters.
-fn promoted_before(draft: &mut Draft<'_>, failover: &Failover) -> bool {
+/// What was read before this stage may be of a time when the candidate was the primary.
+fn promoted_before(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
     let link = draft.link(failover.candidate, &failover.candidate_run_id);
-    matches!(link, LinkView::Ready { facts, .. } if facts.role == Role::Primary)
+    matches!(link, LinkView::Ready { facts, facts_at, .. } if facts.role == Role::Primary && facts_at >= attempt.entered_at)
 }
 
 /// The process whose writes can be held back. `None`: there is nothing to fence.

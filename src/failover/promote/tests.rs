@@ -280,3 +280,16 @@ fn writes_are_paused_from_redis_6_2_on() {
         assert_eq!(pauses_writes(version), pauses, "{version}");
     }
 }
+
+/// It had been the primary a second ago, and its link still said so.
+#[test]
+fn a_candidate_that_was_the_primary_before_this_stage_is_not_one_that_was_promoted_in_it() {
+    let promotes = |read_at: Instant| {
+        let mut stand = Stand::new();
+        stand.link(CANDIDATE, Arc::new(facts("b", Role::Primary)), read_at);
+        let is_promote = |action: &Action| matches!(action, Action::Order { order, .. } if *order == Order::Promote);
+        stand.plan().iter().any(is_promote)
+    };
+    assert!(!promotes(Instant(NOW.0 - 1)));
+    assert!(promotes(NOW), "a leader before this one got as far");
+}

@@ -3,7 +3,7 @@ use crate::detect::Tally;
 use crate::failover::LinkFault;
 use crate::failover::memory::LinkMemory;
 use crate::failover::testing::{ADDRESSES, facts, group, member};
-use crate::model::{Group, Sighting, Timestamp};
+use crate::model::{Group, Lineage, Sighting, Timestamp};
 
 const NOW: Instant = Instant(1_000_000);
 
@@ -96,6 +96,23 @@ fn each_filter_gives_its_reason() {
         "ten times the default down-after"
     );
     assert_eq!(changed(|facts| facts.primary_link_down_ms = Some(300_000)), None);
+}
+
+/// Its failover would be given up for that, again and again.
+#[test]
+fn a_replica_that_copied_a_stream_unknown_to_the_log_is_not_chosen() {
+    let lineage = |replid: &str| {
+        let replid = replid.into();
+        Some(Lineage { replid, replid2: None })
+    };
+    let elsewhere = |facts: &mut Facts| facts.lineage = lineage("of another stream");
+    assert_eq!(changed(elsewhere), Some(Unfit::NeverInSync));
+    let (mut group, mut seen) = watched();
+    group.members.get_mut(&ADDRESSES[1]).unwrap().lineage = lineage("its own");
+    let mut known = facts("b", Role::Replica);
+    known.lineage = lineage("its own");
+    seen.facts = Some(Arc::new(known));
+    assert_eq!(reason(&group, seen, Purpose::Outage), None);
 }
 
 /// Found by the simulator, seed 8619: held by the brake, while the primary came back as a replica.

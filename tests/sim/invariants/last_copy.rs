@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, Facts, Group, Verdict};
+use cfgserver::model::{Address, Facts, Group, Role, Verdict};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -65,7 +65,13 @@ impl Invariant for LastCopy {
                 });
                 let got_at = self.got_at.get(address);
                 let long_since = got_at.is_none_or(|got_at| scene.now() - got_at > KNOWN_MS);
-                let known_full = long_since || read(*address).is_some_and(|facts| facts.keys > 0);
+                // It said that it had none, as a master, and a client gave it some before the order arrived.
+                let said_empty = scene.sighting(*node, *group, *address).is_some_and(|seen| {
+                    let fresh = seen.facts_at.is_some_and(|at| scene.now() - at.0 <= KNOWN_MS);
+                    let facts = seen.facts.filter(|_| fresh);
+                    facts.is_some_and(|facts| facts.keys == 0 && !facts.loading && facts.role == Role::Primary)
+                });
+                let known_full = !said_empty && (long_since || read(*address).is_some_and(|facts| facts.keys > 0));
                 self.sent.insert(*address, (*primary, known_empty && known_full));
                 Ok(())
             }

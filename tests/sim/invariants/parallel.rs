@@ -1,6 +1,9 @@
 //! After a switch at most parallel-syncs replicas copy at a time because they were ordered to. The old primary, which is
 //! turned first of all, is not counted. A leader counts what it ordered itself, and what is committed of the orders of
 //! those before it: the last one may not be on record yet, and is the one that a successor may give too many.
+//!
+//! It is the new primary that is spared: who copies another instance, because an order of the failover before was held
+//! on its way and landed unseen, does not count.
 
 use std::collections::BTreeMap;
 
@@ -76,6 +79,7 @@ impl Invariant for Parallel {
                 matches!(server.replica, Replica::Transfer { .. } | Replica::Loading { .. })
                     && server.running
                     && server.ordered_to_follow
+                    && server.follows == Some(group.primary)
             });
             busy && scene.now() - at < GIVEN_UP_MS && !seen_down(address) && !left_alone(address)
         };
