@@ -6,10 +6,7 @@ use crate::failover::lawful::broken_rule;
 use crate::failover::memory::{Attempt, LinkMemory, OrderMemory};
 use crate::failover::{Action, LinkFault, Memory, Order, Plan, Scene};
 use crate::machine::Command;
-use crate::model::{Address, Age, Facts, Group, GroupId, Instant, LinkState, Revision, RunId, Sighting};
-
-/// How soon a link that failed is opened again.
-const LINK_RETRY_MS: Age = 100;
+use crate::model::{Address, Facts, Group, GroupId, Instant, LinkState, Revision, RunId, Sighting};
 
 /// A plan in the making.
 pub(super) struct Draft<'a> {
@@ -34,9 +31,9 @@ pub(super) enum LinkView {
     },
     /// Open, but another process answers.
     OtherProcess,
-    /// Nobody listens there.
+    /// Nobody listens there: found out just now.
     Refused,
-    /// Being opened.
+    /// Being opened, or opened again.
     NotYet,
 }
 
@@ -172,11 +169,11 @@ impl<'a> Draft<'a> {
                 }
                 LinkView::OtherProcess
             }
-            Some(LinkMemory::Failed { at, fault }) => {
-                self.reopen(address, *at);
+            Some(link @ LinkMemory::Failed { fault, .. }) => {
+                let again = self.reopen(address, link);
                 match fault {
-                    LinkFault::Refused => LinkView::Refused,
-                    LinkFault::Failed => LinkView::NotYet,
+                    LinkFault::Refused if !again => LinkView::Refused,
+                    LinkFault::Refused | LinkFault::Failed => LinkView::NotYet,
                 }
             }
             Some(LinkMemory::Opening) => LinkView::NotYet,
@@ -202,19 +199,23 @@ impl<'a> Draft<'a> {
             }
             match self.memory.links.get(address) {
                 None => self.act(Action::OpenLink(*address)),
-                Some(LinkMemory::Failed { at, .. }) => self.reopen(*address, *at),
-                Some(LinkMemory::Opening | LinkMemory::Open { .. }) => {}
+                Some(link) => _ = self.reopen(*address, link),
             }
         }
     }
 
-    fn reopen(&mut self, address: Address, failed_at: Instant) {
-        let retry_at = failed_at.plus(LINK_RETRY_MS);
-        if retry_at <= self.now {
+    /// Opens a link again that failed a while ago; whether it does.
+    fn reopen(&mut self, address: Address, link: &LinkMemory) -> bool {
+        let Some(retry_at) = link.retry_at() else {
+            return false;
+        };
+        let due = retry_at <= self.now;
+        if due {
             self.act(Action::OpenLink(address));
         } else {
             self.wake_by(retry_at);
         }
+        due
     }
 
     /// Has INFO of all members read, unless that was asked for since `at`.

@@ -90,6 +90,19 @@ pub(super) enum LinkMemory {
     },
 }
 
+impl LinkMemory {
+    /// How soon a link that failed is opened again.
+    const RETRY_MS: Age = 100;
+
+    /// When a link that failed is to be opened again. From then on its failure says nothing of the instance any more.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        match self {
+            Self::Failed { at, .. } => Some(at.plus(Self::RETRY_MS)),
+            Self::Opening | Self::Open { .. } => None,
+        }
+    }
+}
+
 /// Why an order link could not be opened, or broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkFault {
@@ -310,13 +323,21 @@ impl Memory {
         self.offered_at = Some(now);
     }
 
-    /// Nobody listens there, as the order link found out last.
-    pub(super) fn link_refused(&self, address: Address) -> bool {
-        let fault = match self.links.get(&address) {
-            Some(LinkMemory::Failed { fault, .. }) => Some(fault),
+    /// When the order link found out that nobody listens there, if that is the last that it found out.
+    pub(super) fn link_refused_at(&self, address: Address) -> Option<Instant> {
+        match self.links.get(&address)? {
+            LinkMemory::Failed {
+                at,
+                fault: LinkFault::Refused,
+            } => Some(*at),
             _ => None,
-        };
-        fault == Some(&LinkFault::Refused)
+        }
+    }
+
+    /// An order link would have to be opened: there is none, or it failed a while ago.
+    pub(super) fn lacks_link(&self, address: Address, now: Instant) -> bool {
+        let link = self.links.get(&address);
+        link.is_none_or(|link| link.retry_at().is_some_and(|at| at <= now))
     }
 
     /// The order link to the instance is open.

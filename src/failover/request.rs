@@ -40,7 +40,7 @@ pub fn operator(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Result<Vec<
     };
     let mut actions: Vec<Action> = [candidate, scene.group.primary]
         .into_iter()
-        .filter(|address| !memory.links.contains_key(address))
+        .filter(|address| memory.lacks_link(*address, now))
         .map(Action::OpenLink)
         .collect();
     actions.push(Action::Propose(Command::OpenFailover {

@@ -197,7 +197,9 @@ fn answers(draft: &Draft<'_>, address: Address) -> Result<(Arc<Facts>, Instant),
         Verdict::Down { .. } => return Err(Unfit::Down),
         Verdict::Up => {}
     }
-    if draft.memory.link_refused(address) {
+    // Unless it has been heard since: it was restarted.
+    let refused_at = draft.memory.link_refused_at(address);
+    if refused_at.is_some_and(|at| sighting.ok_reply_at <= at) {
         return Err(Unfit::Disconnected);
     }
     let (facts, facts_at) = draft.facts(address).ok_or(Unfit::NoInfo)?;

@@ -70,6 +70,9 @@ fn promoted_before(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
 }
 
 /// The process whose writes can be held back. `None`: there is nothing to fence.
+///
+/// What the probe has read may be of the time before the primary was promoted, and arrive after that. An operator's
+/// failover does not go by it: the order link is asked.
 fn fenceable(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Option<RunId> {
     let member = draft.group.members.get(&failover.old_primary)?;
     let reinstated = failover.candidate == failover.old_primary;
@@ -80,16 +83,20 @@ fn fenceable(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Optio
     let run_id = failover.old_run_id.clone()?;
     let seen = draft.facts(failover.old_primary);
     let itself = seen.is_none_or(|(facts, _)| facts.role == Role::Primary && facts.run_id == run_id);
-    itself.then_some(run_id)
+    (itself || planned(draft, failover)).then_some(run_id)
+}
+
+/// An operator asked for it, and the primary is not agreed to be down: there is time.
+fn planned(draft: &Draft<'_>, failover: &Failover) -> bool {
+    failover.kind == FailoverKind::Operator && !draft.scene.outage_agreed()
 }
 
 /// This node sees the primary; or it is alone in not seeing it, and an operator's failover has the time to ask on a
 /// connection of its own; or its writes are being held back already, and the candidate may still be sent the rest.
 fn worth_asking(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
-    let planned = failover.kind == FailoverKind::Operator && !draft.scene.outage_agreed();
     let is_pause = |order: &Order| matches!(order, Order::Pause { .. });
     let last = draft.last_order(failover.old_primary, attempt.entered_at, is_pause);
-    draft.sees_up(failover.old_primary) || planned || !matches!(last, OrderView::None)
+    draft.sees_up(failover.old_primary) || planned(draft, failover) || !matches!(last, OrderView::None)
 }
 
 /// How far the pause of the old primary's writes is.
@@ -110,6 +117,20 @@ fn pause(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, attempt: &Atte
     let is_pause = |order: &Order| matches!(order, Order::Pause { .. });
     let last = draft.last_order(primary, attempt.entered_at, is_pause);
     let facts = match draft.link(primary, run_id) {
+        LinkView::Ready {
+            facts,
+            facts_at,
+            reading,
+        } if facts.role == Role::Replica => {
+            if facts_at >= attempt.entered_at {
+                return Pausing::Hopeless;
+            }
+            // It may have been promoted since that was read.
+            if !reading {
+                draft.act(Action::ReadInfo(primary));
+            }
+            return Pausing::UnderWay;
+        }
         LinkView::Ready { facts, .. } => facts,
         LinkView::Refused | LinkView::OtherProcess => return Pausing::Hopeless,
         // What was held back stays so when the link breaks.

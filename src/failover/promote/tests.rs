@@ -293,3 +293,49 @@ fn a_candidate_that_was_the_primary_before_this_stage_is_not_one_that_was_promot
     assert!(!promotes(Instant(NOW.0 - 1)));
     assert!(promotes(NOW), "a leader before this one got as far");
 }
+
+/// Found by the simulator, seed 2153067: INFO that was made before the primary's promotion arrived after it, and the next
+/// failover did not fence it. Its link knew better.
+#[test]
+fn an_operators_failover_does_not_go_by_what_the_probe_read_of_the_primary() {
+    let mut stand = Stand::new();
+    stand.memory.paused = None;
+    stand.memory.orders.clear();
+    stand.candidate_has(200, NOW);
+    stand.sees(PRIMARY, Verdict::Up, facts("a", Role::Replica));
+    let pause = Order::Pause { ms: PAUSE_MS };
+    let at_once = NOW.plus(10);
+    stand.link(PRIMARY, Arc::new(facts("a", Role::Primary)), Instant(NOW.0 - 1));
+    assert_eq!(stand.orders_at(at_once), std::slice::from_ref(&pause));
+    stand.link(PRIMARY, Arc::new(facts("a", Role::Replica)), Instant(NOW.0 - 1));
+    assert_eq!(stand.orders_at(at_once), [], "it may have been promoted since");
+    assert!(stand.plan().contains(&Action::ReadInfo(PRIMARY)));
+    stand.link(PRIMARY, Arc::new(facts("a", Role::Replica)), NOW);
+    assert_eq!(
+        stand.orders_at(at_once),
+        [Order::Promote],
+        "there is nothing to hold back"
+    );
+}
+
+/// Found by the simulator, seed 3054398: the primary had been down a second ago, and was taken for one that still is.
+#[test]
+fn a_refused_link_of_a_while_ago_does_not_mean_that_the_primary_cannot_be_fenced() {
+    let mut stand = Stand::new();
+    stand.memory.paused = None;
+    stand.memory.orders.clear();
+    stand.candidate_has(200, NOW);
+    let mut refused_at = |at: Instant| {
+        let fault = LinkFault::Refused;
+        stand.memory.links.insert(PRIMARY, LinkMemory::Failed { at, fault });
+        stand.plan()
+    };
+    let before = refused_at(Instant(NOW.0 - 700));
+    assert_eq!(before, [Action::OpenLink(PRIMARY)], "asked again");
+    let promote = Action::Order {
+        address: CANDIDATE,
+        run_id: RunId::new("b"),
+        order: Order::Promote,
+    };
+    assert!(refused_at(NOW).contains(&promote), "found out just now");
+}

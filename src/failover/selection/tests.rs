@@ -171,6 +171,25 @@ fn a_link_that_is_only_being_opened_is_no_connection() {
     assert_eq!(unfit(open), None);
 }
 
+/// It was restarted since, and no order link was wanted: an operator's failover refused it for ever.
+#[test]
+fn a_refused_link_counts_until_the_replica_is_heard_again() {
+    let (group, mut seen) = watched();
+    let mut unfit = |heard_at: Instant| {
+        seen.ok_reply_at = heard_at;
+        let mut memory = Memory::new(NOW);
+        let refused = LinkMemory::Failed {
+            at: Instant(NOW.0 - 500),
+            fault: LinkFault::Refused,
+        };
+        memory.links.insert(ADDRESSES[1], refused);
+        let sightings = BTreeMap::from([(ADDRESSES[1], seen.clone())]);
+        unfit_with(&group, &sightings, &memory, Purpose::Planned)
+    };
+    assert_eq!(unfit(Instant(NOW.0 - 500)), Some(Unfit::Disconnected));
+    assert_eq!(unfit(Instant(NOW.0 - 499)), None);
+}
+
 #[test]
 fn a_copy_of_a_primary_that_has_written_nothing_is_complete() {
     let (mut group, seen) = watched();
