@@ -68,6 +68,8 @@ pub(crate) struct Log {
     /// Gives its leadership away, and commits nothing any more.
     resigned: Option<NodeId>,
     lease_until: BTreeMap<NodeId, u64>,
+    /// So many entries there were when the world began.
+    pub(crate) founded: usize,
     /// How far each node has applied.
     pub(crate) applied: BTreeMap<NodeId, usize>,
     pub(crate) applying: BTreeMap<NodeId, bool>,

@@ -72,6 +72,7 @@ impl World {
             self.core.tell("seed", || settings);
         }
         let applied = self.core.log.entries.len();
+        self.core.log.founded = applied;
         for node in &mut self.nodes {
             node.applied = applied;
             node.start(&mut self.core);
@@ -186,9 +187,8 @@ impl World {
         if !node.running || event.life().is_some_and(|life| life != node.life) {
             return;
         }
-        if node.paused_until > self.core.now {
-            let until = node.paused_until;
-            self.core.push(until, event);
+        if node.paused_until > 0 {
+            self.nodes[id as usize - 1].missed.push(event);
             return;
         }
         self.at_node(id, event);

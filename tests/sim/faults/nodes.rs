@@ -15,12 +15,14 @@ impl World {
             return;
         }
         if self.core.chance.permille(400) {
-            // The tail of what it had applied was not on disk yet.
+            // The tail of what it had applied was not on disk yet. What was there before the world began is: the log that
+            // was synced since is written after it to the same file.
+            let founded = self.core.log.founded;
             let node = &mut self.nodes[id as usize - 1];
             node.applied = node
                 .applied
                 .saturating_sub(self.core.chance.index(4))
-                .max(2.min(node.applied));
+                .max(founded.min(node.applied));
         }
         let ms = self.core.chance.within(100, 8_000);
         self.core.after(ms, Event::NodeStarts { node: id });

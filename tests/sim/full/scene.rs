@@ -76,6 +76,8 @@ impl Scene for Moment<'_> {
                 .filter(|now| now.me && !machine.host.is_stopped())
                 .map(|now| now.term),
             state: state.unwrap_or_default(),
+            // Not known here: the rules that ask are as strict as they can be.
+            applying: false,
             caught_up: applied.is_some() && applied >= self.ledger.last(),
         }
     }

@@ -119,8 +119,11 @@ impl Fenced {
         let server = &fleet.servers[old];
         let itself = failover.old_run_id.as_ref() == Some(&server.run_id()) && server.is_primary();
         let answers = itself && server.alive() && !server.hung(now) && !server.loading(now);
+        // Another process in its place is not who it is meant for, and does not carry it out (rule 3, `fence`): between
+        // the restart and the news of it nobody can know.
+        let meant = fleet.servers[candidate].run_id() == failover.candidate_run_id;
         // A successor that finds it promoted already gives the order again.
-        let first = candidate != old && !fleet.servers[candidate].is_primary();
+        let first = candidate != old && meant && !fleet.servers[candidate].is_primary();
         if !first || !answers || now >= opened_at + limit_ms {
             return Ok(());
         }

@@ -2,12 +2,15 @@
 //! sent to its instances; and its id is never used again.
 //!
 //! An order that left before the removal may land after it. A leader learns of the removal with its own next applied
-//! entry, so for that moment it may still send one.
+//! entry, so for that moment it may still send one: while its disk is slow, for as long as that entry takes there, because
+//! the followers commit without it. But its operator is told by a leader that has applied it, and from then on no order
+//! leaves at all.
 
 use std::collections::BTreeMap;
 
 use cfgserver::machine::Outcome;
-use cfgserver::model::GroupId;
+use cfgserver::model::{GroupId, Revision};
+use cfgserver::requests::WriteReply;
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -17,7 +20,15 @@ const APPLIED_MS: u64 = 550;
 
 #[derive(Default)]
 pub(super) struct Removed {
-    gone: BTreeMap<GroupId, u64>,
+    gone: BTreeMap<GroupId, Gone>,
+}
+
+struct Gone {
+    /// When that was committed, and the revision that it made.
+    at: u64,
+    revision: Revision,
+    /// An operator was told of this removal, or of something after it.
+    told: bool,
 }
 
 impl Invariant for Removed {
@@ -36,7 +47,12 @@ impl Invariant for Removed {
             } => {
                 for id in before.groups().map(|group| group.id) {
                     if after.group(id).is_none() {
-                        self.gone.insert(id, scene.now());
+                        let gone = Gone {
+                            at: scene.now(),
+                            revision: after.revision(),
+                            told: false,
+                        };
+                        self.gone.insert(id, gone);
                     }
                 }
                 if let Some(back) = after.groups().find(|group| before.group(group.id).is_none())
@@ -56,6 +72,15 @@ impl Invariant for Removed {
                 }
                 Ok(())
             }
+            Fact::Acknowledged {
+                reply: WriteReply::Outcome { revision, .. },
+                ..
+            } => {
+                for gone in self.gone.values_mut() {
+                    gone.told |= gone.revision <= *revision;
+                }
+                Ok(())
+            }
             Fact::OrderSent {
                 node,
                 group,
@@ -67,7 +92,8 @@ impl Invariant for Removed {
                 if !self.gone.is_empty() {
                     scene.judges(self.name());
                 }
-                let late = |at: &u64| scene.now() - at > APPLIED_MS;
+                let applying = scene.node(*node).applying;
+                let late = |gone: &Gone| gone.told || (!applying && scene.now() - gone.at > APPLIED_MS);
                 if applied.group(*group).is_none() || self.gone.get(group).is_some_and(late) {
                     return Err(format!(
                         "node {node} orders {address} ({order}) of group {group}, which is gone"

@@ -68,6 +68,8 @@ pub(crate) struct NodeScene {
     pub(crate) leads: Option<Term>,
     /// What it has applied and shows.
     pub(crate) state: Arc<State>,
+    /// It is about to apply something, and its disk takes its time.
+    pub(crate) applying: bool,
     /// It has applied everything that is committed.
     pub(crate) caught_up: bool,
 }

@@ -78,6 +78,8 @@ pub(crate) struct Node {
     pub(crate) gone: bool,
     pub(crate) started_at: u64,
     pub(crate) paused_until: u64,
+    /// What came while it stood still: it finds all of that when it goes on, whenever that is.
+    pub(crate) missed: Vec<Event>,
     /// The wall clock is ahead by this.
     pub(crate) skew_ms: i64,
     /// What was published: on the board.
@@ -110,6 +112,7 @@ impl Node {
             gone: false,
             started_at: 0,
             paused_until: 0,
+            missed: Vec::new(),
             skew_ms: 0,
             state: Arc::default(),
             applied: 0,
@@ -164,6 +167,7 @@ impl Node {
         core.tell_node(self.id, || "ends".to_owned());
         self.running = false;
         self.paused_until = 0;
+        self.missed.clear();
         core.net.paused.remove(&self.id);
         core.net.down.insert(self.id);
         for server in &mut core.fleet.servers {

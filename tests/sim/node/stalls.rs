@@ -84,6 +84,9 @@ impl Node {
         core.net.paused.remove(&self.id);
         self.stalls.detector.tick(Instant(core.now));
         self.stalls.ticked_at = core.now;
+        for event in std::mem::take(&mut self.missed) {
+            core.push(core.now, event);
+        }
         core.topology_changed();
     }
 }

@@ -63,6 +63,7 @@ impl Scene for Stage<'_> {
             skewed: node.skew_ms != 0,
             leads: (node.running && node.view.me).then_some(node.view.term),
             state: node.state.clone(),
+            applying: self.core.log.applying.get(&id) == Some(&true),
             caught_up: node.applied >= self.core.log.entries.len(),
         }
     }
