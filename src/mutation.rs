@@ -40,11 +40,13 @@ pub enum Mutation {
     QuarantinedOnRecord,
     /// Leadership is handed over at once, and again at once.
     NoCoolDown,
+    /// A coordinated failover promotes its candidate while the old primary is one.
+    PromotedBeside,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -62,6 +64,7 @@ impl Mutation {
         Self::NewestVouchesForAll,
         Self::QuarantinedOnRecord,
         Self::NoCoolDown,
+        Self::PromotedBeside,
     ];
 }
 

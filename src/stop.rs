@@ -22,6 +22,18 @@ pub enum Point {
     BeforePause,
     /// The writes of the old primary are paused.
     AfterPause,
+    /// The old primary is about to be told to step down.
+    BeforeStepDown,
+    /// The old primary has stepped down.
+    AfterStepDown,
+    /// A coordinated failover is to be undone, which is not yet proposed.
+    BeforeUndo,
+    /// The undoing is committed.
+    AfterUndo,
+    /// The old primary is about to be given its role back.
+    BeforeTakeBack,
+    /// The old primary has its role back.
+    AfterTakeBack,
     /// The order to promote is about to be written.
     BeforePromote,
     /// The order to promote was written and answered.
@@ -61,6 +73,12 @@ impl Point {
             Self::AfterOpen => "after-open",
             Self::BeforePause => "before-pause",
             Self::AfterPause => "after-pause",
+            Self::BeforeStepDown => "before-step-down",
+            Self::AfterStepDown => "after-step-down",
+            Self::BeforeUndo => "before-undo",
+            Self::AfterUndo => "after-undo",
+            Self::BeforeTakeBack => "before-take-back",
+            Self::AfterTakeBack => "after-take-back",
             Self::BeforePromote => "before-promote",
             Self::AfterPromote => "after-promote",
             Self::BeforeComplete => "before-complete",

@@ -67,7 +67,7 @@ impl Leader {
     /// An operator's wish first, if it can be granted.
     fn decide(&mut self, scene: &Scene<'_>, memory: &Memory, now: Instant) -> (Plan, Option<Ask>) {
         while let Some(ask) = self.next_ask(scene.group.id) {
-            match failover::operator(scene, memory, now) {
+            match failover::operator(scene, memory, ask.wish, now) {
                 Ok(actions) => {
                     let plan = Plan { actions, wake_at: None };
                     return (plan, Some(ask));
@@ -255,6 +255,10 @@ fn refused(refusal: Refusal) -> WriteError {
             let text = |(address, why): (Address, Arc<str>)| (address.to_string(), why.to_string());
             WriteError::NoGoodReplica(reasons.into_iter().map(text).collect())
         }
+        Refusal::OldPrimary => WriteError::NoGoodPrimary(String::new()),
+        Refusal::NoGoodPrimary(why) => WriteError::NoGoodPrimary(why.to_owned()),
+        Refusal::NoSuchReplica => WriteError::Refused("No such replica with that address".to_owned()),
+        Refusal::IsPrimary => WriteError::Refused("That instance is the primary already".to_owned()),
     }
 }
 
@@ -263,6 +267,7 @@ fn points(command: &Command) -> Option<(Point, Option<Point>)> {
     match command {
         Command::OpenFailover { .. } => Some((Point::BeforeOpen, Some(Point::AfterOpen))),
         Command::CompletePromotion { .. } => Some((Point::BeforeComplete, Some(Point::AfterComplete))),
+        Command::UndoFailover { .. } => Some((Point::BeforeUndo, Some(Point::AfterUndo))),
         Command::EndFailover { .. } => Some((Point::BeforeEnd, Some(Point::AfterEnd))),
         _ => None,
     }

@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::control::Shared;
 use crate::detect::{Tally, VoteAck, VoteReport};
-use crate::failover::{Scene, unreachable};
+use crate::failover::{Scene, Wish, unreachable};
 use crate::machine::{Command, Outcome, Rejection, ResetGroup, State};
-use crate::model::{Group, GroupName, NodeId, Stage};
+use crate::model::{Failover, Group, GroupName, NodeId};
 use crate::raft::{Desk, Working};
 use crate::requests::{WriteError, WriteReply};
 use crate::resp::glob_matches;
@@ -23,6 +23,7 @@ const RESET_ATTEMPTS: u32 = 5;
 /// SENTINEL FAILOVER, waiting for its first commit.
 pub(super) struct Ask {
     pub(super) name: GroupName,
+    pub(super) wish: Wish,
     pub(super) reply: oneshot::Sender<Result<WriteReply, WriteError>>,
 }
 
@@ -50,9 +51,9 @@ impl LeaderDesk {
 }
 
 impl Desk for LeaderDesk {
-    fn failover(&self, name: GroupName) -> Working {
+    fn failover(&self, name: GroupName, wish: Wish) -> Working {
         let (reply, replied) = oneshot::channel();
-        let sent = self.asks.try_send(Ask { name, reply });
+        let sent = self.asks.try_send(Ask { name, wish, reply });
         Box::pin(async move {
             if sent.is_err() {
                 return Err(WriteError::Refused("too many failovers are being asked for".to_owned()));
@@ -113,12 +114,7 @@ fn plan_reset(shared: &Shared, pattern: &[u8]) -> Result<Command, WriteError> {
         if !glob_matches(pattern, group.name.as_str().as_bytes()) {
             continue;
         }
-        let between_commits = |stage: &Stage| *stage == Stage::Promote;
-        if group
-            .failover
-            .as_ref()
-            .is_some_and(|failover| between_commits(&failover.stage))
-        {
+        if group.failover.as_ref().is_some_and(Failover::is_undecided) {
             return Err(WriteError::InProgress);
         }
         groups.push(reset_group(shared, &state, group));

@@ -317,6 +317,8 @@ fn points(order: &Order) -> (Option<Point>, Option<Point>) {
         Order::Promote => (Some(Point::BeforePromote), Some(Point::AfterPromote)),
         Order::Follow { .. } => (Some(Point::BeforeFollow), Some(Point::AfterFollow)),
         Order::Pause { .. } => (Some(Point::BeforePause), Some(Point::AfterPause)),
+        Order::StepDown { .. } | Order::Yield { .. } => (Some(Point::BeforeStepDown), Some(Point::AfterStepDown)),
+        Order::TakeBack => (Some(Point::BeforeTakeBack), Some(Point::AfterTakeBack)),
         Order::Unpause => (None, None),
     }
 }

@@ -24,6 +24,9 @@ pub(super) fn proposal(group: &Group, command: &Command) {
                 info!(target: "cfgserver::control", group = %group.name, %address, %reason, "replica passed over");
             }
         }
+        Command::UndoFailover { epoch, fault, .. } => {
+            info!(target: "cfgserver::control", group = %group.name, %epoch, ?fault, "coordinated failover is undone");
+        }
         Command::AbortFailover { epoch, fault, .. } => {
             info!(target: "cfgserver::control", group = %group.name, %epoch, ?fault, "failover given up");
         }
@@ -38,7 +41,7 @@ pub(super) fn passed_over(scene: &Scene<'_>, memory: &Memory, actions: &[Action]
             continue;
         };
         let purpose = match kind {
-            FailoverKind::Operator => Purpose::Planned,
+            FailoverKind::Operator | FailoverKind::Coordinated => Purpose::Planned,
             FailoverKind::Automatic => Purpose::Outage,
             // Chosen by what replicas said after a moment that only the planner knows.
             FailoverKind::Emptied => continue,

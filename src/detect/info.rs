@@ -48,6 +48,7 @@ struct Fields {
     loading: bool,
     keys: u64,
     uptime_s: u64,
+    failing_over: Option<bool>,
     replicas: Vec<ReplicaLine>,
 }
 
@@ -86,6 +87,7 @@ impl Fields {
             "slave_priority" | "replica_priority" => self.priority = value.parse().ok(),
             "replica_announced" => self.not_announced = value == "0",
             "loading" => self.loading = value == "1",
+            "master_failover_state" => self.failing_over = Some(value != "no-failover"),
             "uptime_in_seconds" => self.uptime_s = number(value),
             _ => self.take_numbered(key, value),
         }
@@ -128,6 +130,7 @@ impl Fields {
             loading: self.loading,
             keys: self.keys,
             uptime_s: self.uptime_s,
+            failing_over: self.failing_over,
             replicas: self.replicas,
         })
     }

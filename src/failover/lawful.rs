@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::failover::Order;
-use crate::model::{Address, Group, RunId, Sighting, Stage, Verdict};
+use crate::model::{Address, Failover, FailoverKind, Group, RunId, Sighting, Stage, Verdict};
 
 /// Whether an order that was planned may still be written, by what is committed now and what this node sees now.
 pub fn still_stands(
@@ -41,7 +41,7 @@ pub(super) fn broken_rule(group: &Group, address: Address, run_id: &RunId, order
                 Some("only the committed primary is ever followed")
             } else if address == *primary {
                 Some("the committed primary follows nobody")
-            } else if promoting.is_some() {
+            } else if group.failover.as_ref().is_some_and(Failover::is_undecided) {
                 Some("nobody is turned while the address may still change")
             } else {
                 None
@@ -50,6 +50,23 @@ pub(super) fn broken_rule(group: &Group, address: Address, run_id: &RunId, order
         Order::Pause { .. } if address != group.primary => Some("only the primary's writes are paused"),
         Order::Pause { .. } if promoting.is_none() => Some("writes are paused before a promotion only"),
         Order::Pause { .. } | Order::Unpause => None,
+        Order::StepDown { to } | Order::Yield { to, .. } => {
+            let coordinated = promoting.filter(|open| open.kind == FailoverKind::Coordinated);
+            let wanted = |open: &Failover| {
+                let candidate = open.candidate == *to && address != *to;
+                candidate && open.old_primary == address && open.old_run_id.as_ref() == Some(run_id)
+            };
+            (!coordinated.is_some_and(wanted))
+                .then_some("only the primary of a coordinated failover steps down, for its candidate")
+        }
+        Order::TakeBack => {
+            let undone = group
+                .failover
+                .as_ref()
+                .filter(|open| matches!(open.stage, Stage::Undo { .. }));
+            let wanted = |open: &Failover| open.old_primary == address && open.old_run_id.as_ref() == Some(run_id);
+            (!undone.is_some_and(wanted)).then_some("only a failover that is undone gives its primary the role back")
+        }
     }
 }
 
@@ -58,8 +75,6 @@ pub(super) fn broken_rule(group: &Group, address: Address, run_id: &RunId, order
 mod tests {
     use super::*;
     use crate::failover::testing::{ADDRESSES, group, member};
-    use crate::model::{Failover, FailoverKind};
-
     fn promoting(candidate: Address, run_id: &str) -> Group {
         let mut group = group();
         group.members.insert(ADDRESSES[1], member("b"));

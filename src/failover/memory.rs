@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use crate::failover::{Action, Order, Scene, emptied, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Revision, Role, RunId, Stage, VoteKey};
+use crate::model::{
+    Address, Age, Epoch, Facts, Failover, FailoverKind, Fault, Instant, Revision, Role, RunId, Stage, VoteKey,
+};
 
 /// What one leader remembers about one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,13 +232,29 @@ impl Memory {
         if self.attempt.as_ref().is_some_and(same) {
             return;
         }
+        let mine = self.opening == Some(failover.epoch);
+        if !mine {
+            self.suspect_pause(failover);
+        }
         self.attempt = Some(Attempt {
             epoch: failover.epoch,
             promoting,
             entered_at: now,
-            mine: self.opening == Some(failover.epoch),
+            mine,
             promote_sent: false,
             sent_before: false,
+        });
+    }
+
+    /// A leader before this one may have held back the writes of a primary, and the log says whose.
+    fn suspect_pause(&mut self, failover: &Failover) {
+        if failover.kind != FailoverKind::Coordinated || self.paused.is_some() {
+            return;
+        }
+        self.paused = failover.old_run_id.clone().map(|run_id| Paused {
+            address: failover.old_primary,
+            run_id,
+            offset: None,
         });
     }
 
@@ -272,14 +290,14 @@ impl Memory {
                     attempt.promote_sent = true;
                 }
             }
-            Order::Pause { .. } => {
+            Order::Pause { .. } | Order::Yield { .. } => {
                 self.paused = Some(Paused {
                     address,
                     run_id: run_id.clone(),
                     offset: None,
                 });
             }
-            Order::Follow { .. } | Order::Unpause => {}
+            Order::Follow { .. } | Order::Unpause | Order::StepDown { .. } | Order::TakeBack => {}
         }
         let order = OrderMemory {
             order: order.clone(),
@@ -381,6 +399,7 @@ impl Memory {
             }
             // Whatever came of it: the pause ends by itself.
             (Order::Unpause, _) => self.paused = None,
+            (Order::TakeBack, _) if result.is_ok() => self.paused = None,
             _ => {}
         }
         order.answer = Some(result);

@@ -7,6 +7,7 @@
 //!
 //! no failover open   idle        outage? -> select -> commit 1; learn; repair; adopt
 //! stage Promote      promote     fence, offsets, order, proof -> commit 2; or abort
+//! stage Undo         undo        a coordinated one is given up: what was done to the old primary is taken back -> abort
 //! stage Reconfigure  reconfigure old primary first, then the others, a few at a time -> end
 //! ```
 //!
@@ -34,13 +35,14 @@ mod request;
 mod scene;
 mod selection;
 mod soundness;
+mod undo;
 
 pub use brake::held_until;
 pub use identity::Elsewhere;
 pub use lawful::still_stands;
 pub use memory::{LinkFault, Memory, OrderFault};
 pub use order::{Action, Order, Plan};
-pub use request::{Refusal, operator, unreachable};
+pub use request::{Refusal, Wish, operator, unreachable};
 pub use scene::Scene;
 pub use selection::{Purpose, Selection, Unfit, select};
 
@@ -57,6 +59,7 @@ pub fn plan(scene: &Scene<'_>, memory: &Memory, now: Instant) -> Plan {
         None => idle::plan(&mut draft),
         Some(failover) => match &failover.stage {
             Stage::Promote => promote::plan(&mut draft, failover),
+            Stage::Undo { fault } => undo::plan(&mut draft, failover, fault),
             Stage::Reconfigure { steps } => reconfigure::plan(&mut draft, failover, steps),
         },
     }
@@ -148,6 +151,7 @@ mod testing {
             loading: false,
             keys: 1,
             uptime_s: 1,
+            failing_over: Some(false),
             replicas: Vec::new(),
         }
     }

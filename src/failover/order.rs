@@ -57,6 +57,20 @@ pub enum Order {
     },
     /// Let writes through again.
     Unpause,
+    /// Become a replica of the candidate that has everything, before that is promoted.
+    StepDown {
+        /// The candidate.
+        to: Address,
+    },
+    /// Do all that by itself: hold back writes, wait for the candidate, and give it the role (FAILOVER of Redis 6.2).
+    Yield {
+        /// The candidate.
+        to: Address,
+        /// Within this long.
+        ms: Age,
+    },
+    /// Be a primary again that takes writes: undoes the three above.
+    TakeBack,
 }
 
 impl fmt::Display for Order {
@@ -70,6 +84,9 @@ impl fmt::Display for Order {
             Self::Follow { primary, .. } => write!(f, "follow {primary}"),
             Self::Pause { ms } => write!(f, "pause writes {ms} ms"),
             Self::Unpause => f.write_str("unpause"),
+            Self::StepDown { to } => write!(f, "step down for {to}"),
+            Self::Yield { to, ms } => write!(f, "fail over to {to} within {ms} ms"),
+            Self::TakeBack => f.write_str("take back"),
         }
     }
 }

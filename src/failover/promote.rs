@@ -4,6 +4,7 @@
 //! The order may have been sent by a leader before this one. So this stage only goes forward, with one exception: the
 //! leader that opened the failover and has not sent the order may cancel it when the primary is back (rule 6).
 
+mod coordinated;
 mod fence;
 
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::mutation::{self, Mutation};
 
 use fence::{Gate, fence};
 
+pub(super) use fence::{PAUSE_MS, pauses_writes};
+
 /// What is known of the candidate when the order leaves is at most this old.
 const FRESH_MS: Age = 2_000;
 /// How soon an order whose effect is unknown is given again.
@@ -32,15 +35,23 @@ pub(super) fn plan(draft: &mut Draft<'_>, failover: &Failover) {
     match state_of_candidate(draft, failover, &attempt) {
         Candidate::Promoted(facts) => complete(draft, failover, &facts),
         Candidate::Lost(why) => abort(draft, failover, Fault::Candidate(why)),
+        // Nobody is in a hurry: everything can be as before.
+        Candidate::OutOfReach { why, .. } if is_coordinated(failover) => abort(draft, failover, Fault::Candidate(why)),
         Candidate::OutOfReach { why, since } => out_of_reach(draft, failover, why, since),
         Candidate::Wait => expire(draft, failover, &attempt),
         Candidate::Ready => {
             if may_cancel(draft, failover, &attempt) {
-                abort(draft, failover, Fault::PrimaryBack);
-            } else if fence(draft, failover, &attempt) == Gate::Open {
-                draft.order(failover.candidate, &failover.candidate_run_id, Order::Promote);
+                return abort(draft, failover, Fault::PrimaryBack);
+            }
+            let gate = if is_coordinated(failover) {
+                coordinated::gate(draft, failover, &attempt)
             } else {
-                expire(draft, failover, &attempt);
+                fence(draft, failover, &attempt)
+            };
+            match gate {
+                Gate::Open => draft.order(failover.candidate, &failover.candidate_run_id, Order::Promote),
+                Gate::Shut => expire(draft, failover, &attempt),
+                Gate::Hopeless(why) => abort(draft, failover, Fault::Primary(why)),
             }
         }
     }
@@ -98,8 +109,10 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
         }
         LinkView::Ready { .. } => Candidate::Ready,
         LinkView::NotYet => {
-            // The fence goes up meanwhile.
-            fence(draft, failover, attempt);
+            // The fence goes up meanwhile. A coordinated failover holds nothing back before it is sure of its candidate.
+            if !is_coordinated(failover) {
+                fence(draft, failover, attempt);
+            }
             Candidate::Wait
         }
         LinkView::Refused => Candidate::Lost("connection refused".into()),
@@ -196,18 +209,35 @@ fn is_other_process(failover: &Failover, facts: &Facts) -> bool {
     facts.run_id != failover.candidate_run_id && !mutation::is_on(Mutation::AnyProcessCompletes)
 }
 
+fn is_coordinated(failover: &Failover) -> bool {
+    failover.kind == FailoverKind::Coordinated
+}
+
 fn abort(draft: &mut Draft<'_>, failover: &Failover, fault: Fault) {
     let (group, on) = draft.target();
-    draft.propose(Command::AbortFailover {
-        group,
-        on,
-        epoch: failover.epoch,
-        fault,
+    let epoch = failover.epoch;
+    draft.propose(if is_coordinated(failover) {
+        Command::UndoFailover {
+            group,
+            on,
+            epoch,
+            fault,
+        }
+    } else {
+        Command::AbortFailover {
+            group,
+            on,
+            epoch,
+            fault,
+        }
     });
 }
 
 /// Gives the stage up when it has lasted for failover-timeout; counted from this leader's own start.
 fn expire(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
+    if is_coordinated(failover) && !attempt.promote_sent {
+        return coordinated::expire(draft, failover, attempt);
+    }
     let deadline = attempt.entered_at.plus(draft.group.config.failover_timeout_ms);
     if draft.now >= deadline {
         abort(draft, failover, Fault::Timeout);

@@ -9,7 +9,7 @@ use crate::failover::identity::{group_lineage, same_replid};
 use crate::failover::soundness::is_worth_copying;
 use crate::failover::{Order, OrderFault, learn};
 use crate::machine::Command;
-use crate::model::{Address, Age, Facts, Failover, Instant, Mode, ReconfStep, Role, RunId, Verdict};
+use crate::model::{Address, Age, Facts, Failover, FailoverKind, Instant, Mode, ReconfStep, Role, RunId, Verdict};
 
 /// A replica that was told and does not follow within this long is given up (Sentinel's 10 s).
 const SENT_MS_MAX: Age = 10_000;
@@ -68,6 +68,11 @@ fn next_step(draft: &Draft<'_>, address: Address, step: ReconfStep) -> ReconfSte
     if unreachable(draft, address) {
         return step;
     }
+    // It stepped down before the switch, and still has clients that must be told to look again.
+    let told_nothing = !matches!(told(draft, address), Told::Yes { .. } | Told::Refused);
+    if step == ReconfStep::Waiting && told_nothing && stepped_down(draft, address) {
+        return step;
+    }
     let following = draft.facts(address).filter(|(facts, _)| follows(draft, facts));
     if let Some((facts, _)) = following {
         let synced = facts.primary_link_up && !facts.sync_in_progress;
@@ -90,6 +95,12 @@ fn next_step(draft: &Draft<'_>, address: Address, step: ReconfStep) -> ReconfSte
         }
         Told::No | Told::Failed { .. } | Told::UnderWay => step,
     }
+}
+
+/// The old primary of a coordinated failover.
+fn stepped_down(draft: &Draft<'_>, address: Address) -> bool {
+    let failover = draft.group.failover.as_ref();
+    failover.is_some_and(|open| open.kind == FailoverKind::Coordinated && open.old_primary == address)
 }
 
 /// It copies from the new primary, or tries to.
@@ -174,7 +185,10 @@ fn turn_old_primary(draft: &mut Draft<'_>, failover: &Failover, steps: &BTreeMap
     // Its clients are gone with the order; what it may still hold back are its own links.
     let turned = steps.get(&address).is_none_or(|step| *step > ReconfStep::Waiting);
     let settled = turned || matches!(told(draft, address), Told::Refused);
-    if settled && draft.group.members.contains_key(&address) && !draft.order_under_way(address) {
+    // A successor knows of the pause from the log, and may have no link yet.
+    let reachable = failover.kind != FailoverKind::Coordinated
+        || matches!(draft.link(address, &paused.run_id), LinkView::Ready { .. });
+    if settled && reachable && draft.group.members.contains_key(&address) && !draft.order_under_way(address) {
         draft.order(address, &paused.run_id, Order::Unpause);
     }
 }

@@ -150,6 +150,19 @@ pub fn select(scene: &Scene<'_>, memory: &Memory, purpose: Purpose, now: Instant
     selection
 }
 
+/// Whether one replica may be promoted: its process, or why not.
+pub(super) fn judge(
+    scene: &Scene<'_>,
+    memory: &Memory,
+    purpose: Purpose,
+    address: Address,
+    now: Instant,
+) -> Result<RunId, Unfit> {
+    let member = scene.group.members.get(&address).ok_or(Unfit::Unseen)?;
+    let facts = fitness(&Draft::new(scene, memory, now), purpose, address, member)?;
+    Ok(facts.run_id.clone())
+}
+
 fn rank(scene: &Scene<'_>, facts: &Facts) -> Rank {
     let lineage = group_lineage(scene.group);
     Rank {

@@ -102,6 +102,12 @@ fn run(change: &mut Change<'_>, command: &Command) -> Result<Outcome, Rejection>
             epoch,
             fault,
         } => failover::abort(change, *group, *on, *epoch, fault)?,
+        Command::UndoFailover {
+            group,
+            on,
+            epoch,
+            fault,
+        } => failover::undo(change, *group, *on, *epoch, fault)?,
         Command::Reconfigured {
             group,
             on,

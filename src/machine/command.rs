@@ -127,6 +127,18 @@ pub enum Command {
         /// Why.
         fault: Fault,
     },
+    /// A coordinated failover is given up. What it did to the old primary is taken back before it is aborted, so that a
+    /// leader that dies in between leaves nothing held back.
+    UndoFailover {
+        /// Which group.
+        group: GroupId,
+        /// Version planned on.
+        on: Revision,
+        /// Epoch of the failover.
+        epoch: Epoch,
+        /// Why.
+        fault: Fault,
+    },
     /// How far replicas are on their way to the new primary.
     Reconfigured {
         /// Which group.

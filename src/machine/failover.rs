@@ -144,7 +144,7 @@ pub(super) fn complete(
     }
     change.tell(id, EventKind::Promoted(replica_of(&group, failover.candidate)));
     change.tell(id, EventKind::ReconfReplicas(primary_of(&group)));
-    let automatic = failover.kind != FailoverKind::Operator;
+    let automatic = !failover.kind.is_planned();
     switch(change, &mut group, failover.candidate, proof, automatic);
     let step = |quarantined: bool| {
         if quarantined {
@@ -211,7 +211,7 @@ pub(super) fn abort(
     fault: &Fault,
 ) -> Result<(), Rejection> {
     let (mut group, failover) = in_failover(change, id, on, epoch)?;
-    if failover.stage != Stage::Promote {
+    if !failover.is_undecided() {
         return Err(Rejection::NoSuchFailover);
     }
     group.failover = None;
@@ -228,7 +228,25 @@ pub(super) fn abort(
         }
         Fault::NoGoodReplica => change.tell(id, EventKind::AbortNoGoodReplica(primary_of(&group))),
         Fault::Candidate(_) | Fault::Timeout => change.tell(id, EventKind::AbortReplicaTimeout(primary_of(&group))),
+        Fault::Primary(_) => change.tell(id, EventKind::AbortPrimaryTimeout(primary_of(&group))),
     }
+    change.put(group);
+    Ok(())
+}
+
+pub(super) fn undo(
+    change: &mut Change<'_>,
+    id: GroupId,
+    on: Revision,
+    epoch: Epoch,
+    fault: &Fault,
+) -> Result<(), Rejection> {
+    let (mut group, mut failover) = in_failover(change, id, on, epoch)?;
+    if failover.stage != Stage::Promote || failover.kind != FailoverKind::Coordinated {
+        return Err(Rejection::NoSuchFailover);
+    }
+    failover.stage = Stage::Undo { fault: fault.clone() };
+    group.failover = Some(failover);
     change.put(group);
     Ok(())
 }
@@ -286,7 +304,7 @@ pub(super) fn end(
     timed_out: bool,
 ) -> Result<(), Rejection> {
     let (mut group, failover) = in_failover(change, id, on, epoch)?;
-    if failover.stage == Stage::Promote {
+    if failover.is_undecided() {
         return Err(Rejection::NoSuchFailover);
     }
     group.failover = None;

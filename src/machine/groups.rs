@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::machine::apply::{Change, primary_of, replica_of};
 use crate::machine::{MemberFacts, Outcome, Rejection, ResetGroup, SharedSetting};
 use crate::model::{
-    Address, ClusterId, EventKind, Group, GroupConfig, GroupId, GroupName, InstanceRef, Member, Monitored, Node,
-    NodeId, Revision, Setting, Stage,
+    Address, ClusterId, EventKind, Failover, FailoverKind, Group, GroupConfig, GroupId, GroupName, InstanceRef, Member,
+    Monitored, Node, NodeId, Revision, Setting,
 };
 
 /// Commands of one group that have another name. Redis has some 240, of which a handful is ever sent.
@@ -109,6 +109,12 @@ pub(super) fn remove(change: &mut Change<'_>, name: &GroupName) -> Result<(), Re
         .group_named(name.as_str())
         .ok_or(Rejection::NoSuchGroup)?
         .id;
+    let group = change.state.group(id);
+    let failover = group.and_then(|group| group.failover.as_ref());
+    if failover.is_some_and(|open| open.kind == FailoverKind::Coordinated && open.is_undecided()) {
+        // Its primary may be holding writes back, or have stepped down: nobody would take that back any more.
+        return Err(Rejection::InProgress);
+    }
     if let Some(group) = change.take(id) {
         change.tell(id, EventKind::Unmonitor(primary_of(&group)));
     }
@@ -213,11 +219,7 @@ pub(super) fn reset(change: &mut Change<'_>, resets: &[ResetGroup]) -> Result<Ou
     let mut groups = Vec::with_capacity(resets.len());
     for reset in resets {
         let group = change.planned(reset.group, reset.on)?;
-        if group
-            .failover
-            .as_ref()
-            .is_some_and(|failover| failover.stage == Stage::Promote)
-        {
+        if group.failover.as_ref().is_some_and(Failover::is_undecided) {
             return Err(Rejection::InProgress);
         }
         groups.push((group, reset));

@@ -41,7 +41,7 @@ fn check_group(state: &State, group: &Group) -> Result<(), String> {
         return broken("the open failover is not of the last epoch");
     }
     let (expected, rule) = match failover.stage {
-        Stage::Promote => (
+        Stage::Promote | Stage::Undo { .. } => (
             failover.old_primary,
             "the address changed before the promotion was complete",
         ),

@@ -105,6 +105,8 @@ pub enum EventKind {
     WaitPromotion(InstanceRef),
     /// `-failover-abort-slave-timeout`
     AbortReplicaTimeout(InstanceRef),
+    /// `-failover-abort-master-timeout`
+    AbortPrimaryTimeout(InstanceRef),
     /// `+promoted-slave`
     Promoted(InstanceRef),
     /// `+failover-state-reconf-slaves`

@@ -240,6 +240,15 @@ pub enum FailoverKind {
     Operator,
     /// The primary came back without its data.
     Emptied,
+    /// `SENTINEL FAILOVER` with COORDINATED: no acknowledged write is lost, or nothing changes.
+    Coordinated,
+}
+
+impl FailoverKind {
+    /// An operator asked for it.
+    pub fn is_planned(self) -> bool {
+        matches!(self, Self::Operator | Self::Coordinated)
+    }
 }
 
 /// How far a failover is. Committed; a successor goes on from here.
@@ -248,6 +257,11 @@ pub enum FailoverKind {
 pub enum Stage {
     /// The candidate is committed; the order to promote may have been sent.
     Promote,
+    /// A coordinated failover is given up: what it did to the old primary is taken back before it ends.
+    Undo {
+        /// Why.
+        fault: Fault,
+    },
     /// The switch is committed; the other replicas are being repointed.
     Reconfigure {
         /// Every remaining replica, the old primary included.
@@ -313,6 +327,15 @@ pub enum Fault {
     PrimaryBack,
     /// The stage took longer than failover-timeout.
     Timeout,
+    /// The primary did not play its part in a coordinated failover; the text says how.
+    Primary(Arc<str>),
+}
+
+impl Failover {
+    /// It ends with a switch, or with everything as before, and neither is decided or done yet.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self.stage, Stage::Promote | Stage::Undo { .. })
+    }
 }
 
 impl Group {

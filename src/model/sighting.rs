@@ -86,6 +86,9 @@ pub struct Facts {
     pub keys: u64,
     /// `uptime_in_seconds`.
     pub uptime_s: u64,
+    /// `master_failover_state`: it is giving its role away by itself (FAILOVER). `None` where it has no such request
+    /// (before Redis 6.2).
+    pub failing_over: Option<bool>,
     /// The `slaveN:` lines of a primary.
     pub replicas: Vec<ReplicaLine>,
 }

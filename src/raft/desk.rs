@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::detect::{VoteAck, VoteReport};
+use crate::failover::Wish;
 use crate::model::{GroupName, NodeId, Term};
 use crate::requests::{WriteError, WriteReply};
 
@@ -13,7 +14,7 @@ pub type Working = Pin<Box<dyn Future<Output = Result<WriteReply, WriteError>> +
 /// What only the leader's own logic can do. Registered once; asked only while this node leads.
 pub trait Desk: Send + Sync {
     /// `SENTINEL FAILOVER`
-    fn failover(&self, name: GroupName) -> Working;
+    fn failover(&self, name: GroupName, wish: Wish) -> Working;
     /// `SENTINEL RESET`
     fn reset(&self, pattern: Vec<u8>) -> Working;
     /// Verdicts of a node.

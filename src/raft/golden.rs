@@ -25,8 +25,8 @@ use crate::machine::{Header, Outcome, Rejection, State};
 use crate::model::{ClusterId, Group};
 use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
 use values::{
-    command_name, commands, entry, group, header, log_id, membership, name, node, promoting, shared, vote_report,
-    with_later_settings,
+    command_name, commands, entry, group, header, log_id, membership, name, node, promoting, shared, undoing,
+    vote_report, with_later_settings,
 };
 
 /// One value: what it encodes to decodes to the same.
@@ -122,9 +122,10 @@ fn state_records_keep_their_bytes() {
     for (number, name, header, group) in [
         (0, "header", header(), group()),
         (1, "group", header(), group()),
-        (1, "group that promotes", header(), promoting),
+        (1, "group that promotes", header(), promoting.clone()),
         (0, "header with shared settings", sharing, group()),
         (1, "group with later settings", header(), with_later_settings(group())),
+        (1, "group whose failover is undone", header(), undoing(promoting)),
     ] {
         let records = state_records(&header, &group);
         let again = |bytes: &[u8]| {
@@ -226,6 +227,14 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
         ("command", Write::Command(commands().swap_remove(2))),
         ("failover", Write::Failover { name: name("orders") }),
         (
+            "failover with a wish",
+            Write::FailoverWith {
+                name: name("orders"),
+                coordinated: true,
+                to: Some("10.0.0.2:6379".parse().unwrap()),
+            },
+        ),
+        (
             "reset",
             Write::Reset {
                 pattern: b"or*".to_vec(),
@@ -257,7 +266,7 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
         index: 9,
     };
     let reasons = vec![("10.0.0.2:6379".to_owned(), "never synced".to_owned())];
-    let answers: [(&str, Result<Forwarded, WriteError>); 18] = [
+    let answers: [(&str, Result<Forwarded, WriteError>); 19] = [
         ("accepted", Ok(accepted)),
         ("done", done(Outcome::Done { revision: 12 })),
         ("count", done(Outcome::Count(3))),
@@ -276,6 +285,10 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
         ("no leader", Err(WriteError::NoLeader)),
         ("unknown", Err(WriteError::Unknown)),
         ("no good replica", Err(WriteError::NoGoodReplica(reasons))),
+        (
+            "no good primary",
+            Err(WriteError::NoGoodPrimary("not seen up".to_owned())),
+        ),
         ("in progress", Err(WriteError::InProgress)),
         ("no such group", Err(WriteError::NoSuchGroup)),
         ("refused", Err(WriteError::Refused("not now".to_owned()))),

@@ -13,6 +13,7 @@ use super::records::{decode, encode};
 use super::service::{ForwardBody, Forwarded};
 use super::types::TypeConfig;
 use crate::detect::{VoteAck, VoteReport};
+use crate::failover::Wish;
 use crate::machine::{Command, Entry};
 use crate::model::{Instant, NodeId};
 use crate::mutation::{self, Mutation};
@@ -54,7 +55,8 @@ impl Core {
         };
         let reply = match write {
             Write::Command(command) => return self.propose(command).await,
-            Write::Failover { name } => desk()?.failover(name).await?,
+            Write::Failover { name } => desk()?.failover(name, Wish::default()).await?,
+            Write::FailoverWith { name, coordinated, to } => desk()?.failover(name, Wish { coordinated, to }).await?,
             Write::Reset { pattern } => desk()?.reset(pattern).await?,
             Write::Admin(request) => self.administer(request).await?,
         };

@@ -52,12 +52,24 @@ pub enum Reading {
 }
 
 impl Order {
-    /// The order as one transaction, INFO behind it. `None` for orders that are a single command.
+    /// The order as one transaction, INFO behind it. `None` for orders that need none.
     pub fn transaction(&self) -> Option<Vec<Vec<Bytes>>> {
         let disconnect_clients = match self {
             Self::Promote => true,
             Self::Follow { disconnect_clients, .. } => *disconnect_clients,
-            Self::Pause { .. } | Self::Unpause => return None,
+            Self::Yield { ms, .. } => {
+                // Paused for its own sake: FAILOVER lets writes through as soon as it is over, and clients are still here.
+                let pause = request(["CLIENT", "PAUSE", &ms.to_string(), "WRITE"]);
+                let transaction = [
+                    request(["MULTI"]),
+                    pause,
+                    self.command(),
+                    request(["EXEC"]),
+                    request(["INFO"]),
+                ];
+                return Some(transaction.into());
+            }
+            Self::Pause { .. } | Self::Unpause | Self::StepDown { .. } | Self::TakeBack => return None,
         };
         let mut commands = vec![request(["MULTI"]), self.command(), request(["CONFIG", "REWRITE"])];
         if disconnect_clients {
@@ -71,6 +83,12 @@ impl Order {
 
     /// The order alone, INFO behind it.
     pub fn bare(&self) -> Option<Vec<Vec<Bytes>>> {
+        if *self == Self::TakeBack {
+            // A server that has no FAILOVER, or none under way, says so, and no harm is done.
+            let abort = request(["FAILOVER", "ABORT"]);
+            let unpause = request(["CLIENT", "UNPAUSE"]);
+            return Some(vec![abort, self.command(), unpause, request(["INFO"])]);
+        }
         Some(vec![self.command(), request(["INFO"])])
     }
 
@@ -81,7 +99,22 @@ impl Order {
             Self::Follow { primary, .. } => request(["SLAVEOF", &primary.ip.to_string(), &primary.port.to_string()]),
             Self::Pause { ms } => request(["CLIENT", "PAUSE", &ms.to_string(), "WRITE"]),
             Self::Unpause => request(["CLIENT", "UNPAUSE"]),
+            Self::StepDown { to } => request(["SLAVEOF", &to.ip.to_string(), &to.port.to_string()]),
+            Self::Yield { to, ms } => request([
+                "FAILOVER",
+                "TO",
+                &to.ip.to_string(),
+                &to.port.to_string(),
+                "TIMEOUT",
+                &ms.to_string(),
+            ]),
+            Self::TakeBack => request(["SLAVEOF", "NO", "ONE"]),
         }
+    }
+
+    /// Where in its transaction the command that matters is.
+    fn position(&self) -> usize {
+        if matches!(self, Self::Yield { .. }) { 2 } else { 1 }
     }
 
     /// Whether INFO tells that the order was carried out. It tells nothing of pauses.
@@ -89,25 +122,30 @@ impl Order {
         match self {
             Self::Promote => facts.role == Role::Primary,
             Self::Follow { primary, .. } => facts.role == Role::Replica && facts.primary == Some(*primary),
-            Self::Pause { .. } | Self::Unpause => false,
+            Self::StepDown { to } => facts.role == Role::Replica && facts.primary == Some(*to),
+            Self::Yield { to, .. } => facts.failing_over == Some(true) || facts.primary == Some(*to),
+            Self::Pause { .. } | Self::Unpause | Self::TakeBack => false,
         }
     }
 
     /// Reads the answers, without that of INFO.
     pub fn read(&self, answers: &[Answer]) -> Reading {
+        let position = self.position();
         match answers {
+            // Each of the three may have had nothing to undo: INFO tells what it is now.
+            [_, _, _] if *self == Self::TakeBack => Reading::Done,
             [only] => verdict(only),
-            [Answer::Error(_), command, ..] => verdict(command),
-            [_, command, .., exec] => executed(exec, command),
-            [] | [_, _] => Reading::NothingDone,
+            [Answer::Error(_), rest @ ..] if rest.len() >= position => verdict(&rest[position - 1]),
+            [_, rest @ .., exec] if rest.len() >= position => executed(exec, position - 1, &rest[position - 1]),
+            _ => Reading::NothingDone,
         }
     }
 }
 
-/// What EXEC answered. `queued` is what the command that matters was answered when it was queued.
-fn executed(exec: &Answer, queued: &Answer) -> Reading {
+/// What EXEC answered. `queued` is what the command that matters, the one at `index`, was answered when it was queued.
+fn executed(exec: &Answer, index: usize, queued: &Answer) -> Reading {
     match (exec, queued) {
-        (Answer::Array(results), _) => results.first().map_or(Reading::NothingDone, verdict),
+        (Answer::Array(results), _) => results.get(index).map_or(Reading::NothingDone, verdict),
         // Not the frills but the command itself was turned down: the bare form would be, too.
         (_, Answer::Error(text)) => Reading::Refused(text.to_string()),
         _ => Reading::NothingDone,
@@ -206,6 +244,45 @@ mod tests {
         assert_eq!(Order::Promote.read(&answers), Reading::Done);
         let answers = [error("LOADING"), error("LOADING"), error("LOADING"), error("LOADING")];
         assert_eq!(Order::Promote.read(&answers), Reading::Refused("LOADING".to_owned()));
+    }
+
+    #[test]
+    fn a_primary_fails_over_by_itself_in_one_transaction_and_the_answer_to_failover_decides() {
+        let order = Order::Yield {
+            to: "10.0.0.2:6379".parse().unwrap(),
+            ms: 70,
+        };
+        let expected = [
+            "MULTI",
+            "CLIENT PAUSE 70 WRITE",
+            "FAILOVER TO 10.0.0.2 6379 TIMEOUT 70",
+            "EXEC",
+            "INFO",
+        ];
+        assert_eq!(lines(&order.transaction().unwrap()), expected);
+        let bare = ["FAILOVER TO 10.0.0.2 6379 TIMEOUT 70", "INFO"];
+        assert_eq!(lines(&order.bare().unwrap()), bare);
+        let exec = |second: Answer| Answer::Array(vec![Answer::OK, second]);
+        let read = |exec: Answer| order.read(&[Answer::OK, queued(), queued(), exec]);
+        assert_eq!(read(exec(Answer::OK)), Reading::Done);
+        assert_eq!(read(exec(error("ERR x"))), Reading::Refused("ERR x".to_owned()));
+        // CLIENT PAUSE alone was turned down: FAILOVER holds writes back by itself.
+        let answers = [Answer::OK, error("NOPERM"), queued(), error("EXECABORT")];
+        assert_eq!(order.read(&answers), Reading::NothingDone);
+        let answers = [Answer::OK, queued(), error("NOPERM"), error("EXECABORT")];
+        assert_eq!(order.read(&answers), Reading::Refused("NOPERM".to_owned()));
+    }
+
+    #[test]
+    fn a_primary_is_given_its_role_back_whatever_was_done_to_it() {
+        let expected = ["FAILOVER ABORT", "SLAVEOF NO ONE", "CLIENT UNPAUSE", "INFO"];
+        assert_eq!(Order::TakeBack.transaction(), None);
+        assert_eq!(lines(&Order::TakeBack.bare().unwrap()), expected);
+        let nothing_to_abort = [error("ERR No failover in progress."), Answer::OK, Answer::OK];
+        assert_eq!(Order::TakeBack.read(&nothing_to_abort), Reading::Done);
+        let to = "10.0.0.2:6379".parse().unwrap();
+        let step_down = Order::StepDown { to };
+        assert_eq!(lines(&step_down.bare().unwrap()), ["SLAVEOF 10.0.0.2 6379", "INFO"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 
+use crate::failover::Wish;
 use crate::machine::{Command, Outcome, Rejection};
 use crate::model::{Address, GroupName, Setting};
 use crate::requests::client::parse_integer;
@@ -88,11 +89,56 @@ pub(super) fn remove(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
     }
 }
 
-pub(super) fn failover(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
-    match GroupName::new(&args[2]) {
-        Ok(name) => write(Write::Failover { name }),
-        Err(_) => Effect::Reply(Reply::error(errors::NO_SUCH_MASTER)),
+/// `FAILOVER name [COORDINATED] [TO host:port]`, the two in either order.
+pub(super) fn failover(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    const ARGUMENTS_MAX: usize = 7;
+    if args.len() > ARGUMENTS_MAX {
+        return Effect::Reply(errors::arity("sentinel|failover"));
     }
+    let Ok(name) = GroupName::new(&args[2]) else {
+        return Effect::Reply(Reply::error(errors::NO_SUCH_MASTER));
+    };
+    match parse_wish(&args[3..]) {
+        Ok(wish) if wish == Wish::default() => write(Write::Failover { name }),
+        Ok(Wish { coordinated, to }) => write(Write::FailoverWith { name, coordinated, to }),
+        Err(_) if group_named(view, &args[2]).is_none() => Effect::Reply(Reply::error(errors::NO_SUCH_MASTER)),
+        Err(refusal) => Effect::Reply(refusal),
+    }
+}
+
+fn parse_wish(mut options: &[Bytes]) -> Result<Wish, Reply> {
+    let unknown = || Reply::error(errors::UNKNOWN_FAILOVER_OPTION);
+    let mut wish = Wish::default();
+    while let Some((option, rest)) = options.split_first() {
+        options = match option.to_ascii_lowercase().as_slice() {
+            b"coordinated" if !wish.coordinated => {
+                wish.coordinated = true;
+                rest
+            }
+            b"to" if wish.to.is_none() => {
+                let (target, rest) = parse_target(rest)?;
+                wish.to = Some(target);
+                rest
+            }
+            _ => return Err(unknown()),
+        };
+    }
+    Ok(wish)
+}
+
+/// `host:port`, or the two as arguments of their own.
+fn parse_target(words: &[Bytes]) -> Result<(Address, &[Bytes]), Reply> {
+    let text = |at: usize| words.get(at).and_then(|word| std::str::from_utf8(word).ok());
+    let first = text(0).ok_or(Reply::error(errors::UNKNOWN_FAILOVER_OPTION))?;
+    if let Ok(address) = first.parse::<Address>() {
+        return Ok((address, &words[1..]));
+    }
+    let host = first.parse().map_err(|_| Reply::error(errors::INVALID_HOST))?;
+    let port = words.get(1).and_then(|port| parse_integer(port));
+    let port = port.ok_or(Reply::error(errors::INVALID_PORT))?;
+    let port = u16::try_from(port).map_err(|_| Reply::error(errors::INVALID_PORT_NUMBER))?;
+    let address = Address::new(host, port).map_err(|_| Reply::error(errors::INVALID_PORT_NUMBER))?;
+    Ok((address, &words[2..]))
 }
 
 pub(super) fn reset(_: &mut Session, _: &View<'_>, args: &[Bytes]) -> Effect {
@@ -134,6 +180,7 @@ fn answer(result: Result<WriteReply, WriteError>) -> Reply {
         Err(WriteError::NoLeader) => Reply::error(errors::NO_LEADER),
         Err(WriteError::Unknown) => Reply::error(errors::OUTCOME_UNKNOWN),
         Err(WriteError::NoGoodReplica(reasons)) => errors::no_good_replica(&reasons),
+        Err(WriteError::NoGoodPrimary(why)) => errors::no_good_primary(&why),
         Err(WriteError::InProgress) => Reply::error(errors::FAILOVER_IN_PROGRESS),
         Err(WriteError::NoSuchGroup) => Reply::error(errors::NO_SUCH_MASTER),
         Err(WriteError::Refused(reason)) => errors::refused(reason),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Command, Outcome};
-use crate::model::{GroupName, Instant, NodeId, Revision};
+use crate::model::{Address, GroupName, Instant, NodeId, Revision};
 use crate::requests::{Dial, Hello};
 use crate::resp::Reply;
 
@@ -117,6 +117,16 @@ pub enum Write {
         /// Name of the group.
         name: GroupName,
     },
+    /// `SENTINEL FAILOVER` with COORDINATED or TO. A write of its own: a leader that does not know it must refuse it, not do
+    /// the half that it knows.
+    FailoverWith {
+        /// Name of the group.
+        name: GroupName,
+        /// COORDINATED.
+        coordinated: bool,
+        /// TO.
+        to: Option<Address>,
+    },
     /// `SENTINEL RESET`: the leader knows which replicas are unreachable.
     Reset {
         /// Glob over group names.
@@ -177,6 +187,9 @@ pub enum WriteError {
     /// FAILOVER: no replica may be promoted; per replica, why.
     #[error("no suitable replica to promote")]
     NoGoodReplica(Vec<(String, String)>),
+    /// FAILOVER COORDINATED: the primary cannot take part; why, or nothing when its version says it.
+    #[error("no suitable primary")]
+    NoGoodPrimary(String),
     /// FAILOVER, RESET: a failover is in progress.
     #[error("failover already in progress")]
     InProgress,

@@ -29,6 +29,10 @@ pub const SCRIPTS_DENIED: &str = "ERR Reconfiguration of scripts path is denied 
                                   deny-scripts-reconfig configuration directive in your Sentinel configuration";
 /// FAILOVER, RESET: one is in progress.
 pub const FAILOVER_IN_PROGRESS: &str = "INPROG Failover already in progress";
+/// FAILOVER COORDINATED: the primary cannot take part.
+pub const NO_GOOD_PRIMARY: &str = "NOGOODPRIMARY Primary does not support FAILOVER command";
+/// FAILOVER with something else behind the name.
+pub const UNKNOWN_FAILOVER_OPTION: &str = "ERR Unknown failover option specified";
 /// FAILOVER: nobody to promote.
 pub const NO_GOOD_REPLICA: &str = "NOGOODSLAVE No suitable replica to promote";
 /// An integer that is not one.
@@ -362,6 +366,16 @@ pub fn no_good_replica(reasons: &[(String, String)]) -> Reply {
     }
     let reasons: Vec<_> = reasons.iter().map(|(who, why)| format!("{who} {why}")).collect();
     Reply::error(format!("{NO_GOOD_REPLICA}: {}", reasons.join(", ")))
+}
+
+/// FAILOVER COORDINATED: the primary cannot take part; why, or nothing when its version says it.
+pub fn no_good_primary(why: &str) -> Reply {
+    if why.is_empty() {
+        return Reply::error(NO_GOOD_PRIMARY);
+    }
+    Reply::error(format!(
+        "NOGOODPRIMARY Primary cannot take part in a coordinated failover: {why}"
+    ))
 }
 
 /// Any other refusal, as text for people.

@@ -132,6 +132,7 @@ fn render(kind: &EventKind) -> (&'static str, String) {
         EventKind::SendPromote(instance) => about("+failover-state-send-slaveof-noone", instance),
         EventKind::WaitPromotion(instance) => about("+failover-state-wait-promotion", instance),
         EventKind::AbortReplicaTimeout(instance) => about("-failover-abort-slave-timeout", instance),
+        EventKind::AbortPrimaryTimeout(instance) => about("-failover-abort-master-timeout", instance),
         EventKind::Promoted(instance) => about("+promoted-slave", instance),
         EventKind::ReconfReplicas(instance) => about("+failover-state-reconf-slaves", instance),
         EventKind::Replica(instance) => about("+slave", instance),

@@ -6,14 +6,15 @@ use crate::model::{Address, FailoverKind, Group, LinkState, ReconfStep, Sighting
 /// The flags of a group's primary.
 pub fn primary_flags(group: &Group, sighting: Option<&Sighting>) -> String {
     let failover = group.failover.as_ref();
-    let forced = failover.is_some_and(|failover| failover.kind == FailoverKind::Operator);
+    let is = |kind: FailoverKind| failover.is_some_and(|failover| failover.kind == kind);
     join(&[
         (is_down(sighting), "s_down"),
         (group.outage.is_some(), "o_down"),
         (true, "master"),
         (is_disconnected(sighting), "disconnected"),
         (failover.is_some(), "failover_in_progress"),
-        (forced, "force_failover"),
+        (is(FailoverKind::Operator), "force_failover"),
+        (is(FailoverKind::Coordinated), "coordinated_failover"),
     ])
 }
 
@@ -51,7 +52,7 @@ fn is_candidate(group: &Group, address: Address) -> bool {
 
 fn reconf_step(group: &Group, address: Address) -> Option<ReconfStep> {
     match &group.failover.as_ref()?.stage {
-        Stage::Promote => None,
+        Stage::Promote | Stage::Undo { .. } => None,
         Stage::Reconfigure { steps } => steps.get(&address).copied(),
     }
 }

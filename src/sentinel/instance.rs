@@ -51,6 +51,7 @@ impl PrimaryEntry<'_> {
         if let Some(failover) = &group.failover {
             let state = match failover.stage {
                 Stage::Promote => "wait_promotion",
+                Stage::Undo { .. } => "none",
                 Stage::Reconfigure { .. } => "reconf_slaves",
             };
             fields.put("failover-state", state);
@@ -98,6 +99,7 @@ impl PrimaryEntry<'_> {
             Fault::Candidate(reason) => format!("candidate: {reason}"),
             Fault::PrimaryBack => "primary-back".to_owned(),
             Fault::Timeout => "timeout".to_owned(),
+            Fault::Primary(reason) => format!("primary: {reason}"),
         }
     }
 

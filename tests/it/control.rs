@@ -6,6 +6,7 @@ mod real;
 
 use std::collections::BTreeSet;
 
+use cfgserver::failover::Wish;
 use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::{EventKind, GroupName, NodeId};
 use cfgserver::requests::{WriteError, WriteReply};
@@ -72,7 +73,7 @@ async fn no_promotion_goes_out_before_its_commit() {
 #[tokio::test]
 async fn an_operators_failover_is_answered_at_its_first_commit_and_pauses_writes_first() {
     let world = watched().await;
-    let reply = world.desk().failover(name("g")).await.unwrap();
+    let reply = world.desk().failover(name("g"), Wish::default()).await.unwrap();
     assert!(matches!(
         reply,
         WriteReply::Outcome {
@@ -80,7 +81,10 @@ async fn an_operators_failover_is_answered_at_its_first_commit_and_pauses_writes
             ..
         }
     ));
-    assert_eq!(world.desk().failover(name("g")).await, Err(WriteError::InProgress));
+    assert_eq!(
+        world.desk().failover(name("g"), Wish::default()).await,
+        Err(WriteError::InProgress)
+    );
     world.until_primary("g", 2).await;
     let diary = world.diary();
     let paused = diary.iter().position(|line| line == "pause 1").expect("paused");
@@ -101,13 +105,13 @@ async fn an_operators_failover_is_answered_at_its_first_commit_and_pauses_writes
 async fn refusals_of_a_failover_say_why() {
     let world = watched().await;
     assert_eq!(
-        world.desk().failover(name("nobody")).await,
+        world.desk().failover(name("nobody"), Wish::default()).await,
         Err(WriteError::NoSuchGroup)
     );
     world.kill(2);
     world.kill(3);
     world.until_down(&[2, 3]).await;
-    match world.desk().failover(name("g")).await {
+    match world.desk().failover(name("g"), Wish::default()).await {
         Err(WriteError::NoGoodReplica(reasons)) => {
             assert_eq!(reasons.len(), 2);
             assert!(reasons.iter().all(|(_, why)| why == "down"), "{reasons:?}");
@@ -115,7 +119,10 @@ async fn refusals_of_a_failover_say_why() {
         other => panic!("{other:?}"),
     }
     world.follow(2);
-    assert_eq!(world.desk().failover(name("g")).await, Err(WriteError::NoLeader));
+    assert_eq!(
+        world.desk().failover(name("g"), Wish::default()).await,
+        Err(WriteError::NoLeader)
+    );
 }
 
 #[tokio::test]
@@ -141,7 +148,7 @@ async fn reset_forgets_the_unreachable_and_waits_for_no_failover() {
         .collect();
     assert_eq!(members, BTreeSet::from([address(1), address(2)]));
     world.set_lease(false);
-    world.desk().failover(name("g")).await.unwrap();
+    world.desk().failover(name("g"), Wish::default()).await.unwrap();
     assert_eq!(world.desk().reset(b"*".to_vec()).await, Err(WriteError::InProgress));
 }
 
@@ -149,11 +156,17 @@ async fn reset_forgets_the_unreachable_and_waits_for_no_failover() {
 async fn without_the_lease_no_failover_is_refused_for_what_this_node_knows() {
     let world = watched().await;
     world.set_lease(false);
-    assert_eq!(world.desk().failover(name("nobody")).await, Err(WriteError::NoLeader));
+    assert_eq!(
+        world.desk().failover(name("nobody"), Wish::default()).await,
+        Err(WriteError::NoLeader)
+    );
     world.kill(2);
     world.kill(3);
     world.until_down(&[2, 3]).await;
-    assert_eq!(world.desk().failover(name("g")).await, Err(WriteError::NoLeader));
+    assert_eq!(
+        world.desk().failover(name("g"), Wish::default()).await,
+        Err(WriteError::NoLeader)
+    );
 }
 
 #[tokio::test]

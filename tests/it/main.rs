@@ -7,6 +7,7 @@ mod badinput;
 mod chain;
 mod clients;
 mod control;
+mod coordinated_real;
 mod failover_real;
 mod fake_redis;
 mod fixtures;

@@ -1,5 +1,7 @@
 //! Rule 12: while the old primary can be reached, hold back its writes and wait until the candidate has all of them.
 
+use std::sync::Arc;
+
 use crate::failover::draft::{Draft, LinkView, OrderView};
 use crate::failover::memory::Attempt;
 use crate::failover::{Action, Order, OrderFault};
@@ -10,7 +12,7 @@ use super::RETRY_MS;
 
 /// How long writes may be held back: longer than the fence and both effects after it take, short enough that a
 /// leader that dies leaves no lasting harm.
-pub(super) const PAUSE_MS: Age = 3_000;
+pub(in crate::failover) const PAUSE_MS: Age = 3_000;
 /// How long an operator's failover waits for equal offsets while writes are paused.
 pub(super) const EQUAL_OFFSETS_MS: Age = 1_000;
 /// The same where writes cannot be paused: more waiting does not help.
@@ -19,10 +21,12 @@ const EQUAL_OFFSETS_UNPAUSED_MS: Age = 100;
 pub(super) const EQUAL_OFFSETS_OUTAGE_MS: Age = 200;
 
 /// Whether the promotion may go out.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) enum Gate {
     Open,
     Shut,
+    /// Not in this failover, for this reason.
+    Hopeless(Arc<str>),
 }
 
 /// Puts the fence up, and says whether it has served its purpose.
@@ -64,7 +68,7 @@ pub(super) fn fence(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attemp
 
 /// A leader before this one got as far as the order: waiting for offsets would only lengthen the time with two masters.
 /// What was read before this stage may be of a time when the candidate was the primary.
-fn promoted_before(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
+pub(super) fn promoted_before(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
     let link = draft.link(failover.candidate, &failover.candidate_run_id);
     matches!(link, LinkView::Ready { facts, facts_at, .. } if facts.role == Role::Primary && facts_at >= attempt.entered_at)
 }
@@ -101,7 +105,7 @@ fn worth_asking(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bo
 
 /// How far the pause of the old primary's writes is.
 #[derive(Clone, Copy)]
-enum Pausing {
+pub(super) enum Pausing {
     /// The primary cannot be reached after all.
     Hopeless,
     /// It has no such request, or refused it.
@@ -113,7 +117,7 @@ enum Pausing {
     },
 }
 
-fn pause(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, attempt: &Attempt) -> Pausing {
+pub(super) fn pause(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, attempt: &Attempt) -> Pausing {
     let is_pause = |order: &Order| matches!(order, Order::Pause { .. });
     let last = draft.last_order(primary, attempt.entered_at, is_pause);
     let facts = match draft.link(primary, run_id) {
@@ -169,20 +173,20 @@ fn pause(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, attempt: &Atte
 }
 
 /// CLIENT PAUSE with WRITE exists since Redis 6.2.
-pub(super) fn pauses_writes(version: &str) -> bool {
+pub(in crate::failover) fn pauses_writes(version: &str) -> bool {
     let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     version >= (6, 2)
 }
 
 /// What is known of how much the old primary has written.
-enum Written {
+pub(super) enum Written {
     Offset(u64),
     Unknown,
     Hopeless,
 }
 
-fn written(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, since: Instant) -> Written {
+pub(super) fn written(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, since: Instant) -> Written {
     let paused = draft.memory.paused.as_ref().filter(|paused| paused.address == primary);
     if let Some(offset) = paused.and_then(|paused| paused.offset) {
         return Written::Offset(offset);
@@ -202,7 +206,7 @@ fn written(draft: &mut Draft<'_>, primary: Address, run_id: &RunId, since: Insta
 
 /// Whether the candidate has everything up to `offset`. INFO is read again and again on its link until it has:
 /// nothing here waits for a probe. What was read before this stage may be of a stream that it has left since.
-fn has_all(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt, offset: u64) -> Gate {
+pub(super) fn has_all(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt, offset: u64) -> Gate {
     match draft.link(failover.candidate, &failover.candidate_run_id) {
         LinkView::Ready { facts, facts_at, .. } if facts_at >= attempt.entered_at && facts.replica_offset >= offset => {
             Gate::Open
@@ -216,7 +220,7 @@ fn has_all(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt, offset
 }
 
 /// While the pause is on its way INFO of the candidate is read for the first time.
-fn read_meanwhile(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
+pub(super) fn read_meanwhile(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
     if let LinkView::Ready {
         facts_at,
         reading: false,

@@ -9,20 +9,20 @@ use crate::failover::{self, LinkFault, Scene};
 use crate::machine::State;
 use crate::model::{Group, LinkState, RunId, Sighting, Stage, Timestamp};
 
-const NOW: Instant = Instant(1_000_000);
-const PRIMARY: Address = ADDRESSES[0];
-const CANDIDATE: Address = ADDRESSES[1];
+pub(super) const NOW: Instant = Instant(1_000_000);
+pub(super) const PRIMARY: Address = ADDRESSES[0];
+pub(super) const CANDIDATE: Address = ADDRESSES[1];
 
 /// An operator's failover was opened a moment ago; the primary's writes are held back at offset 200.
-struct Stand {
-    group: Group,
+pub(super) struct Stand {
+    pub(super) group: Group,
     sightings: BTreeMap<Address, Sighting>,
     tally: Tally,
-    memory: Memory,
+    pub(super) memory: Memory,
 }
 
 impl Stand {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut group = group();
         group.members.insert(CANDIDATE, member("b"));
         group.epoch = 1;
@@ -63,7 +63,7 @@ impl Stand {
         stand
     }
 
-    fn sees(&mut self, address: Address, verdict: Verdict, facts: Facts) {
+    pub(super) fn sees(&mut self, address: Address, verdict: Verdict, facts: Facts) {
         let sighting = Sighting {
             verdict,
             link: LinkState::Connected,
@@ -74,7 +74,7 @@ impl Stand {
         self.sightings.insert(address, sighting);
     }
 
-    fn answer(&mut self, address: Address, run_id: &str, order: Order, facts: Facts) {
+    pub(super) fn answer(&mut self, address: Address, run_id: &str, order: Order, facts: Facts) {
         let facts = Arc::new(facts);
         let run_id = RunId::new(run_id);
         assert_eq!(facts.run_id, run_id);
@@ -88,7 +88,7 @@ impl Stand {
         self.link(address, facts, NOW);
     }
 
-    fn link(&mut self, address: Address, facts: Arc<Facts>, facts_at: Instant) {
+    pub(super) fn link(&mut self, address: Address, facts: Arc<Facts>, facts_at: Instant) {
         let open = LinkMemory::Open {
             facts,
             facts_at,
@@ -98,17 +98,17 @@ impl Stand {
     }
 
     /// The candidate said at that time that it has this much.
-    fn candidate_has(&mut self, offset: u64, at: Instant) {
+    pub(super) fn candidate_has(&mut self, offset: u64, at: Instant) {
         let mut has = facts("b", Role::Replica);
         has.replica_offset = offset;
         self.link(CANDIDATE, Arc::new(has), at);
     }
 
-    fn plan(&self) -> Vec<Action> {
+    pub(super) fn plan(&self) -> Vec<Action> {
         self.plan_at(NOW.plus(10))
     }
 
-    fn plan_at(&self, now: Instant) -> Vec<Action> {
+    pub(super) fn plan_at(&self, now: Instant) -> Vec<Action> {
         let scene = Scene {
             group: &self.group,
             sightings: &self.sightings,
@@ -128,7 +128,7 @@ impl Stand {
         self.orders_at(now).contains(&Order::Promote)
     }
 
-    fn orders_at(&self, now: Instant) -> Vec<Order> {
+    pub(super) fn orders_at(&self, now: Instant) -> Vec<Order> {
         let orders = self.plan_at(now).into_iter().filter_map(|action| match action {
             Action::Order { order, .. } => Some(order),
             _ => None,
@@ -137,7 +137,7 @@ impl Stand {
     }
 
     /// This node judges the primary Down, and so do as many in all.
-    fn primary_is_down(&mut self, votes: u32) {
+    pub(super) fn primary_is_down(&mut self, votes: u32) {
         self.sees(PRIMARY, Verdict::Down { since: NOW }, facts("a", Role::Primary));
         self.tally.electorate = 3;
         self.tally.down = votes;

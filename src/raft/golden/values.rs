@@ -125,12 +125,13 @@ fn later_settings() -> Vec<Setting> {
     ]
 }
 
-fn faults() -> [Fault; 4] {
+fn faults() -> [Fault; 5] {
     [
         Fault::NoGoodReplica,
         Fault::Candidate("it died".into()),
         Fault::PrimaryBack,
         Fault::Timeout,
+        Fault::Primary("did not step down in time".into()),
     ]
 }
 
@@ -180,6 +181,13 @@ pub(super) fn commands() -> Vec<Command> {
         open(FailoverKind::Automatic),
         open(FailoverKind::Operator),
         open(FailoverKind::Emptied),
+        open(FailoverKind::Coordinated),
+        Command::UndoFailover {
+            group,
+            on,
+            epoch,
+            fault: Fault::Timeout,
+        },
         Command::CompletePromotion {
             group,
             on,
@@ -270,6 +278,7 @@ pub(super) fn command_name(command: &Command) -> &'static str {
         Command::OpenFailover { .. } => "open failover",
         Command::CompletePromotion { .. } => "complete promotion",
         Command::AbortFailover { .. } => "abort failover",
+        Command::UndoFailover { .. } => "undo failover",
         Command::Reconfigured { .. } => "reconfigured",
         Command::EndFailover { .. } => "end failover",
         Command::Adopt { .. } => "adopt",
@@ -363,6 +372,17 @@ pub(super) fn group() -> Group {
         version: 300,
         created: 12,
     }
+}
+
+/// A coordinated failover that is given up.
+pub(super) fn undoing(mut group: Group) -> Group {
+    if let Some(failover) = &mut group.failover {
+        failover.kind = FailoverKind::Coordinated;
+        failover.stage = Stage::Undo {
+            fault: Fault::Primary("did not step down in time".into()),
+        };
+    }
+    group
 }
 
 /// The same group one stage earlier, when its address has not changed.

@@ -53,9 +53,9 @@ pub(super) const REQUESTS: &[Spec] = &[
     },
     Spec {
         name: "sentinel|failover",
-        arity: 3,
-        usage: "<master-name>",
-        summary: "Promotes a replica of the group now.",
+        arity: -3,
+        usage: "<master-name> [COORDINATED] [TO <ip:port>]",
+        summary: "Promotes a replica of the group now; COORDINATED: losing no write, or doing nothing.",
         run: changes::failover,
         ..SENTINEL_ROW
     },

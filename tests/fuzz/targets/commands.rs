@@ -120,10 +120,11 @@ fn node(choices: &mut Choices<'_>) -> Node {
 }
 
 fn fault(choices: &mut Choices<'_>) -> Fault {
-    match choices.below(4) {
+    match choices.below(5) {
         0 => Fault::NoGoodReplica,
         1 => Fault::Candidate(choices.text(8).into()),
         2 => Fault::PrimaryBack,
+        3 => Fault::Primary(choices.text(8).into()),
         _ => Fault::Timeout,
     }
 }
@@ -209,12 +210,17 @@ pub(super) fn next(choices: &mut Choices<'_>, state: &State) -> Command {
         },
         9 => Command::OutageOver { group, on },
         10 | 11 => {
-            let kinds = [FailoverKind::Automatic, FailoverKind::Operator, FailoverKind::Emptied];
+            let kinds = [
+                FailoverKind::Automatic,
+                FailoverKind::Operator,
+                FailoverKind::Emptied,
+                FailoverKind::Coordinated,
+            ];
             let (candidate, run_id) = candidate(choices, known.as_ref());
             Command::OpenFailover {
                 group,
                 on,
-                kind: kinds[usize::from(choices.below(3))],
+                kind: kinds[usize::from(choices.below(4))],
                 votes: u32::from(choices.byte()),
                 candidate,
                 run_id,

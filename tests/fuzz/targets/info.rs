@@ -117,6 +117,9 @@ fn facts(bytes: &[u8]) -> Result<Facts, InfoError> {
             .into_iter()
             .fold(0, |sum: u64, line| sum.saturating_add(keys(line).unwrap_or(0))),
         uptime_s: lines.number("uptime_in_seconds"),
+        failing_over: lines
+            .last(&["master_failover_state"])
+            .map(|state| state != "no-failover"),
         replicas: lines
             .numbered("slave")
             .into_iter()

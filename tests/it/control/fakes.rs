@@ -377,6 +377,7 @@ impl Shared {
             loading: false,
             keys: 5,
             uptime_s: 100,
+            failing_over: Some(false),
             replicas: lines.collect(),
         })
     }
@@ -443,14 +444,18 @@ impl Shared {
             Order::Follow { .. } => "follow",
             Order::Pause { .. } => "pause",
             Order::Unpause => "unpause",
+            Order::StepDown { .. } => "step down",
+            Order::Yield { .. } => "fail over",
+            Order::TakeBack => "take back",
         };
         self.write(format!("{text} {}", number(at)));
         let mut instances = lock(&self.instances);
         let instance = instances.get_mut(&at).unwrap();
         match order {
-            Order::Promote => instance.follows = None,
+            Order::Promote | Order::TakeBack => instance.follows = None,
             Order::Follow { primary, .. } => instance.follows = Some(*primary),
-            Order::Pause { .. } | Order::Unpause => {}
+            Order::StepDown { to } => instance.follows = Some(*to),
+            Order::Pause { .. } | Order::Unpause | Order::Yield { .. } => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use cfgserver::failover::Wish;
 use cfgserver::model::{Event, GroupName, MyId, NodeId, Term};
 use cfgserver::probe::{Announce, Probe, ProbeParts, ProbeSettings, Votes};
 use cfgserver::redis::{Answer, Link, request};
@@ -93,7 +94,11 @@ async fn an_operator_moves_a_living_redis() {
         return;
     }
     let (world, primary, replica) = watched().await;
-    world.desk().failover(GroupName::new("g").unwrap()).await.unwrap();
+    world
+        .desk()
+        .failover(GroupName::new("g").unwrap(), Wish::default())
+        .await
+        .unwrap();
     world
         .until("the switch", |state| {
             state.group_named("g").unwrap().primary == replica.address
@@ -129,7 +134,11 @@ async fn a_planned_switch_under_a_writer_loses_no_acknowledged_write() {
         .until("some writes", |_| acknowledged.load(Ordering::SeqCst) > 100)
         .await;
     let asked_at = world.clock().now();
-    world.desk().failover(GroupName::new("g").unwrap()).await.unwrap();
+    world
+        .desk()
+        .failover(GroupName::new("g").unwrap(), Wish::default())
+        .await
+        .unwrap();
     world
         .until("the switch", |state| {
             state.group_named("g").unwrap().primary == replica.address

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cfgserver::detect::{VoteAck, VoteReport};
+use cfgserver::failover::Wish;
 use cfgserver::model::{GroupName, NodeId};
 use cfgserver::raft::{Desk, Failure, Formation, Working};
 use cfgserver::requests::{AdminRequest, WriteError, WriteReply};
@@ -239,7 +240,7 @@ async fn leadership_is_not_handed_to_a_dead_node() {
 struct Busy(AtomicUsize);
 
 impl Desk for Busy {
-    fn failover(&self, _: GroupName) -> Working {
+    fn failover(&self, _: GroupName, _: Wish) -> Working {
         Box::pin(async { Err(WriteError::NoLeader) })
     }
 

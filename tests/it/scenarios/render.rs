@@ -59,6 +59,7 @@ pub(super) fn command(names: &Names, command: &Command) -> String {
             };
             format!("abort failover epoch {epoch}: {why}")
         }
+        Command::UndoFailover { epoch, fault, .. } => format!("undo failover epoch {epoch}: {fault:?}"),
         Command::Reconfigured { steps, .. } => {
             let each = steps
                 .iter()
@@ -97,6 +98,7 @@ pub(super) fn event(names: &Names, kind: &EventKind) -> Option<String> {
         EventKind::SendPromote(of) => one("+failover-state-send-slaveof-noone", of),
         EventKind::WaitPromotion(of) => one("+failover-state-wait-promotion", of),
         EventKind::AbortReplicaTimeout(of) => one("-failover-abort-slave-timeout", of),
+        EventKind::AbortPrimaryTimeout(of) => one("-failover-abort-master-timeout", of),
         EventKind::Promoted(of) => one("+promoted-slave", of),
         EventKind::ReconfReplicas(of) => one("+failover-state-reconf-slaves", of),
         EventKind::Switch { from, to, .. } => {

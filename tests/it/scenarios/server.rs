@@ -34,6 +34,8 @@ pub(super) struct Server {
     pub(super) priority: u32,
     pub(super) loading: bool,
     pub(super) paused_until: u64,
+    /// FAILOVER: to whom, and until when.
+    pub(super) failing_over: Option<(Address, u64)>,
     /// Answers to the next order with this error.
     pub(super) refuses: Option<String>,
     /// Closes the connection under the next order, and does not carry it out.
@@ -66,6 +68,7 @@ impl Server {
             priority: 100,
             loading: false,
             paused_until: 0,
+            failing_over: None,
             refuses: None,
             drops: false,
         };
@@ -138,12 +141,25 @@ impl Server {
             Order::Follow { primary, .. } => self.become_replica(*primary, now),
             Order::Pause { ms } => self.paused_until = now + ms,
             Order::Unpause => self.paused_until = 0,
+            Order::StepDown { to } => self.become_replica(*to, now),
+            Order::Yield { to, ms } => {
+                self.paused_until = now + ms;
+                self.failing_over = Some((*to, now + ms));
+            }
+            Order::TakeBack => {
+                self.failing_over = None;
+                self.paused_until = 0;
+                self.become_primary();
+            }
         }
         Ok(())
     }
 
     /// Replication has nothing to do.
     fn settled(&self, others: &BTreeMap<Address, Self>) -> bool {
+        if self.failing_over.is_some() {
+            return false;
+        }
         let Some(primary) = self.follows.and_then(|address| others.get(&address)) else {
             return !self.link_up && self.syncing_until.is_none();
         };
@@ -185,6 +201,7 @@ impl Server {
             loading: self.loading,
             keys: self.keys,
             uptime_s: 1,
+            failing_over: (!self.version.starts_with('5')).then_some(self.failing_over.is_some()),
             replicas: lines
                 .map(|other| ReplicaLine {
                     address: other.address,
@@ -201,6 +218,7 @@ pub(super) fn replicate(servers: &mut BTreeMap<Address, Server>, now: u64) {
     if servers.values().all(|server| server.settled(servers)) {
         return;
     }
+    fail_over(servers, now);
     let before = servers.clone();
     for server in servers.values_mut() {
         let Some(primary) = server.follows.and_then(|address| before.get(&address)) else {
@@ -233,6 +251,27 @@ pub(super) fn replicate(servers: &mut BTreeMap<Address, Server>, now: u64) {
             server.offset = primary.offset;
             server.keys = primary.keys;
         }
+    }
+}
+
+/// FAILOVER: the replica tells once a second how far it is; then the roles change.
+fn fail_over(servers: &mut BTreeMap<Address, Server>, now: u64) {
+    let before = servers.clone();
+    for server in before.values() {
+        let Some((to, until)) = server.failing_over else {
+            continue;
+        };
+        let target = &before[&to];
+        let equal = target.link_up && target.follows == Some(server.address) && target.offset == server.offset;
+        let over = now >= until || (equal && now.is_multiple_of(100));
+        if !over {
+            continue;
+        }
+        if equal {
+            servers.get_mut(&to).unwrap().become_primary();
+            servers.get_mut(&server.address).unwrap().become_replica(to, now);
+        }
+        servers.get_mut(&server.address).unwrap().failing_over = None;
     }
 }
 

@@ -7,7 +7,7 @@
 //! cut NODE A | heal NODE A | lease yes|no | crash leader | crash nodes | crash at POINT | failover G | reset G | show G
 //! ```
 
-use cfgserver::failover;
+use cfgserver::failover::{self, Wish};
 use cfgserver::machine::{Command, Outcome, ResetGroup};
 use cfgserver::model::{Address, GroupName, Identity, Mode, Setting, Stage};
 
@@ -22,7 +22,8 @@ pub(super) fn run(world: &mut World, line: &str) {
         ["monitor", name, primary, "quorum", quorum] => monitor(world, name, primary, quorum),
         ["set", name, option, value] => set(world, name, option, value),
         ["tick", ms] => world.tick(number(ms)),
-        ["failover", name] => world.operator(name),
+        ["failover", name] => world.operator(name, Wish::default()),
+        ["failover", name, wish @ ..] => world.operator(name, parse_wish(wish)),
         ["reset", name] => reset(world, name),
         ["show", name] => show(world, name),
         ["crash", "leader"] => world.crash_leader(),
@@ -153,10 +154,23 @@ fn change_server(world: &mut World, change: &str, name: &str, options: &[&str]) 
     }
 }
 
+/// `coordinated`, `to <name>`, or both.
+fn parse_wish(words: &[&str]) -> Wish {
+    let to = words
+        .iter()
+        .position(|word| *word == "to")
+        .map(|at| address(words[at + 1]));
+    Wish {
+        coordinated: words.first() == Some(&"coordinated"),
+        to,
+    }
+}
+
 fn show(world: &mut World, name: &str) {
     let group = world.group(name);
     let failover = group.failover.as_ref().map(|failover| match &failover.stage {
         Stage::Promote => format!(", promoting {}", failover.candidate),
+        Stage::Undo { fault } => format!(", undoing: {fault:?}"),
         Stage::Reconfigure { steps } => {
             let each = steps.iter().map(|(address, step)| format!("{address} {step:?}"));
             format!(", reconfiguring {}", each.collect::<Vec<_>>().join(", "))

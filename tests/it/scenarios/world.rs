@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cfgserver::detect::Tally;
-use cfgserver::failover::{self, Action, LinkFault, Memory, Order, OrderFault, Scene};
+use cfgserver::failover::{self, Action, LinkFault, Memory, Order, OrderFault, Scene, Wish};
 use cfgserver::machine::{self, Command, Entry, Outcome, State};
 use cfgserver::model::{Address, Facts, Group, GroupId, Instant, Node, NodeId, RunId, Sighting, Timestamp};
 
@@ -348,12 +348,12 @@ impl World {
     }
 
     /// What an operator's SENTINEL FAILOVER does on the leader.
-    pub(super) fn operator(&mut self, name: &str) {
+    pub(super) fn operator(&mut self, name: &str, wish: Wish) {
         let group = self.group(name);
         let now = self.instant();
         let mut memory = self.memories.remove(&group.id).unwrap_or_else(|| Memory::new(now));
         let asked = self.with_scene(&group, |scene| {
-            let asked = failover::operator(scene, &memory, now);
+            let asked = failover::operator(scene, &memory, wish, now);
             for action in asked.iter().flatten() {
                 memory.started(scene, action, now);
             }
@@ -409,6 +409,7 @@ fn commit_point(command: &Command) -> Option<&'static str> {
         Command::OpenFailover { .. } => Some("commit-1"),
         Command::CompletePromotion { .. } => Some("commit-2"),
         Command::EndFailover { .. } => Some("end"),
+        Command::UndoFailover { .. } => Some("undo"),
         _ => None,
     }
 }
@@ -419,5 +420,8 @@ fn order_point(order: &Order) -> &'static str {
         Order::Follow { .. } => "follow",
         Order::Pause { .. } => "pause",
         Order::Unpause => "unpause",
+        Order::StepDown { .. } => "step-down",
+        Order::Yield { .. } => "yield",
+        Order::TakeBack => "take-back",
     }
 }

@@ -168,8 +168,19 @@ impl World {
                 let revision = self.state.revision();
                 Ok(WriteReply::Outcome { outcome, revision })
             }
-            Write::Failover { name } if self.state.group_named(name.as_str()).is_none() => Err(WriteError::NoSuchGroup),
-            Write::Failover { .. } => Err(WriteError::NoGoodReplica(Vec::new())),
+            Write::Failover { name } | Write::FailoverWith { name, .. }
+                if self.state.group_named(name.as_str()).is_none() =>
+            {
+                Err(WriteError::NoSuchGroup)
+            }
+            Write::FailoverWith {
+                coordinated,
+                to: Some(to),
+                ..
+            } => Err(WriteError::Refused(format!(
+                "asked for {to}, coordinated: {coordinated}"
+            ))),
+            Write::Failover { .. } | Write::FailoverWith { .. } => Err(WriteError::NoGoodReplica(Vec::new())),
             Write::Reset { .. } => Ok(WriteReply::Outcome {
                 outcome: Outcome::Count(0),
                 revision: self.state.revision(),
@@ -347,6 +358,8 @@ impl World {
                     "no-leader" => WriteError::NoLeader,
                     "unknown" => WriteError::Unknown,
                     "in-progress" => WriteError::InProgress,
+                    "old-primary" => WriteError::NoGoodPrimary(String::new()),
+                    "no-good-primary" => WriteError::NoGoodPrimary("not seen up".into()),
                     "refused" => WriteError::Refused("node 2 is known".into()),
                     "no-good-replica" => WriteError::NoGoodReplica(vec![("10.0.0.2:6379".into(), "is down".into())]),
                     other => panic!("no such end of a write: {other}"),

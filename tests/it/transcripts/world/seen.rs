@@ -54,6 +54,7 @@ impl World {
             loading: false,
             keys: 3,
             uptime_s: 60,
+            failing_over: Some(false),
             replicas: Vec::new(),
         };
         let sighting = Sighting {

@@ -1,0 +1,230 @@
+use super::*;
+use crate::failover::memory::{LinkMemory, Memory};
+use crate::failover::promote::tests::{CANDIDATE, NOW, PRIMARY, Stand};
+use crate::failover::testing::facts;
+use crate::machine::Command;
+use crate::model::{FailoverKind, Verdict};
+
+const SOON: Instant = Instant(NOW.0 + 10);
+const STEP_DOWN: Order = Order::StepDown { to: CANDIDATE };
+const PAUSE: Order = Order::Pause { ms: PAUSE_MS };
+const YIELD: Order = Order::Yield {
+    to: CANDIDATE,
+    ms: PAUSE_MS,
+};
+
+/// A coordinated failover was opened a moment ago; the primary's writes are held back at offset 200.
+fn stand() -> Stand {
+    let mut stand = Stand::new();
+    stand.group.failover.as_mut().unwrap().kind = FailoverKind::Coordinated;
+    stand
+}
+
+/// What the old primary said last on its link, at that time.
+fn primary_says(stand: &mut Stand, at: Instant, change: impl FnOnce(&mut Facts)) {
+    let mut says = facts("a", Role::Primary);
+    change(&mut says);
+    stand.link(PRIMARY, Arc::new(says), at);
+}
+
+fn stepped_down(written: u64) -> impl FnOnce(&mut Facts) {
+    move |says| {
+        says.role = Role::Replica;
+        says.primary = Some(CANDIDATE);
+        says.primary_offset = written;
+    }
+}
+
+fn last_order(stand: &mut Stand, order: Order, answer: Result<Option<Arc<Facts>>, OrderFault>) {
+    let ended = OrderMemory {
+        order,
+        at: NOW,
+        epoch: Some(1),
+        answer: Some(answer),
+    };
+    stand.memory.orders.insert(PRIMARY, ended);
+}
+
+/// Why it is given up, if it is.
+fn given_up(stand: &Stand, now: Instant) -> Option<Fault> {
+    stand.plan_at(now).into_iter().find_map(|action| match action {
+        Action::Propose(Command::UndoFailover { fault, .. }) => Some(fault),
+        Action::Propose(other) => panic!("{other:?}"),
+        _ => None,
+    })
+}
+
+fn no_longer(why: &str) -> Option<Fault> {
+    Some(Fault::Primary(why.into()))
+}
+
+#[test]
+fn the_primary_is_paused_first_and_steps_down_when_its_candidate_has_everything() {
+    let mut stand = stand();
+    stand.memory.orders.clear();
+    stand.memory.paused = None;
+    stand.candidate_has(200, NOW);
+    assert_eq!(stand.orders_at(SOON), [PAUSE]);
+    let mut stand = self::stand();
+    stand.candidate_has(199, NOW);
+    assert_eq!(stand.orders_at(SOON), []);
+    stand.candidate_has(200, NOW);
+    assert_eq!(
+        stand.orders_at(SOON),
+        [STEP_DOWN],
+        "nobody is promoted beside a primary"
+    );
+}
+
+#[test]
+fn nothing_is_held_back_for_a_candidate_that_is_not_reached() {
+    let mut stand = stand();
+    stand.memory.orders.clear();
+    stand.memory.paused = None;
+    stand.memory.links.remove(&CANDIDATE);
+    assert_eq!(stand.orders_at(SOON), []);
+}
+
+#[test]
+fn the_candidate_is_promoted_when_the_primary_is_none_any_more_and_has_not_a_byte_more() {
+    let mut stand = stand();
+    stand.candidate_has(200, NOW);
+    last_order(&mut stand, STEP_DOWN, Ok(None));
+    primary_says(&mut stand, NOW, stepped_down(201));
+    assert_eq!(stand.orders_at(SOON), [], "the pause had run out");
+    let deadline = NOW.plus(STEP_DOWN_MS);
+    primary_says(&mut stand, deadline, stepped_down(201));
+    stand.candidate_has(200, deadline);
+    assert_eq!(given_up(&stand, deadline), no_longer("did not step down in time"));
+    primary_says(&mut stand, NOW, stepped_down(200));
+    stand.candidate_has(200, NOW);
+    assert_eq!(stand.orders_at(SOON), [Order::Promote]);
+}
+
+/// It may have been made a primary again since.
+#[test]
+fn that_the_primary_stepped_down_is_fresh_news() {
+    let mut stand = stand();
+    primary_says(&mut stand, NOW, stepped_down(200));
+    let later = NOW.plus(FRESH_MS + 1);
+    stand.candidate_has(200, later);
+    assert_eq!(stand.plan_at(later), [Action::ReadInfo(PRIMARY)]);
+}
+
+/// A successor knows from the log that writes may be held back, and asks the primary how far it is.
+#[test]
+fn a_successor_begins_anew_or_goes_on_from_where_the_primary_is() {
+    let mut stand = stand();
+    stand.candidate_has(200, NOW);
+    stand.memory.orders.clear();
+    let attempt = stand.memory.attempt.as_mut().unwrap();
+    attempt.mine = false;
+    stand.memory.paused.as_mut().unwrap().offset = None;
+    primary_says(&mut stand, NOW, |_| {});
+    assert_eq!(stand.orders_at(SOON), [PAUSE]);
+    primary_says(&mut stand, NOW, stepped_down(200));
+    assert_eq!(stand.orders_at(SOON), [Order::Promote]);
+    let before = Instant(NOW.0 - 1);
+    primary_says(&mut stand, before, stepped_down(200));
+    assert_eq!(stand.orders_at(SOON), [], "that was before it took over");
+}
+
+#[test]
+fn the_log_tells_a_successor_whose_writes_may_be_held_back() {
+    let stand = stand();
+    for (kind, paused) in [(FailoverKind::Coordinated, true), (FailoverKind::Operator, false)] {
+        let mut group = stand.group.clone();
+        group.failover.as_mut().unwrap().kind = kind;
+        let scene = crate::failover::Scene {
+            group: &group,
+            sightings: &std::collections::BTreeMap::new(),
+            tally: &crate::detect::Tally::default(),
+            elsewhere: &crate::machine::State::default(),
+            node: 1,
+            wall: crate::model::Timestamp(0),
+        };
+        let mut memory = Memory::new(NOW);
+        memory.observe(&scene, NOW);
+        assert_eq!(memory.paused.is_some_and(|paused| paused.address == PRIMARY), paused);
+    }
+}
+
+#[test]
+fn a_primary_that_refuses_is_asked_to_do_it_by_itself_and_then_it_is_given_up() {
+    let refused = || Err(OrderFault::Refused("NOPERM".into()));
+    for order in [PAUSE, STEP_DOWN] {
+        let mut stand = stand();
+        stand.candidate_has(200, NOW);
+        last_order(&mut stand, order, refused());
+        assert_eq!(stand.orders_at(SOON), [YIELD]);
+        primary_says(&mut stand, NOW, |says| says.failing_over = None);
+        assert!(given_up(&stand, SOON).is_some(), "it has no FAILOVER");
+        primary_says(&mut stand, NOW, |_| {});
+        last_order(&mut stand, YIELD, refused());
+        assert_eq!(given_up(&stand, SOON), no_longer("NOPERM"));
+    }
+}
+
+#[test]
+fn while_the_primary_fails_over_by_itself_its_candidate_is_left_alone() {
+    let mut stand = stand();
+    stand.candidate_has(200, NOW);
+    last_order(&mut stand, YIELD, Ok(None));
+    for role in [Role::Primary, Role::Replica] {
+        primary_says(&mut stand, NOW, |says| {
+            stepped_down(200)(says);
+            says.role = role;
+            says.failing_over = Some(true);
+        });
+        assert_eq!(stand.orders_at(SOON), []);
+    }
+    primary_says(&mut stand, NOW, stepped_down(200));
+    stand.link(CANDIDATE, Arc::new(facts("b", Role::Primary)), NOW);
+    assert_eq!(stand.orders_at(SOON), [Order::Promote], "for its clients and its file");
+    primary_says(&mut stand, NOW, |_| {});
+    stand.candidate_has(200, NOW);
+    assert_eq!(given_up(&stand, SOON), no_longer("gave its FAILOVER up"));
+}
+
+/// An operator, by hand: whatever the primary acknowledges meanwhile the candidate does not have.
+#[test]
+fn a_candidate_that_is_a_primary_beside_its_primary_is_not_announced() {
+    let mut stand = stand();
+    stand.link(CANDIDATE, Arc::new(facts("b", Role::Primary)), NOW);
+    assert_eq!(
+        given_up(&stand, SOON),
+        no_longer("somebody else promoted the candidate")
+    );
+    let refused = LinkMemory::Failed {
+        at: NOW,
+        fault: crate::failover::LinkFault::Refused,
+    };
+    stand.memory.links.insert(PRIMARY, refused);
+    assert_eq!(
+        stand.orders_at(SOON),
+        [Order::Promote],
+        "a leader before this one got as far"
+    );
+    stand.candidate_has(200, NOW);
+    assert_eq!(given_up(&stand, SOON), no_longer("connection refused"));
+}
+
+#[test]
+fn a_candidate_that_is_lost_ends_it() {
+    let mut stand = stand();
+    stand.sees(CANDIDATE, Verdict::Down { since: NOW }, facts("b", Role::Replica));
+    let fault = given_up(&stand, SOON);
+    assert_eq!(fault, Some(Fault::Candidate("down".into())));
+}
+
+#[test]
+fn it_is_given_up_in_time_unless_the_promotion_is_on_its_way() {
+    let mut stand = stand();
+    let deadline = NOW.plus(STEP_DOWN_MS);
+    stand.candidate_has(199, deadline);
+    assert_eq!(given_up(&stand, Instant(deadline.0 - 1)), None);
+    assert_eq!(given_up(&stand, deadline), no_longer("did not step down in time"));
+    assert!(PAUSE_MS > STEP_DOWN_MS, "the pause outlasts the waiting");
+    stand.memory.attempt.as_mut().unwrap().promote_sent = true;
+    assert_eq!(given_up(&stand, deadline), None);
+}
