@@ -40,6 +40,7 @@ fn seeds_max(simulator: Simulator, mutation: Mutation) -> Option<u64> {
             | Mutation::CarelessRepair
             | Mutation::BrakeOfLeader,
         ) => Some(3_000),
+        (Simulator::Fast, Mutation::PromotedBeside) => Some(500),
         (Simulator::Fast, Mutation::VotesForEver | Mutation::SyncedForEver | Mutation::UnpausedOffsets) => Some(20_000),
         (Simulator::Fast, Mutation::EmptyNodeFounds) => None,
         // The fast one has a model of the code that these are in.

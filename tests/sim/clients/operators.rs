@@ -143,7 +143,13 @@ impl World {
         let admin = &mut self.clients.operators[ADMIN];
         admin.tries += 1;
         let over = match result {
-            Ok(_) | Err(WriteError::NoSuchGroup | WriteError::NoGoodReplica(_) | WriteError::InProgress) => true,
+            Ok(_)
+            | Err(
+                WriteError::NoSuchGroup
+                | WriteError::NoGoodReplica(_)
+                | WriteError::NoGoodPrimary(_)
+                | WriteError::InProgress,
+            ) => true,
             Err(WriteError::Refused(text)) => !text.contains("in progress") && !text.contains("wait to be added"),
             Err(WriteError::NoLeader | WriteError::Unknown) => false,
         };
@@ -169,7 +175,7 @@ impl World {
         let name = group_name(group);
         let number = self.core.chance.within(1, self.core.net.nodes);
         match self.core.chance.index(18) {
-            0..=3 => format!("SENTINEL FAILOVER {name}"),
+            0..=3 => format!("SENTINEL FAILOVER {name}{}", self.draw_wish(group)),
             4 => format!("SENTINEL RESET {name}"),
             5 => format!(
                 "SENTINEL SET {name} down-after-milliseconds {}",
@@ -213,6 +219,24 @@ impl World {
                     None => format!("SENTINEL SET {name} failover-timeout 20000"),
                 }
             }
+        }
+    }
+
+    /// How a failover is asked for. Taken from the time: other stories of a seed stay as they are.
+    fn draw_wish(&self, group: usize) -> String {
+        let dice = self.core.now.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        let coordinated = dice % 2 == 0;
+        let servers = self.core.fleet.servers.iter();
+        let own: Vec<_> = servers.filter(|server| server.home == Some(group)).collect();
+        let to = match dice / 2 % 4 {
+            0 => own.get((dice / 8) as usize % own.len().max(1)),
+            _ => None,
+        };
+        match (coordinated, to) {
+            (true, Some(server)) => format!(" COORDINATED TO {}", server.address),
+            (true, None) => " COORDINATED".to_owned(),
+            (false, Some(server)) => format!(" TO {} {}", server.address.ip, server.address.port),
+            (false, None) => String::new(),
         }
     }
 

@@ -441,6 +441,7 @@ fn plan(settings: &Settings, seed: u64) -> Plan {
 fn order_name(order: &cfgserver::failover::Order) -> &'static str {
     use cfgserver::failover::Order;
     match order {
+        Order::StepDown { .. } | Order::Yield { .. } | Order::TakeBack => "order: of a coordinated failover",
         Order::Promote => "order: promote",
         Order::Pause { .. } => "order: pause",
         Order::Follow { .. } => "order: follow",

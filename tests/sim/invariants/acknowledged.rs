@@ -44,6 +44,13 @@ impl Invariant for Acknowledged {
                 let is_it = |command: &Command| match write {
                     Write::Command(written) => written == command,
                     Write::Failover { .. } => matches!(command, Command::OpenFailover { .. }),
+                    Write::FailoverWith { coordinated, to, .. } => match command {
+                        Command::OpenFailover { kind, candidate, .. } => {
+                            let same_kind = *coordinated == (*kind == FailoverKind::Coordinated);
+                            same_kind && to.is_none_or(|to| to == *candidate)
+                        }
+                        _ => false,
+                    },
                     Write::Reset { .. } => matches!(command, Command::Reset { .. }),
                     Write::Admin(_) => false,
                 };
@@ -69,7 +76,7 @@ impl Invariant for Acknowledged {
 }
 
 fn of_operator(command: &Command) -> bool {
-    let asked = |kind: &FailoverKind| *kind == FailoverKind::Operator;
+    let asked = |kind: &FailoverKind| kind.is_planned();
     match command {
         Command::Monitor { .. }
         | Command::Configure { .. }

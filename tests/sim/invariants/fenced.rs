@@ -10,7 +10,6 @@ use cfgserver::model::{Epoch, FailoverKind, Group, GroupId, Term};
 
 use super::{Invariant, NodeScene, Scene, nodes};
 use crate::fact::Fact;
-use crate::redis::Server;
 
 /// How long the planner waits for equal offsets: an operator's failover, and any other.
 const PLANNED_MS: u64 = 1_000;
@@ -128,7 +127,8 @@ impl Fenced {
             return Ok(());
         }
         let paused = self.paused.get(&(group.id, group.epoch, term));
-        let should_be = by_operator && pauses_writes(server) && !agreed_down(scene, group);
+        let can_be = server.pauses_writes() && !server.no_pause_command;
+        let should_be = by_operator && can_be && !agreed_down(scene, group);
         // What ended a pause before its time is not this leader's doing.
         let ended = paused == Some(&Pause::Done) && server.paused_until <= now;
         if ended || (paused.is_none() && !should_be) {
@@ -149,11 +149,6 @@ impl Fenced {
         }
         Ok(())
     }
-}
-
-/// CLIENT PAUSE with WRITE exists since Redis 6.2.
-fn pauses_writes(server: &Server) -> bool {
-    !["2", "6.0"].iter().any(|old| server.version.starts_with(old))
 }
 
 /// As many nodes as are asked for have said so of late, or may have: then an operator's failover is in a hurry, too.

@@ -13,7 +13,7 @@
 //! | 9 identity | `foreign`, `trusted` |
 //! | 10 never promoted | `promotion`, `synced` |
 //! | 11 repair is careful | `last_copy`, `addresses`, `parallel` |
-//! | 12 the old primary is fenced | `fenced`, `paused` |
+//! | 12 the old primary is fenced | `fenced`, `paused`, `coordinated` |
 //! | 13 observation is local | no file: what a node shows without a majority is asked of real processes |
 //! | 14 a stalled node does not judge | `window` |
 //! | 15 a brake on flapping | `brake` |
@@ -26,6 +26,7 @@ mod addresses;
 mod brake;
 mod cancel;
 mod chain;
+mod coordinated;
 mod fence;
 mod fenced;
 mod foreign;
@@ -96,6 +97,7 @@ impl Invariants {
                 Box::<paused::Paused>::default(),
                 Box::<fence::Fence>::default(),
                 Box::<fenced::Fenced>::default(),
+                Box::<coordinated::Coordinated>::default(),
                 Box::<acknowledged::Acknowledged>::default(),
                 Box::<proxies::Proxies>::default(),
                 Box::<trusted::Trusted>::default(),

@@ -8,7 +8,7 @@ use cfgserver::model::{Epoch, GroupId};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::redis::Index;
+use crate::redis::{Index, Server};
 
 /// Longer than any fence needs, short enough that a leader that dies leaves no lasting harm.
 const PAUSE_MS_MAX: u64 = 3_000;
@@ -27,7 +27,7 @@ impl Invariant for Paused {
     fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::OrderSent {
-                order: Order::Pause { ms },
+                order: Order::Pause { ms } | Order::Yield { ms, .. },
                 address,
                 ..
             } if *ms > PAUSE_MS_MAX => Err(format!("the writes of {address} are held back for {ms} ms")),
@@ -35,7 +35,7 @@ impl Invariant for Paused {
                 group,
                 server,
                 term,
-                order: Order::Pause { .. },
+                order: Order::Pause { .. } | Order::Yield { .. },
                 ..
             } => {
                 let state = scene.state();
@@ -58,7 +58,8 @@ impl Invariant for Paused {
 
     fn well(&self, scene: &dyn Scene) -> Result<(), String> {
         let servers = scene.fleet().servers.iter();
-        let mut held = servers.filter(|server| server.running && server.paused_until > scene.now());
+        let holds = |server: &&Server| server.paused_until > scene.now() || server.failing_over.is_some();
+        let mut held = servers.filter(|server| server.running && holds(server));
         match held.next() {
             Some(server) => Err(format!("the writes of {} are held back", server.name)),
             None => Ok(()),

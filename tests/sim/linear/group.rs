@@ -189,6 +189,8 @@ impl Specification for GroupSpec {
                 })
             }
             (Call::Failover, Some(Answer::InProgress)) => unchanged(state.as_ref().is_some_and(|group| group.open)),
+            // The name stays while a coordinated failover holds writes back.
+            (Call::Remove, Some(Answer::InProgress)) => unchanged(state.as_ref().is_some_and(|group| group.open)),
             (Call::Failover, Some(Answer::NotNow)) => unchanged(exists),
             (Call::Remove | Call::Set(_) | Call::Failover, Some(Answer::NoSuchGroup)) => unchanged(!exists),
             (Call::Read, Some(Answer::Seen(seen))) => unchanged(match (state, seen) {

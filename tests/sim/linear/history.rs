@@ -90,7 +90,7 @@ impl Histories {
                 | Command::Remove { .. }
                 | Command::Set { .. }
                 | Command::OpenFailover {
-                    kind: FailoverKind::Operator,
+                    kind: FailoverKind::Operator | FailoverKind::Coordinated,
                     ..
                 }
         );

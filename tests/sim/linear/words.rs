@@ -28,7 +28,7 @@ pub(crate) fn asked(request: &str) -> Option<(String, Call)> {
             quorum: quorum.parse().ok()?,
         },
         ("remove", []) => Call::Remove,
-        ("failover", []) => Call::Failover,
+        ("failover", _) => Call::Failover,
         ("master" | "get-master-addr-by-name", []) => Call::Read,
         ("set", options) => {
             let pairs = options.chunks_exact(2);

@@ -7,7 +7,7 @@ mod members;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cfgserver::failover::{self, Action, Memory, Plan, Refusal, Scene};
+use cfgserver::failover::{self, Action, Memory, Plan, Refusal, Scene, Wish};
 use cfgserver::machine::{Command, Rejection};
 use cfgserver::model::{Address, GroupId, Instant, NodeId, Revision, Term};
 use cfgserver::requests::WriteError;
@@ -31,6 +31,7 @@ const RESET_ATTEMPTS: u32 = 5;
 pub(super) struct Ask {
     request: u64,
     from: NodeId,
+    wish: Wish,
 }
 
 struct Proposal {
@@ -243,7 +244,7 @@ impl Leader {
     ) -> (Plan, Option<Ask>, Vec<(Ask, WriteError)>) {
         let mut refused = Vec::new();
         while let Some(ask) = self.next_ask(scene.group.id) {
-            match failover::operator(scene, memory, now) {
+            match failover::operator(scene, memory, ask.wish, now) {
                 Ok(actions) => return (Plan { actions, wake_at: None }, Some(ask), refused),
                 Err(refusal) => refused.push((ask, refused_as(refusal))),
             }
@@ -253,7 +254,7 @@ impl Leader {
 
     fn replan(&self, scene: &Scene<'_>, memory: &Memory, now: Instant, ask: Option<Ask>) -> Vec<Action> {
         match ask {
-            Some(_) => failover::operator(scene, memory, now).unwrap_or_default(),
+            Some(ask) => failover::operator(scene, memory, ask.wish, now).unwrap_or_default(),
             None => failover::plan(scene, memory, now).actions,
         }
     }
@@ -296,6 +297,9 @@ fn refused_as(refusal: Refusal) -> WriteError {
             let text = |(address, why): (Address, Arc<str>)| (address.to_string(), why.to_string());
             WriteError::NoGoodReplica(reasons.into_iter().map(text).collect())
         }
+        Refusal::OldPrimary => WriteError::NoGoodPrimary(String::new()),
+        Refusal::NoGoodPrimary(why) => WriteError::NoGoodPrimary(why.to_owned()),
+        Refusal::NoSuchReplica | Refusal::IsPrimary => WriteError::Refused("not that one".to_owned()),
     }
 }
 

@@ -410,5 +410,8 @@ fn order_name(order: &Order) -> &'static str {
         Order::Follow { .. } => "order: follow",
         Order::Pause { .. } => "order: pause",
         Order::Unpause => "order: unpause",
+        Order::StepDown { .. } => "order: step down",
+        Order::Yield { .. } => "order: fail over",
+        Order::TakeBack => "order: take back",
     }
 }

@@ -60,6 +60,10 @@ impl Fleet {
             "SLAVEOF" | "PING" if server.loading(now) => {
                 Some(Answer::error("LOADING Redis is loading the dataset in memory"))
             }
+            "FAILOVER" if !server.pauses_writes() => Some(Answer::error("ERR unknown command 'FAILOVER'")),
+            "CLIENT" if words[1] == "PAUSE" && server.no_pause_command => Some(Answer::error(
+                "NOPERM this user has no permissions to run the 'client|pause' command",
+            )),
             _ => None,
         }
     }
@@ -97,6 +101,14 @@ impl Fleet {
                 self.servers[who].paused_until = 0;
                 Answer::OK
             }
+            ["FAILOVER", "TO", ip, port, "TIMEOUT", ms] => match cfgserver::model::Address::parse(ip, port) {
+                Ok(target) => self.fail_over(who, target, ms.parse().unwrap(), now),
+                Err(_) => Answer::error("ERR FAILOVER target HOST and PORT is not a replica."),
+            },
+            ["FAILOVER", "ABORT"] => match self.servers[who].failing_over.take() {
+                Some(_) => Answer::OK,
+                None => Answer::error("ERR No failover in progress."),
+            },
             ["CLIENT", "LIST"] => Answer::bulk(self.client_list(who)),
             ["CLIENT", "SETNAME", _] => Answer::OK,
             ["CLIENT", "KILL", "ID", id] => {

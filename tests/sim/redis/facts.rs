@@ -13,6 +13,7 @@ use super::{Fleet, Index, Replica};
 struct Shape {
     starts: u32,
     loading: bool,
+    failing_over: bool,
     follows: Option<cfgserver::model::Address>,
     link_up: bool,
     syncing: bool,
@@ -58,6 +59,7 @@ impl Fleet {
         Shape {
             starts: server.starts,
             loading: server.loading(now),
+            failing_over: server.failing_over.is_some(),
             follows: server.follows,
             link_up: server.link_up(),
             syncing: server.syncing(),

@@ -34,6 +34,14 @@ impl Fleet {
                 id(server.lineage)
             );
         }
+        if server.pauses_writes() {
+            let state = if server.failing_over.is_some() {
+                "waiting-for-sync"
+            } else {
+                "no-failover"
+            };
+            _ = write!(text, "master_failover_state:{state}\r\n");
+        }
         _ = write!(text, "master_repl_offset:{offset}\r\n\r\n# Keyspace\r\n");
         let keys = if loading { 0 } else { self.keys(who) };
         if keys > 0 {

@@ -1,5 +1,7 @@
 //! Replication: who copies what from whom, and what becomes of the data.
 
+use cfgserver::redis::Answer;
+
 use super::{Emptied, Fleet, Index, Overwritten, Replica};
 
 /// How often a replica without a link tries again.
@@ -106,7 +108,7 @@ impl Fleet {
         let offset = self.offset(who, now);
         let server = &mut self.servers[who];
         let takes = server.alive() && !server.hung(now) && !server.loading(now) && server.is_primary();
-        if !takes || server.paused_until > now {
+        if !takes || server.paused_until > now || server.failing_over.is_some() {
             return false;
         }
         server.keys = server.keys.max(1);
@@ -213,6 +215,9 @@ impl Fleet {
         if server.loading_until > now {
             let until = server.loading_until;
             return self.plan(who, until + 1);
+        }
+        if server.failing_over.is_some() {
+            return self.go_on_failing_over(who, now);
         }
         let Some(from) = server.follows.and_then(|address| self.at(address)) else {
             return;
@@ -367,6 +372,45 @@ impl Fleet {
         server.link_lost_at = Some(now);
     }
 
+    /// FAILOVER: writes are held back until the replica has told that it has everything.
+    pub(crate) fn fail_over(&mut self, who: Index, target: cfgserver::model::Address, ms: u64, now: u64) -> Answer {
+        let server = &self.servers[who];
+        if !server.is_primary() {
+            return Answer::error("ERR FAILOVER is not valid when server is a replica.");
+        }
+        if server.failing_over.is_some() {
+            return Answer::error("ERR FAILOVER already in progress.");
+        }
+        if !self.at(target).is_some_and(|other| self.streams_to(who, other)) {
+            return Answer::error("ERR FAILOVER target HOST and PORT is not a replica.");
+        }
+        self.servers[who].failing_over = Some((target, now + ms));
+        // A replica tells how far it is once a second.
+        self.plan(who, now + 1 + now % 1_000);
+        Answer::OK
+    }
+
+    fn streams_to(&self, from: Index, to: Index) -> bool {
+        matches!(self.servers[to].replica, Replica::Up { from: source, stalled: None } if source == from)
+    }
+
+    fn go_on_failing_over(&mut self, who: Index, now: u64) {
+        let Some((target, until)) = self.servers[who].failing_over else {
+            return;
+        };
+        if now >= until {
+            self.servers[who].failing_over = None;
+            return;
+        }
+        let equal = |other: &Index| self.streams_to(who, *other) && self.offset(*other, now) == self.offset(who, now);
+        let Some(other) = self.at(target).filter(equal) else {
+            return self.plan(who, now + 100);
+        };
+        self.servers[who].failing_over = None;
+        self.become_primary(other, now);
+        self.become_replica(who, target, false, now);
+    }
+
     /// The process ends.
     pub(crate) fn stop(&mut self, who: Index, now: u64) {
         if !self.servers[who].running {
@@ -385,6 +429,7 @@ impl Fleet {
         server.replica = Replica::Down;
         server.generation += 1;
         server.paused_until = 0;
+        server.failing_over = None;
         let ended = std::mem::take(&mut server.conns);
         self.ended
             .extend(ended.into_iter().map(|(id, conn)| (who, id, conn.owner)));

@@ -22,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) hung_until: u64,
     pub(crate) loading_until: u64,
     pub(crate) paused_until: u64,
+    /// FAILOVER: to whom, and until when it waits for that one.
+    pub(crate) failing_over: Option<(Address, u64)>,
     pub(crate) priority: u32,
     pub(crate) follows: Option<Address>,
     /// What its configuration file says.
@@ -48,6 +50,8 @@ pub(crate) struct Server {
     pub(crate) no_config_file: bool,
     /// CONFIG is renamed.
     pub(crate) no_config_command: bool,
+    /// CLIENT PAUSE is forbidden.
+    pub(crate) no_pause_command: bool,
 }
 
 /// Its link to the instance that it follows.
@@ -94,6 +98,7 @@ impl Server {
             hung_until: 0,
             loading_until: 0,
             paused_until: 0,
+            failing_over: None,
             priority: 100,
             follows: None,
             saved_follows: None,
@@ -113,6 +118,7 @@ impl Server {
             conns: BTreeMap::new(),
             no_config_file: false,
             no_config_command: false,
+            no_pause_command: false,
         }
     }
 
@@ -136,6 +142,11 @@ impl Server {
 
     pub(crate) fn hung(&self, now: u64) -> bool {
         self.hung_until > now
+    }
+
+    /// CLIENT PAUSE with WRITE, and FAILOVER, exist since Redis 6.2.
+    pub(crate) fn pauses_writes(&self) -> bool {
+        !["2", "6.0"].iter().any(|old| self.version.starts_with(old))
     }
 
     /// PING is answered with LOADING.

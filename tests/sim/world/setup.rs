@@ -28,6 +28,8 @@ pub(crate) fn make_instances(core: &mut Core) {
             server.started_at = START - 1_000_000;
             server.no_config_file = core.chance.permille(60);
             server.no_config_command = core.chance.permille(40);
+            // Who takes one away may take others. Not drawn: the stories of most seeds stay as they are.
+            server.no_pause_command = server.no_config_command && !server.no_config_file;
             if member > 1 && core.chance.permille(80) {
                 server.priority = *core.chance.pick(&[0, 10, 200]);
             }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cfgserver::failover::{Scene, unreachable};
+use cfgserver::failover::{Scene, Wish, unreachable};
 use cfgserver::machine::{Command, Outcome, Rejection, ResetGroup};
-use cfgserver::model::{Group, GroupName, Instant, NodeId, Stage, Term};
+use cfgserver::model::{Failover, Group, GroupName, Instant, NodeId, Term};
 use cfgserver::requests::{Write, WriteError, WriteReply};
 use cfgserver::resp::glob_matches;
 
@@ -48,7 +48,14 @@ impl Node {
         let leads = self.view.leader == Some(self.id);
         match write {
             Write::Command(command) if leads => self.propose(core, command, Waiter::Request { request, from }),
-            Write::Failover { name } if self.view.me => self.ask(core, &name, Ask { request, from }),
+            Write::Failover { name } if self.view.me => {
+                let wish = Wish::default();
+                self.ask(core, &name, Ask { request, from, wish });
+            }
+            Write::FailoverWith { name, coordinated, to } if self.view.me => {
+                let wish = Wish { coordinated, to };
+                self.ask(core, &name, Ask { request, from, wish });
+            }
             Write::Reset { pattern } if self.view.me => {
                 if let Some(leader) = &mut self.leader {
                     leader.resets.insert(request, (pattern, RESET_ATTEMPTS));
@@ -104,11 +111,7 @@ impl Node {
             if !glob_matches(&pattern, group.name.as_str().as_bytes()) {
                 continue;
             }
-            if group
-                .failover
-                .as_ref()
-                .is_some_and(|failover| failover.stage == Stage::Promote)
-            {
+            if group.failover.as_ref().is_some_and(Failover::is_undecided) {
                 return self.answer_write(core, request, from, Err(WriteError::InProgress));
             }
             groups.push(self.reset_group(core, group));

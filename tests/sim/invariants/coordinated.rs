@@ -1,0 +1,105 @@
+//! A coordinated switch loses no write that its primary acknowledged: the candidate is ordered to be a primary only when
+//! the old one is none any more, and has every byte that the old one ever wrote.
+
+use std::collections::BTreeMap;
+
+use cfgserver::failover::Order;
+use cfgserver::machine::Command;
+use cfgserver::model::{Epoch, Failover, FailoverKind, Group, GroupId};
+
+use super::{Invariant, Scene};
+use crate::fact::Fact;
+use crate::redis::Server;
+
+#[derive(Default)]
+pub(super) struct Coordinated {
+    /// What the old primary had written when it stepped down.
+    written: BTreeMap<(GroupId, Epoch), u64>,
+}
+
+impl Invariant for Coordinated {
+    fn name(&self) -> &'static str {
+        "a coordinated switch loses no acknowledged write"
+    }
+
+    fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::OrderDone {
+                group,
+                server,
+                order: Order::StepDown { .. },
+                was_primary: true,
+                ..
+            } => {
+                let state = scene.state();
+                if let Some(group) = state.group(*group) {
+                    let written = scene.fleet().offset(*server, scene.now());
+                    self.written.insert((group.id, group.epoch), written);
+                }
+                Ok(())
+            }
+            Fact::OrderSent {
+                group,
+                order: Order::Promote,
+                applied,
+                ..
+            } => match applied.group(*group).and_then(|group| coordinated(group)) {
+                Some(failover) => no_primary(scene, failover),
+                None => Ok(()),
+            },
+            Fact::Committed { command, before, .. } => {
+                let Command::CompletePromotion { group, .. } = command.as_ref() else {
+                    return Ok(());
+                };
+                match before.group(*group).and_then(|group| coordinated(group)) {
+                    Some(failover) => {
+                        scene.judges(self.name());
+                        no_primary(scene, failover)?;
+                        self.has_all(scene, *group, failover)
+                    }
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn coordinated(group: &Group) -> Option<&Failover> {
+    group
+        .failover
+        .as_ref()
+        .filter(|open| open.kind == FailoverKind::Coordinated)
+}
+
+/// The process that was the primary, while it runs.
+fn old<'a>(scene: &'a dyn Scene, failover: &Failover) -> Option<&'a Server> {
+    let server = scene.server_at(failover.old_primary)?;
+    let itself = failover.old_run_id.as_ref() == Some(&server.run_id());
+    (itself && server.running).then_some(server)
+}
+
+/// It acknowledges nothing any more.
+fn no_primary(scene: &dyn Scene, failover: &Failover) -> Result<(), String> {
+    match old(scene, failover) {
+        Some(server) if server.is_primary() => Err(format!("{} is still a primary", server.name)),
+        _ => Ok(()),
+    }
+}
+
+impl Coordinated {
+    fn has_all(&self, scene: &dyn Scene, group: GroupId, failover: &Failover) -> Result<(), String> {
+        let Some(written) = self.written.get(&(group, failover.epoch)) else {
+            return Ok(());
+        };
+        let Some(candidate) = scene.server_at(failover.candidate) else {
+            return Ok(());
+        };
+        let promoted = candidate.is_primary() && candidate.run_id() == failover.candidate_run_id;
+        if promoted && candidate.second_offset < *written {
+            let has = candidate.second_offset;
+            return Err(format!("{} has {has} of {written} bytes", candidate.name));
+        }
+        Ok(())
+    }
+}
