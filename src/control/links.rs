@@ -254,11 +254,12 @@ async fn give(
     // Counted before the fence is asked: who shuts it and then sees none on its way may rely on that.
     let _under_way = UnderWay::new(&shared.orders);
     let given = AtomicBool::new(false);
-    // Rule 4: asked right before each write. Nothing is written that the committed state does not want any more.
-    let fence = || {
+    // Rule 4: asked right before each write. Nothing is written that the committed state does not want any more, nor to
+    // an instance that is not any more what it was wanted for.
+    let fence = |read: &Facts| {
         let state = shared.board.state();
         let sightings = shared.board.sightings(place.0);
-        let stands = |group: &Arc<Group>| still_stands(group, &sightings, place.1, run_id, &order);
+        let stands = |group: &Arc<Group>| still_stands(group, &sightings, place.1, read, run_id, &order);
         let leads = shared.proposals.holds_lease() || mutation::is_on(Mutation::OrderAfterLease);
         let holds = leads && state.group(place.0).is_some_and(stands);
         if holds {

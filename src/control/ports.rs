@@ -41,13 +41,13 @@ pub trait OrderConnection: Send {
     fn facts(&self) -> &Facts;
     /// Reads INFO again.
     fn refresh(&mut self, limit: Duration) -> BoxFuture<'_, Result<Facts, OrderError>>;
-    /// Gives an order to the process `expected`; asks `fence` right before the write. INFO after it, if it could be
-    /// read.
+    /// Gives an order to the process `expected`; asks `fence` right before the write, with INFO as it was read last on
+    /// this link. INFO after it, if it could be read.
     fn execute<'a>(
         &'a mut self,
         order: &'a Order,
         expected: &'a RunId,
-        fence: &'a (dyn Fn() -> bool + Sync),
+        fence: &'a (dyn Fn(&Facts) -> bool + Sync),
         limit: Duration,
     ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>>;
 }

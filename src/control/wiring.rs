@@ -55,6 +55,7 @@ impl OrderLinks for RedisLinks {
         let name = LeaderName {
             node: self.node.clone(),
             term,
+            instance: target.address,
         };
         Box::pin(async move {
             let link = OrderLink::open(&target, name, limit).await?;
@@ -76,7 +77,7 @@ impl OrderConnection for OrderLink {
         &'a mut self,
         order: &'a Order,
         expected: &'a RunId,
-        fence: &'a (dyn Fn() -> bool + Sync),
+        fence: &'a (dyn Fn(&Facts) -> bool + Sync),
         limit: Duration,
     ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>> {
         Box::pin(async move {

@@ -1,26 +1,40 @@
 //! Which orders the committed state allows. Asked when one is planned, and again right before each write: between the
-//! two an instance may have answered slowly, or refused the first form, while the group moved on.
+//! two an instance may have answered slowly, or refused the first form, while it or the group moved on.
 
 use std::collections::BTreeMap;
 
-use crate::failover::Order;
-use crate::model::{Address, Group, RunId, Sighting, Stage, Verdict};
+use crate::failover::{Order, identity};
+use crate::model::{Address, Facts, Group, RunId, Sighting, Stage, Verdict};
 
-/// Whether an order that was planned may still be written, by what is committed now and what this node sees now.
+/// Whether an order that was planned may still be written, by what is committed now, what this node sees now, and what
+/// it `read` last on the very link.
 pub fn still_stands(
     group: &Group,
     sightings: &BTreeMap<Address, Sighting>,
     address: Address,
+    read: &Facts,
     run_id: &RunId,
     order: &Order,
 ) -> bool {
-    let sees_up = |address: &Address| {
-        let sighting = sightings.get(address);
-        sighting.is_some_and(|sighting| sighting.verdict == Verdict::Up)
-    };
-    // Rule 11: nobody is sent to a primary that is not seen.
-    let primary_seen = !matches!(order, Order::Follow { .. }) || sees_up(&group.primary);
-    primary_seen && broken_rule(group, address, run_id, order).is_none()
+    if broken_rule(group, address, run_id, order).is_some() {
+        return false;
+    }
+    match order {
+        // Rule 10: it was chosen for the data that it had, and may have copied others' since.
+        Order::Promote => {
+            let seen = sightings.get(&address).and_then(|sighting| sighting.facts.as_deref());
+            let known = [Some(read), seen].into_iter().flatten();
+            let member = group.members.get(&address);
+            let mut itself = known.filter(|facts| facts.run_id == *run_id);
+            !itself.any(|facts| identity::copied_other_data(group, member, facts))
+        }
+        // Rule 11: nobody is sent to a primary that is not seen.
+        Order::Follow { .. } => {
+            let primary = sightings.get(&group.primary);
+            primary.is_some_and(|sighting| sighting.verdict == Verdict::Up)
+        }
+        Order::Pause { .. } | Order::Unpause => true,
+    }
 }
 
 /// The rule that an order would break, in words; `None` when it is lawful.
@@ -57,8 +71,10 @@ pub(super) fn broken_rule(group: &Group, address: Address, run_id: &RunId, order
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::failover::testing::{ADDRESSES, group, member};
-    use crate::model::{Failover, FailoverKind};
+    use std::sync::Arc;
+
+    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::model::{Failover, FailoverKind, Role};
 
     fn promoting(candidate: Address, run_id: &str) -> Group {
         let mut group = group();
@@ -78,7 +94,30 @@ mod tests {
     }
 
     fn stands(group: &Group, address: Address, run_id: &str, order: &Order) -> bool {
-        still_stands(group, &BTreeMap::new(), address, &RunId::new(run_id), order)
+        let read = facts(run_id, Role::Replica);
+        still_stands(group, &BTreeMap::new(), address, &read, &RunId::new(run_id), order)
+    }
+
+    /// Found by the simulator, seed 3247869: the first form was held on its way for a second and refused for its frills;
+    /// when the bare form left, the candidate had copied the primary that had lost its data.
+    #[test]
+    fn a_candidate_that_copied_other_data_is_not_promoted_with_the_second_form() {
+        let open = promoting(ADDRESSES[1], "b");
+        let (own, mut other) = (facts("b", Role::Replica), facts("b", Role::Replica));
+        other.lineage.as_mut().unwrap().replid = "fresh".into();
+        let stands = |read: &Facts, probed: &Facts| {
+            let seen = Sighting {
+                facts: Some(Arc::new(probed.clone())),
+                ..Sighting::default()
+            };
+            let sightings = BTreeMap::from([(ADDRESSES[1], seen)]);
+            still_stands(&open, &sightings, ADDRESSES[1], read, &RunId::new("b"), &Order::Promote)
+        };
+        assert!(stands(&own, &own));
+        assert!(!stands(&other, &own), "read on the link");
+        assert!(!stands(&own, &other), "seen by the probe");
+        other.run_id = RunId::new("before");
+        assert!(stands(&own, &other), "what another process had says nothing");
     }
 
     /// Found by the simulator: a candidate that was slow to refuse the first form of the order got the second one after

@@ -127,7 +127,7 @@ pub(super) struct OrderMemory {
 pub enum OrderFault {
     /// Another process answers at the address; nothing was sent.
     OtherProcess,
-    /// The majority lease did not hold, or the group has moved on; nothing was sent.
+    /// The majority lease did not hold, or the group or the instance has moved on; nothing was sent.
     LeaseLost,
     /// The instance said no; its words.
     Refused(Arc<str>),

@@ -14,7 +14,7 @@ mod order;
 mod order_link;
 
 pub use crate::failover::Order;
-pub use clients::older_links;
+pub use clients::links_of_the_past;
 pub use error::{LinkError, OrderError};
 pub use link::{Answer, Link, Target, request};
 pub use order::{LeaderName, OrderReply, Reading};

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::failover::Order;
-use crate::model::{Facts, MyId, Role, Term};
+use crate::model::{Address, Facts, MyId, Role, Term};
 use crate::redis::Answer;
 use crate::redis::link::request;
 
@@ -16,19 +16,21 @@ pub struct OrderReply {
     pub facts: Option<Facts>,
 }
 
-/// The leader that a link is named after.
+/// The leader that a link is named after, and the instance as that leader knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderName {
     /// `MYID` of the leading node.
     pub node: MyId,
     /// The term in which it leads.
     pub term: Term,
+    /// The address to which the link goes.
+    pub instance: Address,
 }
 
-/// What a link of any leader is called: `cfgserver-<8 of its id>-leader-<term>`.
+/// What a link of any leader is called: `cfgserver-<8 of its id>/<address>-leader-<term>`.
 impl fmt::Display for LeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cfgserver-{}-leader-{}", self.node_part(), self.term)
+        write!(f, "cfgserver-{}-leader-{}", self.place_part(), self.term)
     }
 }
 
@@ -37,6 +39,10 @@ impl LeaderName {
 
     pub(super) fn node_part(&self) -> &str {
         self.node.0.get(..Self::NODE_CHARS).unwrap_or(&self.node.0)
+    }
+
+    pub(super) fn place_part(&self) -> String {
+        format!("{}/{}", self.node_part(), self.instance)
     }
 }
 
@@ -214,10 +220,11 @@ mod tests {
             LeaderName {
                 node: MyId(node.into()),
                 term: 12,
+                instance: "[fd00::1]:6380".parse().unwrap(),
             }
             .to_string()
         };
-        assert_eq!(name("0123456789abcdef"), "cfgserver-01234567-leader-12");
-        assert_eq!(name("ab"), "cfgserver-ab-leader-12");
+        assert_eq!(name("0123456789abcdef"), "cfgserver-01234567/[fd00::1]:6380-leader-12");
+        assert_eq!(name("ab"), "cfgserver-ab/[fd00::1]:6380-leader-12");
     }
 }

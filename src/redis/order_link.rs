@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::detect::parse_info;
 use crate::failover::Order;
 use crate::model::{Facts, RunId};
-use crate::redis::clients::older_links;
+use crate::redis::clients::links_of_the_past;
 use crate::redis::link::request;
 use crate::redis::order::{LeaderName, OrderReply, Reading};
 use crate::redis::{Answer, Link, LinkError, OrderError, Target};
 
-/// A link that orders go over. It knows the process on the other side, and is named after the leader so that the
-/// next leader can close it.
+/// A link that orders go over. It knows the process on the other side, and is named after the leader so that whoever
+/// comes next can close it: an order that is held on its way must not land when nobody expects it any more.
 #[derive(Debug)]
 pub struct OrderLink {
     target: Target,
@@ -22,7 +22,8 @@ pub struct OrderLink {
 }
 
 impl OrderLink {
-    /// Connects, closes the links of other leaders there, and reads INFO, together within `limit`.
+    /// Connects, closes the links of other leaders there and those that this one has given up, and reads INFO, together
+    /// within `limit`.
     ///
     /// Where CLIENT is renamed or forbidden the link has no name and closes nothing.
     pub async fn open(target: &Target, name: LeaderName, limit: Duration) -> Result<Self, OrderError> {
@@ -43,14 +44,15 @@ impl OrderLink {
 
     /// Gives an order to the process `expected`, and reads INFO after it.
     ///
-    /// Nothing is sent unless that process was read on this connection. `fence` is asked right before each write.
+    /// Nothing is sent unless that process was read on this connection. `fence` is asked right before each write, with
+    /// what was read last.
     /// A connection that ends after the write leaves the effect open: the instance is asked for INFO once more, over
     /// a new connection, within what is left of `limit`.
     pub async fn execute(
         &mut self,
         order: &Order,
         expected: &RunId,
-        fence: &(dyn Fn() -> bool + Sync),
+        fence: &(dyn Fn(&Facts) -> bool + Sync),
         limit: Duration,
     ) -> Result<OrderReply, OrderError> {
         if self.facts.run_id != *expected {
@@ -77,8 +79,8 @@ impl OrderLink {
         let info = answers.pop_back();
         let stale = answers
             .pop_back()
-            .map_or_else(Vec::new, |list| older_links(&list, &name));
-        // An order of an older leader may have landed before its link was closed: read INFO after that.
+            .map_or_else(Vec::new, |list| links_of_the_past(&list, &name));
+        // An order may have landed over one of them before it was closed: read INFO after that.
         let info = if stale.is_empty() {
             info
         } else {
@@ -92,10 +94,14 @@ impl OrderLink {
         })
     }
 
-    async fn carry_out(&mut self, order: &Order, fence: &(dyn Fn() -> bool + Sync)) -> Result<OrderReply, OrderError> {
+    async fn carry_out(
+        &mut self,
+        order: &Order,
+        fence: &(dyn Fn(&Facts) -> bool + Sync),
+    ) -> Result<OrderReply, OrderError> {
         for commands in [order.transaction(), order.bare()].into_iter().flatten() {
             let mut answers = VecDeque::new();
-            if !fence() {
+            if !fence(&self.facts) {
                 return Err(OrderError::LeaseLost);
             }
             if let Err(error) = self.link.exchange(&commands, &mut answers).await {
@@ -112,7 +118,12 @@ impl OrderLink {
                     return Ok(OrderReply { facts });
                 }
                 Reading::Refused(text) => return Err(OrderError::Refused(text)),
-                Reading::NothingDone => {}
+                // The bare form is another write: what the instance is by now is asked of the fence again.
+                Reading::NothingDone => {
+                    if let Ok(facts) = facts(info) {
+                        self.facts = facts;
+                    }
+                }
             }
         }
         Err(OrderError::Refused("transaction aborted".to_owned()))

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cfgserver::model::{Address, MyId, Role, RunId, Term};
+use cfgserver::model::{Address, Facts, MyId, Role, RunId, Term};
 use cfgserver::redis::{Answer, LeaderName, Link, LinkError, Order, OrderError, OrderLink, request};
 
 use crate::fake_redis::{Deed, FakeRedis, healthy, info};
@@ -15,6 +15,7 @@ fn leader(node: &str, term: Term) -> LeaderName {
     LeaderName {
         node: MyId(node.into()),
         term,
+        instance: "10.0.0.1:6379".parse().unwrap(),
     }
 }
 
@@ -26,7 +27,7 @@ async fn open(server: &Server) -> OrderLink {
 
 async fn give(link: &mut OrderLink, order: Order) -> Result<Option<Role>, OrderError> {
     let expected = link.facts().run_id.clone();
-    let reply = link.execute(&order, &expected, &|| true, SOON).await?;
+    let reply = link.execute(&order, &expected, &|_: &Facts| true, SOON).await?;
     Ok(reply.facts.map(|facts| facts.role))
 }
 
@@ -152,7 +153,7 @@ async fn another_process_gets_no_order() {
     let mut link = open(&replica).await;
     let found = link.facts().run_id.clone();
     let refused = link
-        .execute(&Order::Promote, &RunId::new("other"), &|| true, SOON)
+        .execute(&Order::Promote, &RunId::new("other"), &|_: &Facts| true, SOON)
         .await;
     assert_eq!(refused, Err(OrderError::OtherProcess { found }));
     assert!(replica.says("role:slave").await);
@@ -167,11 +168,14 @@ async fn a_process_that_was_restarted_gets_no_order_over_the_old_link() {
     let mut link = open(&replica).await;
     let before = link.facts().run_id.clone();
     replica.restart().await;
-    let reply = link.execute(&Order::Promote, &before, &|| true, SOON).await.unwrap();
+    let reply = link
+        .execute(&Order::Promote, &before, &|_: &Facts| true, SOON)
+        .await
+        .unwrap();
     let facts = reply.facts.unwrap();
     assert_ne!(facts.run_id, before, "the new process was only looked at");
     assert_eq!(facts.role, Role::Replica);
-    let refused = link.execute(&Order::Promote, &before, &|| true, SOON).await;
+    let refused = link.execute(&Order::Promote, &before, &|_: &Facts| true, SOON).await;
     assert!(matches!(refused, Err(OrderError::OtherProcess { .. })), "{refused:?}");
     assert!(replica.says("role:slave").await);
 }
@@ -184,10 +188,10 @@ async fn the_fence_is_asked_right_before_each_write() {
     let (_primary, replica) = pair(&["rename-command CONFIG \"\""]).await;
     let mut link = open(&replica).await;
     let run_id = link.facts().run_id.clone();
-    let refused = link.execute(&Order::Promote, &run_id, &|| false, SOON).await;
+    let refused = link.execute(&Order::Promote, &run_id, &|_: &Facts| false, SOON).await;
     assert_eq!(refused, Err(OrderError::LeaseLost));
     let asked = AtomicU32::new(0);
-    let once = || asked.fetch_add(1, Ordering::Relaxed) == 0;
+    let once = |_: &Facts| asked.fetch_add(1, Ordering::Relaxed) == 0;
     let refused = link.execute(&Order::Promote, &run_id, &once, SOON).await;
     assert_eq!(
         refused,
@@ -198,7 +202,7 @@ async fn the_fence_is_asked_right_before_each_write() {
 }
 
 #[tokio::test]
-async fn links_of_older_leaders_are_closed_and_others_are_not() {
+async fn links_of_older_leaders_and_those_that_were_given_up_are_closed_and_others_are_not() {
     if redis_is_missing() {
         return;
     }
@@ -209,13 +213,20 @@ async fn links_of_older_leaders_are_closed_and_others_are_not() {
     let mut probe = Link::connect(&server.target(), SOON).await.unwrap();
     let name = request(["CLIENT", "SETNAME", "cfgserver-aaaaaaaa-probe"]);
     probe.call(&[name], SOON).await.unwrap();
-    let mut own = connect(leader("bbbbbbbbbb", 7)).await;
+    let mut given_up = connect(leader("bbbbbbbbbb", 7)).await;
+    let by_another_way = LeaderName {
+        instance: "10.0.0.2:6379".parse().unwrap(),
+        ..leader("bbbbbbbbbb", 7)
+    };
+    let mut by_another_way = connect(by_another_way).await;
     let mut again = connect(leader("bbbbbbbbbb", 7)).await;
-    assert_eq!(
-        older.refresh(SOON).await.unwrap_err(),
-        OrderError::Link(LinkError::Closed)
-    );
-    for link in [&mut newer, &mut own, &mut again] {
+    for link in [&mut older, &mut given_up] {
+        assert_eq!(
+            link.refresh(SOON).await.unwrap_err(),
+            OrderError::Link(LinkError::Closed)
+        );
+    }
+    for link in [&mut newer, &mut by_another_way, &mut again] {
         link.refresh(SOON).await.unwrap();
     }
     probe.call(&[request(["PING"])], SOON).await.unwrap();
@@ -388,7 +399,9 @@ async fn an_order_without_an_answer_times_out_and_the_link_is_not_used_again() {
         .unwrap();
     let expected = RunId::new("aa");
     for _ in 0..2 {
-        let reply = link.execute(&Order::Promote, &expected, &|| true, PATIENCE).await;
+        let reply = link
+            .execute(&Order::Promote, &expected, &|_: &Facts| true, PATIENCE)
+            .await;
         assert_eq!(reply, Err(OrderError::Link(LinkError::TimedOut)));
     }
     assert_eq!(fake.connections(), 1);

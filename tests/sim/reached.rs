@@ -92,7 +92,7 @@ const OTHERS: &[&str] = &[
     "operator: leader transfer",
     "operator: no leader",
     "operator: outcome unknown",
-    "order link: closes an older leader's",
+    "order link: closes those of the past",
     "order: bare form",
     "order: connection closed under it",
     "order: its link was replaced",

@@ -137,7 +137,7 @@ impl OrderConnection for Connection {
         &'a mut self,
         order: &'a Order,
         expected: &'a RunId,
-        fence: &'a (dyn Fn() -> bool + Sync),
+        fence: &'a (dyn Fn(&Facts) -> bool + Sync),
         _limit: Duration,
     ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>> {
         Box::pin(async move {
@@ -146,7 +146,7 @@ impl OrderConnection for Connection {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(*expected, self.facts.run_id);
-            if !fence() {
+            if !fence(&self.facts) {
                 self.shared.fence_refusals.fetch_add(1, Ordering::SeqCst);
                 return Err(OrderError::LeaseLost);
             }

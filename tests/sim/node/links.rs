@@ -308,7 +308,11 @@ impl Node {
         let none = BTreeMap::new();
         let sightings = self.seen.0.get(&place.0).unwrap_or(&none);
         let wanted = self.state.group(place.0);
-        let stands = wanted.is_some_and(|group| still_stands(group, sightings, place.1, run_id, order));
+        let slot = self.leader.as_ref().and_then(|leader| leader.links.slots.get(&place));
+        let read = slot.and_then(|slot| slot.wire.as_ref()?.facts.as_ref());
+        let stands = wanted
+            .zip(read)
+            .is_some_and(|(group, read)| still_stands(group, sightings, place.1, read, run_id, order));
         if !stands {
             core.coverage.mark("order: the group moved on");
         }
