@@ -133,9 +133,11 @@ impl<'a> Draft<'a> {
         self.act(Action::Propose(command));
     }
 
-    /// Wants an order given.
+    /// Wants an order given. Programmer error: while another one is on its way to the instance, because an answer could
+    /// be taken for that of the other.
     pub(super) fn order(&mut self, address: Address, run_id: &RunId, order: Order) {
         self.assert_lawful(address, run_id, &order);
+        assert!(!self.order_under_way(address), "one order to an instance at a time");
         self.act(Action::Order {
             address,
             run_id: run_id.clone(),
