@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
 use socket::Socket;
-pub use socket::forget;
+pub use socket::{forget, orphan};
 
 use super::weather;
 use crate::task;
