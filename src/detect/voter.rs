@@ -91,6 +91,7 @@ impl Vote {
             key: group.vote_key(),
             verdict: Judgement::Unknown,
             reach: BTreeSet::new(),
+            fit: Some(BTreeSet::new()),
         };
         for (address, sighting) in sightings {
             if *address == group.primary {
@@ -129,6 +130,7 @@ mod tests {
             },
             verdict,
             reach: BTreeSet::new(),
+            fit: None,
         })
     }
 

@@ -137,13 +137,15 @@ fn outage(draft: &mut Draft<'_>, votes: u32) {
         return;
     }
     wake_for_shunned(draft);
+    // First of all: the other nodes say whom they would promote when it is on record that somebody is looked for.
+    announce_outage(draft, &selection);
+    if draft.proposes() {
+        return;
+    }
     match reach::better_node(draft, &selection) {
         reach::Better::Node(node) => draft.act(Action::HandOver(node)),
-        reach::Better::NotBefore(at) => {
-            draft.wake_by(at);
-            announce_outage(draft, &selection);
-        }
-        reach::Better::None => announce_outage(draft, &selection),
+        reach::Better::NotBefore(at) => draft.wake_by(at),
+        reach::Better::None => {}
     }
 }
 

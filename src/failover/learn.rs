@@ -44,7 +44,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, emptiness: Emptiness) {
     });
 }
 
-fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
+/// What is new about the members on record.
+pub(super) fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
     let mut changes = BTreeMap::new();
     for (address, member) in &draft.group.members {
         if !draft.sees_up(*address) && !demoted_and_there(draft, *address) {

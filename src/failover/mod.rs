@@ -19,6 +19,7 @@ mod brake;
 mod deleted;
 mod draft;
 mod emptied;
+mod fit;
 mod identity;
 mod idle;
 mod lawful;
@@ -36,6 +37,7 @@ mod selection;
 mod soundness;
 
 pub use brake::held_until;
+pub use fit::{fit_replicas, lacks_candidate};
 pub use identity::Elsewhere;
 pub use lawful::still_stands;
 pub use memory::{LinkFault, Memory, OrderFault};

@@ -387,6 +387,7 @@ pub(super) fn vote_report() -> VoteReport {
         },
         verdict,
         reach: BTreeSet::from([v4(2), v6()]),
+        fit: Some(BTreeSet::from([v4(2)])),
     };
     VoteReport {
         sequence: 5,

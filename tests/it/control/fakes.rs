@@ -428,6 +428,7 @@ impl Shared {
                 key: group.vote_key(),
                 verdict,
                 reach: reached.cloned().unwrap_or_else(own),
+                fit: None,
             }
         });
         VoteReport {

@@ -118,7 +118,7 @@ impl World {
     pub(super) fn commit(&mut self, command: &Command) -> Outcome {
         let entry = Entry {
             command: command.clone(),
-            at: Timestamp(WALL + self.now),
+            at: self.wall(),
         };
         let applied = machine::apply(&mut self.state, &entry);
         let names = self.names();
@@ -334,6 +334,10 @@ impl World {
         }
     }
 
+    pub(super) fn wall(&self) -> Timestamp {
+        Timestamp(WALL + self.now)
+    }
+
     pub(super) fn with_scene<T>(&self, group: &Group, look: impl FnOnce(&Scene<'_>) -> T) -> T {
         let nothing = BTreeMap::new();
         let tally = self.tally(group);
@@ -343,7 +347,7 @@ impl World {
             tally: &tally,
             elsewhere: &self.state,
             node: self.leader,
-            wall: Timestamp(WALL + self.now),
+            wall: self.wall(),
         })
     }
 
