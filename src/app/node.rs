@@ -11,7 +11,7 @@ use crate::board::Board;
 use crate::chance;
 use crate::cli::{Founding, ReadPolicy, ServeConfig};
 use crate::clock::Clock;
-use crate::control::{Control, ControlParts, RedisLinks};
+use crate::control::{Control, ControlParts, RedisLinks, Resolver};
 use crate::net;
 use crate::peer::Secret;
 use crate::probe::{Probe, ProbeParts, ProbeSettings};
@@ -114,6 +114,7 @@ impl Node {
             board: board.clone(),
             proposals: Arc::new(handle.clone()),
             links: Arc::new(RedisLinks::new(my_id.clone())),
+            names: Arc::new(Resolver),
             clock,
             tasks: tasks.clone(),
             node: config.node_id,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::control::desk::Ask;
 use crate::control::leader::{Leader, Proposal, Proposed};
-use crate::control::tell;
+use crate::control::{names, tell};
 use crate::failover::{self, Action, Memory, Plan, Refusal, Scene};
 use crate::machine::{Command, Outcome, Rejection};
 use crate::model::{Address, Age, Group, GroupId, Instant};
@@ -141,6 +141,10 @@ impl Leader {
                 Action::ReadInfo(address) => {
                     let work = self.links.read((group.id, address));
                     self.link_work.extend(work);
+                }
+                Action::Look { host, port, known } => {
+                    let looking = names::look(self.shared.clone(), self.term, group, (host, port), known);
+                    self.lookups.push(looking);
                 }
                 Action::RefreshInfo => self.shared.board.request_info(group.id),
                 Action::HandOver(node) => self.handing_over = Some(node),

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::control::Shared;
+use crate::control::{Shared, names};
 use crate::detect::{Tally, VoteAck, VoteReport};
 use crate::failover::{Scene, unreachable};
 use crate::machine::{Command, Outcome, Rejection, ResetGroup, State};
 use crate::model::{Group, GroupName, NodeId, Stage};
 use crate::raft::{Desk, Working};
-use crate::requests::{WriteError, WriteReply};
+use crate::requests::{Monitoring, WriteError, WriteReply};
 use crate::resp::glob_matches;
 
 /// What operators may have waiting at a leader. They are people: more is a script gone wild, and is refused.
@@ -65,6 +65,11 @@ impl Desk for LeaderDesk {
     fn reset(&self, pattern: Vec<u8>) -> Working {
         let shared = self.shared.clone();
         Box::pin(async move { reset(&shared, &pattern).await })
+    }
+
+    fn monitor(&self, wanted: Monitoring) -> Working {
+        let shared = self.shared.clone();
+        Box::pin(async move { names::monitor(&shared, wanted).await })
     }
 
     fn votes(&self, from: NodeId, report: VoteReport) -> VoteAck {

@@ -1,12 +1,13 @@
 //! What the control needs of the floor below, as traits: tests put fakes in their place.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::failover::Order;
 use crate::machine::Command;
-use crate::model::{Facts, NodeId, RunId, Term};
+use crate::model::{Facts, HostName, NodeId, RunId, Term};
 use crate::raft::Leadership;
 use crate::redis::{OrderError, Target};
 use crate::requests::{WriteError, WriteReply};
@@ -33,6 +34,13 @@ pub trait OrderLinks: Send + Sync + 'static {
         term: Term,
         limit: Duration,
     ) -> BoxFuture<'static, Result<Box<dyn OrderConnection>, OrderError>>;
+}
+
+/// Where host names are.
+pub trait Names: Send + Sync + 'static {
+    /// The IP addresses of a host, those of IPv4 first: old proxies understand no others. An empty list, or an error
+    /// for people, when there are none or nobody answers within `limit`.
+    fn resolve(&self, host: &HostName, limit: Duration) -> BoxFuture<'static, Result<Vec<IpAddr>, String>>;
 }
 
 /// A link on which orders go out.

@@ -27,6 +27,10 @@ pub(super) fn proposal(group: &Group, command: &Command) {
         Command::AbortFailover { epoch, fault, .. } => {
             info!(target: "cfgserver::control", group = %group.name, %epoch, ?fault, "failover given up");
         }
+        Command::Readdress { from, to, .. } => {
+            let host = group.hosts.get(from).map(ToString::to_string).unwrap_or_default();
+            info!(target: "cfgserver::control", group = %group.name, host, %from, %to, "found at another address");
+        }
         _ => debug!(target: "cfgserver::control", group = %group.name, ?command, "propose"),
     }
 }

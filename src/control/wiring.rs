@@ -1,13 +1,15 @@
 //! The real things behind the control's traits.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::control::{OrderConnection, OrderLinks, Proposals};
+use crate::control::{Names, OrderConnection, OrderLinks, Proposals};
 use crate::failover::Order;
 use crate::machine::Command;
-use crate::model::{Facts, MyId, NodeId, RunId, Term};
+use crate::model::{Facts, HostName, MyId, NodeId, RunId, Term};
+use crate::net;
 use crate::raft::{Handle, Leadership};
 use crate::redis::{LeaderName, OrderError, OrderLink, Target};
 use crate::requests::{WriteError, WriteReply};
@@ -30,6 +32,22 @@ impl Proposals for Handle {
     fn hand_over(&self, to: NodeId) -> BoxFuture<'static, Result<(), WriteError>> {
         let handle = self.clone();
         Box::pin(async move { Self::hand_over(&handle, Some(to)).await })
+    }
+}
+
+/// The machine's own resolver.
+pub struct Resolver;
+
+impl Names for Resolver {
+    fn resolve(&self, host: &HostName, limit: Duration) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> {
+        let host = host.as_str().to_owned();
+        Box::pin(async move {
+            let mut ips = net::resolve(host, limit).await.map_err(|error| error.to_string())?;
+            ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+            ips.sort_by_key(IpAddr::is_ipv6);
+            ips.dedup();
+            Ok(ips)
+        })
     }
 }
 

@@ -143,6 +143,16 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// The order to follow the primary.
+    pub(super) fn follow(&self, disconnect_clients: bool) -> Order {
+        let told = self.group.told_primary(self.scene.elsewhere.naming());
+        Order::Follow {
+            primary: told.address,
+            host: told.host,
+            disconnect_clients,
+        }
+    }
+
     /// What no plan may ever contain, whatever the world looks like.
     fn assert_lawful(&self, address: Address, run_id: &RunId, order: &Order) {
         let broken = broken_rule(self.group, address, run_id, order);

@@ -4,7 +4,7 @@ use crate::failover::adopt::{self, Adoption};
 use crate::failover::draft::Draft;
 use crate::failover::emptied::{self, Emptied};
 use crate::failover::selection::{Purpose, Selection, select};
-use crate::failover::{Action, Order, brake, learn, reach, reinstate, repair};
+use crate::failover::{Action, Order, brake, learn, names, reach, reinstate, repair};
 use crate::machine::Command;
 use crate::model::{Address, Age, FailoverKind, Fault, Instant, Mode};
 use crate::mutation::{self, Mutation};
@@ -23,6 +23,10 @@ const VOTES_SETTLE_MS: Age = 1_000;
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
     release_writes(draft);
+    names::follow(draft);
+    if draft.proposes() {
+        return;
+    }
     if draft.group.config.mode == Mode::Observe {
         observe(draft);
         return;

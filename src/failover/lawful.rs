@@ -99,6 +99,7 @@ mod tests {
         let mut group = promoting(ADDRESSES[1], "b");
         group.failover = None;
         let follow = Order::Follow {
+            host: None,
             primary: ADDRESSES[0],
             disconnect_clients: false,
         };

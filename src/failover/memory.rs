@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::failover::names::Lookup;
 use crate::failover::{Action, Order, Scene, emptied, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Revision, Role, RunId, Stage, VoteKey};
+use crate::model::{Address, Age, Epoch, Facts, Fault, HostName, Instant, Revision, Role, RunId, Stage, VoteKey};
 
 /// What one leader remembers about one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Memory {
     pub(super) shunned: BTreeMap<Address, Shunned>,
     /// The last switch, and since when this leader has known of it.
     pub(super) switch_known: Option<(Revision, Instant)>,
+    /// Host names, with their ports, and where they are.
+    pub(super) lookups: BTreeMap<(HostName, u16), Lookup>,
     /// When leadership was last offered to another node.
     pub(super) offered_at: Option<Instant>,
     /// The members at the last look, and when one was last forgotten (RESET).
@@ -152,6 +155,9 @@ impl Memory {
     /// The most doublings.
     const SHUN_DOUBLINGS_MAX: u32 = 6;
 
+    /// A name that was not asked for during this long is forgotten.
+    const LOOKUP_MS: Age = 60_000;
+
     /// The memory of a leader that has just taken over.
     pub fn new(now: Instant) -> Self {
         Self {
@@ -196,6 +202,8 @@ impl Memory {
         self.orders.retain(|address, _| known(address));
         self.shunned.retain(|address, _| known(address));
         self.repaired_at.retain(|address, _| known(address));
+        let recent = |lookup: &Lookup| lookup.under_way || now.since(lookup.asked_at) < Self::LOOKUP_MS;
+        self.lookups.retain(|_, lookup| recent(lookup));
     }
 
     fn observe_demotion(&mut self, scene: &Scene<'_>, now: Instant) {
@@ -214,10 +222,11 @@ impl Memory {
             Some(LinkMemory::Open { facts, facts_at, .. }) => Some((facts.clone(), *facts_at)),
             _ => None,
         };
-        match (probed, read) {
+        let newest = match (probed, read) {
             (Some(probed), Some(read)) => Some(if read.1 > probed.1 { read } else { probed }),
             (probed, read) => probed.or(read),
-        }
+        };
+        newest.map(|(facts, at)| (scene.with_names_found(facts), at))
     }
 
     fn observe_stage(&mut self, scene: &Scene<'_>, now: Instant) {
@@ -257,6 +266,10 @@ impl Memory {
                 if let Some(LinkMemory::Open { reading, .. }) = self.links.get_mut(address) {
                     *reading = true;
                 }
+            }
+            Action::Look { host, port, .. } => {
+                let lookup = self.lookups.entry((host.clone(), *port)).or_default();
+                (lookup.asked_at, lookup.under_way) = (now, true);
             }
             Action::RefreshInfo => self.info_asked_at = Some(now),
             Action::HandOver(_) => self.offered_at = Some(now),

@@ -24,6 +24,7 @@ mod idle;
 mod lawful;
 mod learn;
 mod memory;
+mod names;
 mod order;
 mod promote;
 mod reach;
@@ -39,6 +40,7 @@ pub use brake::held_until;
 pub use identity::Elsewhere;
 pub use lawful::still_stands;
 pub use memory::{LinkFault, Memory, OrderFault};
+pub use names::Found;
 pub use order::{Action, Order, Plan};
 pub use request::{Refusal, operator, unreachable};
 pub use scene::Scene;
@@ -110,12 +112,14 @@ mod testing {
             id: GroupId(1),
             name: GroupName::new("g").unwrap(),
             monitored: Monitored {
+                host: None,
                 address: primary,
                 quorum: 1,
             },
             config: GroupConfig::default(),
             primary,
             members: BTreeMap::from([(primary, member("a"))]),
+            hosts: BTreeMap::new(),
             epoch: 0,
             config_epoch: 0,
             failover: None,
@@ -149,6 +153,7 @@ mod testing {
             keys: 1,
             uptime_s: 1,
             replicas: Vec::new(),
+            named_replicas: Vec::new(),
         }
     }
 }

@@ -73,7 +73,8 @@ enum Least {
 }
 
 const REBOOT: &str = "master-reboot-down-after-period";
-const NAMES_LATER: &str = "host names are not there yet";
+const NAMES_TAKEN: &str = "is set with the first group that has a host name";
+const NAMES_TOLD: &str = "holds in the whole cluster, for its clients of today too: set it with SENTINEL CONFIG SET";
 
 /// What a directive is, by its name in lower case, and how many words it takes.
 fn directive(name: &[u8]) -> Option<(Directive, std::ops::RangeInclusive<usize>)> {
@@ -109,8 +110,8 @@ fn directive(name: &[u8]) -> Option<(Directive, std::ops::RangeInclusive<usize>)
             ),
             1..=1,
         ),
-        b"resolve-hostnames" => (YesNo("resolve-hostnames", NAMES_LATER), 1..=1),
-        b"announce-hostnames" => (YesNo("announce-hostnames", NAMES_LATER), 1..=1),
+        b"resolve-hostnames" => (YesNo("resolve-hostnames", NAMES_TAKEN), 1..=1),
+        b"announce-hostnames" => (YesNo("announce-hostnames", NAMES_TOLD), 1..=1),
         b"state-config-file" => (Elsewhere, 1..=1),
         _ => return None,
     })

@@ -19,6 +19,9 @@ pub fn export(present: &Present) -> String {
     let mut text = String::from(
         "# Groups of a cfgserver cluster, for redis-sentinel. Add port, dir and whatever else the Sentinel needs.\n",
     );
+    if present.groups.values().any(|standing| !standing.host.is_empty()) {
+        text.push_str("sentinel resolve-hostnames yes\n");
+    }
     for (name, standing) in &present.groups {
         put_group(&mut text, name, standing);
     }
@@ -27,9 +30,9 @@ pub fn export(present: &Present) -> String {
 
 fn put_group(text: &mut String, name: &GroupName, standing: &Standing) {
     let name = quoted(name.as_str());
-    let (ip, port) = (standing.primary.ip, standing.primary.port);
+    let (host, port) = standing.place().words();
     let quorum = standing.setting("quorum");
-    _ = writeln!(text, "\nsentinel monitor {name} {ip} {port} {quorum}");
+    _ = writeln!(text, "\nsentinel monitor {name} {host} {port} {quorum}");
     for (option, default) in SETTINGS {
         let value = standing.setting(option);
         if value != *default && !value.is_empty() {

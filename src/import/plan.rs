@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::fields::printable;
 use super::present::{Present, Standing};
 use super::source::{Note, Place, Source, Value, Wanted};
-use crate::model::{Address, GroupName, Mode};
+use crate::model::{GroupName, Mode};
 use crate::resp::glob_matches;
 use crate::sentinel::mode_name;
 
@@ -80,7 +80,7 @@ pub enum Deed {
     /// It is new.
     Monitor {
         /// Its primary.
-        primary: Address,
+        primary: Place,
         /// Its quorum.
         quorum: u32,
         /// Its settings.
@@ -91,9 +91,9 @@ pub enum Deed {
     /// The cluster has it elsewhere: it is removed there, and is new here.
     Replace {
         /// Where the cluster has it.
-        from: Address,
+        from: Place,
         /// Its primary.
-        primary: Address,
+        primary: Place,
         /// Its quorum.
         quorum: u32,
         /// Its settings.
@@ -161,7 +161,7 @@ impl Plan {
                     } else {
                         Deed::Set(changes)
                     },
-                    primary: Place::At(standing.primary),
+                    primary: standing.place(),
                     replicas: Vec::new(),
                     sentinels: 0,
                     notes: Vec::new(),
@@ -201,9 +201,9 @@ impl GroupPlan {
     pub fn requests(&self) -> Vec<Vec<String>> {
         let name = self.name.to_string();
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let monitor = |primary: &Address, quorum: &u32, settings: &[(&'static str, Value)]| {
-            let (ip, port) = (primary.ip.to_string(), primary.port.to_string());
-            let mut request = words(&["CFG", "MONITOR", &name, &ip, &port, &quorum.to_string()]);
+        let monitor = |primary: &Place, quorum: &u32, settings: &[(&'static str, Value)]| {
+            let (host, port) = primary.words();
+            let mut request = words(&["CFG", "MONITOR", &name, &host, &port, &quorum.to_string()]);
             for (option, value) in settings {
                 request.extend(words(&[option, value.on_the_wire()]));
             }
@@ -215,16 +215,19 @@ impl GroupPlan {
                 primary,
                 quorum,
                 settings,
-            } => vec![monitor(primary, quorum, settings)],
+            } => with_names(primary, vec![monitor(primary, quorum, settings)]),
             Deed::Replace {
                 primary,
                 quorum,
                 settings,
                 ..
-            } => vec![
-                words(&["SENTINEL", "REMOVE", &name]),
-                monitor(primary, quorum, settings),
-            ],
+            } => {
+                let anew = vec![
+                    words(&["SENTINEL", "REMOVE", &name]),
+                    monitor(primary, quorum, settings),
+                ];
+                with_names(primary, anew)
+            }
             Deed::Set(changes) => {
                 let mut request = words(&["SENTINEL", "SET", &name]);
                 for change in changes {
@@ -234,6 +237,14 @@ impl GroupPlan {
             }
         }
     }
+}
+
+/// The requests of a group with a host name, behind the one that has names taken at all.
+fn with_names(primary: &Place, requests: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let take_names = ["SENTINEL", "CONFIG", "SET", "resolve-hostnames", "yes"];
+    let named = matches!(primary, Place::Named(..));
+    let first = named.then(|| take_names.map(str::to_owned).to_vec());
+    first.into_iter().chain(requests).collect()
 }
 
 impl Wish {
@@ -253,16 +264,11 @@ fn twice(source: &Source) -> BTreeMap<Place, GroupName> {
 }
 
 fn decide(wanted: &Wanted, present: &Present, wish: &Wish, notes: &mut Vec<String>) -> Deed {
-    let Place::At(primary) = wanted.primary else {
-        let place = &wanted.primary;
-        return Deed::Refused(format!(
-            "{place} is a host name, and cfgserver monitors IP addresses only"
-        ));
-    };
+    let primary = wanted.primary.clone();
     let standing = present.groups.get(&wanted.name);
     let quorum = reachable_quorum(wanted.quorum, present.electorate, notes);
     let settings = settings(wanted, wish, standing);
-    if let Some(other) = present.group_at(primary).filter(|other| **other != wanted.name) {
+    if let Some(other) = present.group_at(&primary).filter(|other| **other != wanted.name) {
         return Deed::Refused(format!("{primary} belongs to group {other} of the cluster"));
     }
     let Some(standing) = standing else {
@@ -272,7 +278,7 @@ fn decide(wanted: &Wanted, present: &Present, wish: &Wish, notes: &mut Vec<Strin
             settings,
         };
     };
-    if standing.primary != primary {
+    if !standing.is_at(&primary) {
         return elsewhere(standing, primary, quorum, settings, wish);
     }
     let quorum = ("quorum", Value::Open(quorum.to_string()));
@@ -308,12 +314,12 @@ fn change(standing: &Standing, option: &'static str, to: &Value) -> Option<Chang
 
 fn elsewhere(
     standing: &Standing,
-    primary: Address,
+    primary: Place,
     quorum: u32,
     settings: Vec<(&'static str, Value)>,
     wish: &Wish,
 ) -> Deed {
-    let from = standing.primary;
+    let from = standing.place();
     let password = |(option, _): &(&str, Value)| *option == "auth-pass";
     if wish.elsewhere == Elsewhere::Replace {
         if !standing.setting("auth-pass").is_empty() && !settings.iter().any(password) {
@@ -328,7 +334,7 @@ fn elsewhere(
             settings,
         };
     }
-    let why = if standing.replicas.contains(&primary) {
+    let why = if matches!(primary, Place::At(address) if standing.replicas.contains(&address)) {
         "which is a replica there: either the source is old, or a switch is on its way. Ask again, or correct the source"
     } else {
         "which the cluster does not know"

@@ -46,7 +46,7 @@ pub struct Wanted {
 pub enum Place {
     /// At an IP address.
     At(Address),
-    /// At a host name, which is not resolved here.
+    /// At a host name, which the cluster resolves.
     Named(String, u16),
 }
 
@@ -61,6 +61,16 @@ impl Place {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let named = !host.is_empty() && host.len() <= HOST_BYTES_MAX && host.bytes().all(good);
         named.then(|| Self::Named(host.to_ascii_lowercase(), port))
+    }
+}
+
+impl Place {
+    /// Host and port, as requests have them.
+    pub(super) fn words(&self) -> (String, String) {
+        match self {
+            Self::At(address) => (address.ip.to_string(), address.port.to_string()),
+            Self::Named(host, port) => (host.clone(), port.to_string()),
+        }
     }
 }
 

@@ -46,6 +46,7 @@ fn having(group: &str, primary: &str, settings: &[(&str, &str)]) -> Present {
     ];
     let settings = defaults.iter().chain(settings);
     let standing = Standing {
+        host: String::new(),
         primary: at(primary),
         replicas: BTreeSet::from([at("10.9.9.9:6379")]),
         settings: settings

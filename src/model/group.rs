@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Address, Epoch, GroupId, GroupName, Revision, RunId, Timestamp, VoteKey};
+use crate::model::{
+    Address, Epoch, Facts, GroupId, GroupName, HostName, NamedReplica, Naming, Place, ReplicaLine, Revision, RunId,
+    Timestamp, VoteKey,
+};
 
 /// One monitored name with everything that the cluster has agreed on about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct Group {
     pub primary: Address,
     /// Every instance of the group by address, the primary included.
     pub members: BTreeMap<Address, Member>,
+    /// The host names of the members that have one. Such a member moves when its name is found at another address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<Address, HostName>,
     /// Epoch of the last failover that was opened. Every new one takes the next number, also after an abort.
     pub epoch: Epoch,
     /// Epoch of the last completed switch.
@@ -41,10 +47,13 @@ pub struct Group {
 }
 
 /// The arguments of the MONITOR that made the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Monitored {
-    /// Address as given.
+    /// Address as given, or what the host name resolved to then.
     pub address: Address,
+    /// Host name as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
     /// Quorum as given.
     pub quorum: u32,
 }
@@ -272,12 +281,15 @@ pub enum ReconfStep {
 }
 
 /// A completed change of the primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switch {
     /// The revision that made it.
     pub revision: Revision,
     /// Address before.
     pub from: Address,
+    /// Host name before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_host: Option<HostName>,
     /// Address after.
     pub to: Address,
     /// Config epoch after.
@@ -315,6 +327,16 @@ pub enum Fault {
     Timeout,
 }
 
+impl Monitored {
+    /// Whether the other arguments ask for the same. A name is the same wherever it resolves to, and an address by
+    /// whatever name.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let same_host = self.host.is_some() && self.host == other.host;
+        let same_place = self.address == other.address || (same_host && self.address.port == other.address.port);
+        same_place && self.quorum == other.quorum
+    }
+}
+
 impl Group {
     /// How many switches a group remembers.
     pub const SWITCHES_MAX: usize = 32;
@@ -327,6 +349,39 @@ impl Group {
     /// The members that are not the primary.
     pub fn replicas(&self) -> impl Iterator<Item = (&Address, &Member)> {
         self.members.iter().filter(|(address, _)| **address != self.primary)
+    }
+
+    /// The member that has this host name, at this port.
+    pub fn member_named(&self, host: &HostName, port: u16) -> Option<Address> {
+        let mut named = self.hosts.iter();
+        let found = named.find(|(address, its)| address.port == port && *its == host);
+        found.map(|(address, _)| *address)
+    }
+
+    /// The facts with the host names of members replaced by their addresses; `None` when there is nothing to replace.
+    pub fn with_names_found(&self, facts: &Facts) -> Option<Facts> {
+        if self.hosts.is_empty() {
+            return None;
+        }
+        let follows = HostName::new(&facts.primary_host).ok();
+        let primary = follows.and_then(|host| self.member_named(&host, facts.primary_port));
+        let found = |line: &&NamedReplica| self.member_named(&line.host, line.port).is_some();
+        if primary.is_none() && !facts.named_replicas.iter().any(|line| found(&line)) {
+            return None;
+        }
+        let mut facts = facts.clone();
+        facts.primary = primary.or(facts.primary);
+        for line in std::mem::take(&mut facts.named_replicas) {
+            match self.member_named(&line.host, line.port) {
+                Some(address) => facts.replicas.push(ReplicaLine {
+                    address,
+                    online: line.online,
+                    offset: line.offset,
+                }),
+                None => facts.named_replicas.push(line),
+            }
+        }
+        Some(facts)
     }
 
     /// What a vote about the current primary is keyed by.
@@ -345,13 +400,40 @@ impl Group {
         self.created.max(switched)
     }
 
-    /// The address that clients were told at `revision`. `None` when the group did not exist then; the
-    /// oldest remembered address when `revision` is before the remembered switches.
-    pub fn primary_at(&self, revision: Revision) -> Option<Address> {
+    /// Where clients are told that a member is.
+    pub fn told(&self, address: Address, naming: Naming) -> Place {
+        let host = match naming {
+            Naming::Addresses => None,
+            Naming::Names => self.hosts.get(&address).cloned(),
+        };
+        Place { address, host }
+    }
+
+    /// Where clients are told that the primary is.
+    pub fn told_primary(&self, naming: Naming) -> Place {
+        self.told(self.primary, naming)
+    }
+
+    /// The same at `revision`, as far as [`Group::primary_at`] goes.
+    pub fn told_primary_at(&self, revision: Revision, naming: Naming) -> Option<Place> {
         if revision < self.created {
             return None;
         }
         let later = self.switches.iter().find(|switch| switch.revision > revision);
-        Some(later.map_or(self.primary, |switch| switch.from))
+        Some(match (later, naming) {
+            (None, _) => self.told_primary(naming),
+            (Some(later), Naming::Addresses) => later.from.into(),
+            (Some(later), Naming::Names) => Place {
+                address: later.from,
+                host: later.from_host.clone(),
+            },
+        })
+    }
+
+    /// The address that clients were told at `revision`. `None` when the group did not exist then; the
+    /// oldest remembered address when `revision` is before the remembered switches.
+    pub fn primary_at(&self, revision: Revision) -> Option<Address> {
+        self.told_primary_at(revision, Naming::Addresses)
+            .map(|place| place.address)
     }
 }

@@ -6,9 +6,11 @@
 mod address;
 mod event;
 mod group;
+mod host_name;
 mod host_port;
 mod ids;
 mod node;
+mod place;
 mod sighting;
 mod time;
 
@@ -18,8 +20,10 @@ pub use group::{
     Abort, Failover, FailoverKind, Fault, Group, GroupConfig, Identity, Lineage, Member, Mode, Monitored, Outage,
     ReconfStep, Setting, Stage, Switch,
 };
+pub use host_name::{HostName, HostNameError};
 pub use host_port::{HostPort, HostPortError};
 pub use ids::{ClusterId, Epoch, GroupId, GroupName, MyId, NameError, NodeId, Revision, RunId, Term};
 pub use node::{Node, NodeRole};
-pub use sighting::{Facts, LinkState, ReplicaLine, Role, Sighting, Verdict, VoteKey};
+pub use place::{Naming, Place};
+pub use sighting::{Facts, LinkState, NamedReplica, ReplicaLine, Role, Sighting, Verdict, VoteKey};
 pub use time::{Age, Instant, Timestamp};

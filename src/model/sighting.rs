@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Address, Age, Epoch, GroupId, Instant, Lineage, RunId};
+use crate::model::{Address, Age, Epoch, GroupId, HostName, Instant, Lineage, RunId};
 
 /// A node's judgement of an instance (Sentinel's SDOWN).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,19 @@ pub struct ReplicaLine {
     pub offset: u64,
 }
 
+/// The same of a replica that announced a host name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedReplica {
+    /// Host name that it announced.
+    pub host: HostName,
+    /// Port, never 0.
+    pub port: u16,
+    /// As for [`ReplicaLine`].
+    pub online: bool,
+    /// As for [`ReplicaLine`].
+    pub offset: u64,
+}
+
 /// The facts of an INFO reply that cfgserver uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -88,6 +101,8 @@ pub struct Facts {
     pub uptime_s: u64,
     /// The `slaveN:` lines of a primary.
     pub replicas: Vec<ReplicaLine>,
+    /// Those of them with a host name.
+    pub named_replicas: Vec<NamedReplica>,
 }
 
 /// State of the probe's connection to an instance.

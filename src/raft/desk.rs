@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use crate::detect::{VoteAck, VoteReport};
 use crate::model::{GroupName, NodeId, Term};
-use crate::requests::{WriteError, WriteReply};
+use crate::requests::{Monitoring, WriteError, WriteReply};
 
 /// A write at work.
 pub type Working = Pin<Box<dyn Future<Output = Result<WriteReply, WriteError>> + Send>>;
@@ -16,6 +16,10 @@ pub trait Desk: Send + Sync {
     fn failover(&self, name: GroupName) -> Working;
     /// `SENTINEL RESET`
     fn reset(&self, pattern: Vec<u8>) -> Working;
+    /// `SENTINEL MONITOR` of a host name. A desk without a resolver takes none.
+    fn monitor(&self, _wanted: Monitoring) -> Working {
+        Box::pin(async { Err(WriteError::Unresolved) })
+    }
     /// Verdicts of a node.
     fn votes(&self, from: NodeId, report: VoteReport) -> VoteAck;
     /// Orders that were sent and not answered yet. They end within seconds.

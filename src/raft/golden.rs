@@ -22,10 +22,10 @@ use super::service::{ForwardBody, Forwarded};
 use super::types::{SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::golden::Book;
 use crate::machine::{Header, Outcome, Rejection, State};
-use crate::model::{ClusterId, Group};
-use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
+use crate::model::{ClusterId, Group, Setting};
+use crate::requests::{AdminRequest, Monitoring, Write, WriteError, WriteReply};
 use values::{
-    command_name, commands, entry, group, header, log_id, membership, name, node, promoting, shared, vote_report,
+    command_name, commands, entry, group, header, host, log_id, membership, name, node, promoting, shared, vote_report,
     with_later_settings,
 };
 
@@ -225,6 +225,17 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
     let writes = [
         ("command", Write::Command(commands().swap_remove(2))),
         ("failover", Write::Failover { name: name("orders") }),
+        (
+            "monitor by name",
+            Write::Monitor(Monitoring {
+                name: name("orders"),
+                host: host(),
+                port: 6379,
+                quorum: 2,
+                settings: vec![Setting::DownAfterMs(5_000)],
+                configures: false,
+            }),
+        ),
         (
             "reset",
             Write::Reset {

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::failover::Order;
-use crate::model::{Facts, MyId, Role, Term};
+use crate::model::{Facts, HostName, MyId, Role, Term};
 use crate::redis::Answer;
 use crate::redis::link::request;
 
@@ -78,7 +78,11 @@ impl Order {
     fn command(&self) -> Vec<Bytes> {
         match self {
             Self::Promote => request(["SLAVEOF", "NO", "ONE"]),
-            Self::Follow { primary, .. } => request(["SLAVEOF", &primary.ip.to_string(), &primary.port.to_string()]),
+            Self::Follow { primary, host, .. } => {
+                let ip = primary.ip.to_string();
+                let host = host.as_ref().map_or(ip.as_str(), HostName::as_str);
+                request(["SLAVEOF", host, &primary.port.to_string()])
+            }
             Self::Pause { ms } => request(["CLIENT", "PAUSE", &ms.to_string(), "WRITE"]),
             Self::Unpause => request(["CLIENT", "UNPAUSE"]),
         }
@@ -88,7 +92,11 @@ impl Order {
     pub fn shows_in(&self, facts: &Facts) -> bool {
         match self {
             Self::Promote => facts.role == Role::Primary,
-            Self::Follow { primary, .. } => facts.role == Role::Replica && facts.primary == Some(*primary),
+            Self::Follow { primary, host, .. } => {
+                let same_host = |host: &HostName| host.as_str().eq_ignore_ascii_case(&facts.primary_host);
+                let by_name = host.as_ref().is_some_and(same_host) && facts.primary_port == primary.port;
+                facts.role == Role::Replica && (by_name || facts.primary == Some(*primary))
+            }
             Self::Pause { .. } | Self::Unpause => false,
         }
     }
@@ -136,6 +144,7 @@ mod tests {
 
     fn follow(disconnect_clients: bool) -> Order {
         Order::Follow {
+            host: None,
             primary: "[fd00::1]:6380".parse().unwrap(),
             disconnect_clients,
         }

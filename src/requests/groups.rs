@@ -38,6 +38,14 @@ fn entry(group: &Group) -> Reply {
         ("identity", identity_name(config.identity).to_owned()),
         ("auth-user", config.auth_user.clone()),
         ("auth-pass", masked.to_owned()),
+        (
+            "host-name",
+            group
+                .hosts
+                .get(&group.primary)
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ),
     ];
     let fields = fields
         .into_iter()

@@ -215,6 +215,7 @@ fn sentinel(text: &mut InfoText, face: Face, view: &View<'_>) {
             Face::Strict => Layout::Sentinel,
             Face::Proxy => Layout::OldProxies,
         },
+        naming: view.naming(face),
         simulated: view.dials.simulated.flags(),
         stalled_ms: view.node.stalled_since.map(|since| view.now.since(since)),
     };

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Address, Group, Sighting};
+use crate::model::{Address, Group, HostName, Sighting};
 use crate::requests::client::parse_integer;
 use crate::requests::told::ListKind;
-use crate::requests::{Effect, Session, View, spec};
+use crate::requests::{Effect, Face, Session, View, spec};
 use crate::resp::Reply;
 use crate::sentinel::errors::{self, Missed};
 use crate::sentinel::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry};
@@ -33,10 +33,10 @@ pub(super) fn get_master_address(session: &mut Session, view: &View<'_>, args: &
         return Effect::Reply(Reply::NullArray);
     };
     session.looked_up(view, &group);
-    let Address { ip, port } = group.primary;
+    let place = group.told_primary(view.naming(session.face()));
     Effect::Reply(Reply::Array(vec![
-        Reply::bulk(ip.to_string()),
-        Reply::bulk(port.to_string()),
+        Reply::bulk(place.host()),
+        Reply::bulk(place.address.port.to_string()),
     ]))
 }
 
@@ -46,19 +46,22 @@ pub(super) fn master(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> 
         return Effect::Reply(Reply::error(errors::NO_SUCH_MASTER));
     };
     session.looked_up(view, &group);
-    Effect::Reply(primary_entry(view, &group))
+    Effect::Reply(primary_entry(view, session.face(), &group))
 }
 
 pub(super) fn masters(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
     session.asked_for_list(ListKind::Maps);
     session.listed(view);
-    let entries = view.state.groups_by_name().map(|group| primary_entry(view, group));
+    let face = session.face();
+    let groups = view.state.groups_by_name();
+    let entries = groups.map(|group| primary_entry(view, face, group));
     Effect::Reply(Reply::Array(entries.collect()))
 }
 
-fn primary_entry(view: &View<'_>, group: &Group) -> Reply {
+fn primary_entry(view: &View<'_>, face: Face, group: &Group) -> Reply {
     PrimaryEntry {
         group,
+        naming: view.naming(face),
         sighting: view.sightings.sighting(group.id, group.primary).as_ref(),
         other_nodes: view.other_nodes().count(),
         electorate: view.electorate_size(),
@@ -69,7 +72,8 @@ fn primary_entry(view: &View<'_>, group: &Group) -> Reply {
     .render()
 }
 
-pub(super) fn replicas(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+pub(super) fn replicas(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    let naming = view.naming(session.face());
     with_group(view, &args[2], |group| {
         let mut entries = Vec::new();
         for (address, member) in group.replicas() {
@@ -77,6 +81,7 @@ pub(super) fn replicas(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effe
             let entry = ReplicaEntry {
                 group,
                 address: *address,
+                naming,
                 member,
                 sighting: sighting.as_ref(),
                 moment: moment(view),
@@ -133,12 +138,24 @@ pub(super) fn is_master_down(_: &mut Session, view: &View<'_>, args: &[Bytes]) -
         return Effect::Reply(Reply::error(errors::NOT_AN_INTEGER));
     };
     let host = String::from_utf8_lossy(&args[2]);
-    let down = Address::parse(&host, &port.to_string()).is_ok_and(|address| sees_primary_down(view, address));
+    let asked = Address::parse(&host, &port.to_string()).ok();
+    let down = asked
+        .or_else(|| primary_named(view, &host, port))
+        .is_some_and(|address| sees_primary_down(view, address));
     Effect::Reply(Reply::Array(vec![
         Reply::Integer(i64::from(down)),
         Reply::bulk("*"),
         Reply::Integer(0),
     ]))
+}
+
+/// The primary that has this host name.
+fn primary_named(view: &View<'_>, host: &str, port: i64) -> Option<Address> {
+    let host = HostName::new(host).ok()?;
+    let port = u16::try_from(port).ok()?;
+    let mut groups = view.state.groups();
+    let is_it = |group: &&Arc<Group>| group.member_named(&host, port) == Some(group.primary);
+    groups.find(is_it).map(|group| group.primary)
 }
 
 fn sees_primary_down(view: &View<'_>, address: Address) -> bool {

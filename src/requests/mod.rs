@@ -36,7 +36,7 @@ mod view;
 
 pub use dials::{Dial, Dials, LogWord, Period, Simulated};
 pub use dispatch::dispatch;
-pub use effect::{AdminRequest, Effect, Held, Local, Render, Write, WriteError, WriteReply};
+pub use effect::{AdminRequest, Effect, Held, Local, Monitoring, Render, Write, WriteError, WriteReply};
 pub use face::Face;
 pub use publish::{Foreigners, Hello};
 pub use session::Session;

@@ -134,6 +134,7 @@ mod tests {
     fn state() -> State {
         let mut state = State::default();
         let command = Command::Monitor {
+            host: None,
             name: GroupName::new("g").unwrap(),
             primary: "10.0.0.1:6379".parse().unwrap(),
             quorum: 1,

@@ -88,7 +88,7 @@ impl Session {
             is_peer: false,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
-            told: Told::default(),
+            told: Told::nothing(face),
         }
     }
 
@@ -148,12 +148,15 @@ impl Session {
         if !self.hears(event.channel) {
             return None;
         }
-        if let Some((_, to)) = event.switch
+        if let Some((_, to)) = &event.switch
             && !self.told.concerns(self.filter(), event.switched_name(), to)
         {
             return None;
         }
         let event = self.told.admit(&view.state, event)?;
+        if self.told.keeps_name(&event) {
+            return None;
+        }
         self.frames(&event)
     }
 
@@ -161,11 +164,11 @@ impl Session {
     /// that the address which it was told is no longer the last one.
     fn hear_of_name(&mut self, event: &Published, view: &View<'_>) -> Option<Reply> {
         let (name, to) = event.monitored.as_ref()?;
-        if !self.hears(SWITCH_CHANNEL) || !self.told.hears_of_monitored(self.filter(), name, *to) {
+        if !self.hears(SWITCH_CHANNEL) || !self.told.hears_of_monitored(self.filter(), name, to) {
             return None;
         }
         // Where it was before is known only to `told`; the proxies that keep a list do not look at it.
-        let switch = Published::switch(event.group?, name, event.revision, *to, *to);
+        let switch = Published::switch(event.group?, name, event.revision, to.clone(), to.clone());
         let switch = self.told.admit(&view.state, &switch)?;
         self.frames(&switch)
     }
@@ -297,7 +300,7 @@ impl Session {
         self.no_evict = false;
         self.channels.clear();
         self.patterns.clear();
-        self.told = Told::default();
+        self.told = Told::nothing(self.face);
     }
 
     /// The client is told the primary of a group that it asked for.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::machine::State;
-use crate::model::{Address, Age, GroupId, Instant, MyId, Node, NodeId, Revision, Sighting, Term, Timestamp};
-use crate::requests::Dials;
+use crate::model::{Address, Age, GroupId, Instant, MyId, Naming, Node, NodeId, Revision, Sighting, Term, Timestamp};
+use crate::requests::{Dials, Face};
 
 /// The world as one request sees it: one state, one moment.
 pub struct View<'a> {
@@ -33,6 +33,14 @@ impl View<'_> {
     pub fn other_nodes(&self) -> impl Iterator<Item = (&NodeId, &Node)> {
         let me = self.node.id;
         self.state.nodes().iter().filter(move |(id, _)| **id != me)
+    }
+
+    /// How a client is told where instances are. Old proxies understand nothing but IP addresses.
+    pub fn naming(&self, face: Face) -> Naming {
+        match face {
+            Face::Proxy => Naming::Addresses,
+            Face::Open | Face::Strict => self.state.header().shared.naming(),
+        }
     }
 
     /// What this node knows of another.

@@ -8,7 +8,7 @@
 use std::fmt::{Display, Write};
 use std::net::IpAddr;
 
-use crate::model::{Address, Age, Group, Sighting};
+use crate::model::{Age, Group, Naming, Place, Sighting};
 
 /// An INFO reply in the making: sections of `key:value` lines, an empty line between sections.
 #[derive(Debug, Default)]
@@ -60,6 +60,8 @@ pub struct SentinelSection<'a> {
     pub nodes: usize,
     /// Order and extent.
     pub layout: Layout,
+    /// How it is told where the primaries are.
+    pub naming: Naming,
     /// Which failures are simulated, as Sentinel's bits.
     pub simulated: u8,
     /// How long this node has not judged, in milliseconds; `None` when it does.
@@ -70,7 +72,7 @@ impl SentinelSection<'_> {
     /// Renders the section.
     pub fn render(&self, text: &mut InfoText) {
         let plain = self.layout == Layout::Sentinel;
-        let safe = |group: &Group| is_safe_for_old_proxies(group.name.as_str(), group.primary);
+        let safe = |group: &Group| is_safe_for_old_proxies(group.name.as_str(), &group.told_primary(self.naming));
         let (counted, mut others): (Vec<_>, Vec<_>) = self.groups.iter().partition(|(group, _)| plain || safe(group));
         if self.layout == Layout::OldProxies {
             others.clear();
@@ -107,15 +109,18 @@ impl SentinelSection<'_> {
         let replicas = group.replicas().count();
         format!(
             "name={},status={status},address={},slaves={replicas},sentinels={}",
-            group.name, group.primary, self.nodes
+            group.name,
+            group.told_primary(self.naming),
+            self.nodes
         )
     }
 }
 
 /// Whether the proxies that read INFO by position understand such a group: a name of two parts around its first
-/// dash, without the characters that they cut at, and an IPv4 address.
-pub fn is_safe_for_old_proxies(name: &str, primary: Address) -> bool {
-    let IpAddr::V4(_) = primary.ip else {
+/// dash, without the characters that they cut at, and an IPv4 address. A host name they would resolve in their event
+/// loop, and write into their own file cut off.
+pub fn is_safe_for_old_proxies(name: &str, primary: &Place) -> bool {
+    let (IpAddr::V4(_), None) = (primary.address.ip, &primary.host) else {
         return false;
     };
     let Some((pool, server)) = name.split_once('-') else {

@@ -4,8 +4,8 @@
 use std::fmt::Display;
 
 use crate::model::{
-    Address, Age, Fault, Group, Identity, Instant, Member, Mode, Node, NodeId, NodeRole, Revision, Role, Sighting,
-    Stage, Timestamp, Verdict,
+    Address, Age, Fault, Group, Identity, Instant, Member, Mode, Naming, Node, NodeId, NodeRole, Place, Revision, Role,
+    Sighting, Stage, Timestamp, Verdict,
 };
 use crate::resp::Reply;
 use crate::sentinel::{node_flags, primary_flags, replica_flags};
@@ -24,6 +24,8 @@ pub struct Moment {
 pub struct PrimaryEntry<'a> {
     /// The group.
     pub group: &'a Group,
+    /// How it is told where it is.
+    pub naming: Naming,
     /// What this node sees of its primary.
     pub sighting: Option<&'a Sighting>,
     /// How many other nodes there are.
@@ -44,7 +46,7 @@ impl PrimaryEntry<'_> {
         let Self { group, sighting, .. } = *self;
         let mut fields = Fields::default();
         fields.put("name", &group.name);
-        fields.address(group.primary);
+        fields.place(&group.told_primary(self.naming));
         fields.put("runid", run_id(sighting, group.primary_member()));
         fields.put("flags", primary_flags(group, sighting));
         fields.link(sighting);
@@ -87,6 +89,7 @@ impl PrimaryEntry<'_> {
         fields.put("auth-user", &config.auth_user);
         fields.put("rename-command", self.renamed());
         fields.put("foreign-sentinels", self.foreign_sentinels());
+        fields.host_name(self.group, self.group.primary);
     }
 
     fn last_abort(&self) -> String {
@@ -131,6 +134,8 @@ pub struct ReplicaEntry<'a> {
     pub group: &'a Group,
     /// Where it is.
     pub address: Address,
+    /// How that is told.
+    pub naming: Naming,
     /// What is recorded about it.
     pub member: &'a Member,
     /// What this node sees of it.
@@ -150,8 +155,9 @@ impl ReplicaEntry<'_> {
     pub fn render(&self) -> Reply {
         let sighting = self.sighting;
         let mut fields = Fields::default();
-        fields.put("name", self.address);
-        fields.address(self.address);
+        let place = self.group.told(self.address, self.naming);
+        fields.put("name", &place);
+        fields.place(&place);
         fields.put("runid", run_id(sighting, Some(self.member)));
         fields.put("flags", replica_flags(self.group, self.address, sighting));
         fields.link(sighting);
@@ -189,6 +195,7 @@ impl ReplicaEntry<'_> {
         fields.put("quarantine", self.member.quarantine.as_deref().unwrap_or_default());
         fields.put("not-promoted", fault.map_or("", |fault| fault));
         fields.put("last-error", self.sighting.map_or("", |sighting| &sighting.error));
+        fields.host_name(self.group, self.address);
     }
 }
 
@@ -288,9 +295,17 @@ impl Fields {
         }
     }
 
-    fn address(&mut self, address: Address) {
-        self.put("ip", address.ip);
-        self.put("port", address.port);
+    fn place(&mut self, place: &Place) {
+        self.put("ip", place.host());
+        self.put("port", place.address.port);
+    }
+
+    /// Both of what is told and what is not: an instance that has a host name has an address as well.
+    fn host_name(&mut self, group: &Group, address: Address) {
+        if let Some(host) = group.hosts.get(&address) {
+            self.put("host-name", host);
+            self.put("address", address.ip);
+        }
     }
 
     fn link(&mut self, sighting: Option<&Sighting>) {

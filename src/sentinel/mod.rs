@@ -10,7 +10,7 @@ mod flags;
 mod info;
 mod instance;
 
-pub use events::{Published, SWITCH_CHANNEL, publish};
+pub use events::{Around, Published, SWITCH_CHANNEL, publish, publish_around};
 pub use flags::{node_flags, primary_flags, replica_flags};
 pub use info::{InfoText, Layout, SentinelSection, is_safe_for_old_proxies};
 pub use instance::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry, identity_name, mode_name, node_role_name};

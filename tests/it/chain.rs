@@ -123,6 +123,7 @@ impl World {
     fn monitor(&mut self, group: usize, at: u16) {
         let primary = address(group, at);
         self.apply(Command::Monitor {
+            host: None,
             name: GroupName::new(name(group)).unwrap(),
             primary,
             quorum: 1,

@@ -2,6 +2,7 @@
 
 mod configure;
 mod differences;
+mod hosts;
 mod records;
 mod settings;
 
@@ -137,6 +138,7 @@ impl World {
 
 fn monitor(group: &str, port: u16, quorum: u32) -> Command {
     Command::Monitor {
+        host: None,
         name: name(group),
         primary: at(port),
         quorum,

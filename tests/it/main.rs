@@ -17,6 +17,7 @@ mod fuzzed;
 #[path = "../golden/mod.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod golden;
+mod host_names;
 mod hosts;
 mod import;
 mod linear;

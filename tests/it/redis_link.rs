@@ -32,6 +32,7 @@ async fn give(link: &mut OrderLink, order: Order) -> Result<Option<Role>, OrderE
 
 fn follow(primary: Address) -> Order {
     Order::Follow {
+        host: None,
         primary,
         disconnect_clients: false,
     }
@@ -97,6 +98,7 @@ async fn an_instance_is_made_to_follow() {
         "clients were not to be dropped"
     );
     let order = Order::Follow {
+        host: None,
         primary: primary.address,
         disconnect_clients: true,
     };
@@ -256,6 +258,7 @@ async fn a_paused_primary_can_be_made_to_follow() {
     give(&mut old, Order::Pause { ms: 60_000 }).await.unwrap();
     give(&mut open(&replica).await, Order::Promote).await.unwrap();
     let order = Order::Follow {
+        host: None,
         primary: replica.address,
         disconnect_clients: true,
     };

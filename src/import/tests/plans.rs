@@ -110,6 +110,34 @@ fn a_group_elsewhere_is_refused_unless_it_shall_be_replaced() {
 }
 
 #[test]
+fn a_host_name_is_taken_over_as_one() {
+    const NAMED: &str = "sentinel monitor a Redis.example.com 6379 2";
+    let plan = Plan::new(&parsed(NAMED), &empty(3), &Wish::default());
+    let requests = plan.groups[0].requests();
+    assert_eq!(requests[0].join(" "), "SENTINEL CONFIG SET resolve-hostnames yes");
+    let monitor = "CFG MONITOR a redis.example.com 6379 2 mode observe ";
+    assert!(requests[1].join(" ").starts_with(monitor), "{requests:?}");
+    let mut present = having("a", "10.0.0.1:6379", &[("quorum", "2")]);
+    assert!(
+        matches!(deed(NAMED, &present, &Wish::default()), Deed::Refused(_)),
+        "it may be anybody"
+    );
+    let standing = present.groups.values_mut().next().unwrap();
+    standing.host = "redis.example.com".to_owned();
+    assert!(matches!(deed(NAMED, &present, &Wish::default()), Deed::Set(_)));
+    assert!(
+        matches!(deed(ONE, &present, &Wish::default()), Deed::Set(_)),
+        "by its address"
+    );
+    let written = crate::import::export(&present);
+    assert!(
+        written.contains("\nsentinel monitor a redis.example.com 6379 2\n"),
+        "{written}"
+    );
+    assert!(written.contains("sentinel resolve-hostnames yes\n"));
+}
+
+#[test]
 fn what_the_cluster_cannot_have_is_refused() {
     let refused = |text: &str, present: &Present| match deed(text, present, &Wish::default()) {
         Deed::Refused(why) => why,
@@ -119,8 +147,6 @@ fn what_the_cluster_cannot_have_is_refused() {
     assert_eq!(refused(ONE, &other), "10.0.0.1:6379 belongs to group b of the cluster");
     let replica = refused("sentinel monitor a 10.9.9.9 6379 2", &other);
     assert_eq!(replica, "10.9.9.9:6379 belongs to group b of the cluster");
-    let name = refused("sentinel monitor a redis.example.com 6379 2", &empty(3));
-    assert!(name.starts_with("redis.example.com:6379 is a host name"), "{name}");
     let both = format!("{ONE}sentinel monitor b 10.0.0.1 6379 2");
     let plan = Plan::new(&parsed(&both), &empty(3), &Wish::default());
     assert!(plan.is_refused());

@@ -7,9 +7,9 @@ use openraft::EntryPayload;
 use crate::detect::{Judgement, Vote, VoteAck, VoteReport};
 use crate::machine::{Announced, Command, Entry, Header, ResetGroup, SharedSetting, SharedSettings, SwitchProof};
 use crate::model::{
-    Abort, Address, ClusterId, Failover, FailoverKind, Fault, Group, GroupConfig, GroupId, GroupName, Identity,
-    Lineage, Member, Mode, Monitored, MyId, Node, NodeRole, Outage, ReconfStep, RunId, Setting, Stage, Switch,
-    Timestamp, VoteKey,
+    Abort, Address, ClusterId, Failover, FailoverKind, Fault, Group, GroupConfig, GroupId, GroupName, HostName,
+    Identity, Lineage, Member, Mode, Monitored, MyId, Node, NodeRole, Outage, ReconfStep, RunId, Setting, Stage,
+    Switch, Timestamp, VoteKey,
 };
 use crate::raft::types::{LogEntry, LogId};
 
@@ -53,6 +53,10 @@ pub(super) fn name(text: &str) -> GroupName {
 
 fn v4(last: u8) -> Address {
     format!("10.0.0.{last}:6379").parse().unwrap()
+}
+
+pub(super) fn host() -> HostName {
+    HostName::new("redis-1.example").unwrap()
 }
 
 fn v6() -> Address {
@@ -148,6 +152,7 @@ pub(super) fn commands() -> Vec<Command> {
     let mut commands = vec![
         Command::Noop,
         Command::Monitor {
+            host: None,
             name: name("orders"),
             primary: v4(1),
             quorum: 2,
@@ -225,12 +230,14 @@ pub(super) fn commands() -> Vec<Command> {
             cluster: ClusterId("0011".into()),
         },
         Command::Configure {
+            host: None,
             name: name("orders"),
             primary: v4(1),
             quorum: 2,
             settings: settings(),
         },
         Command::Monitor {
+            host: None,
             name: name("orders"),
             primary: v4(1),
             quorum: 2,
@@ -250,6 +257,31 @@ pub(super) fn commands() -> Vec<Command> {
                 },
                 SharedSetting::AnnouncePort { node: 2, port: 26_380 },
             ],
+        },
+        Command::Monitor {
+            name: name("orders"),
+            primary: v4(1),
+            host: Some(host()),
+            quorum: 2,
+            settings: Vec::new(),
+        },
+        Command::Configure {
+            name: name("orders"),
+            primary: v4(1),
+            host: Some(host()),
+            quorum: 2,
+            settings: Vec::new(),
+        },
+        Command::Name {
+            group,
+            on,
+            hosts: BTreeMap::from([(v4(2), host())]),
+        },
+        Command::Readdress {
+            group,
+            on,
+            from: v4(2),
+            to: v4(3),
         },
     ]);
     commands
@@ -277,6 +309,8 @@ pub(super) fn command_name(command: &Command) -> &'static str {
         Command::Nodes { .. } => "nodes",
         Command::Found { .. } => "found",
         Command::Configure { .. } => "configure",
+        Command::Name { .. } => "name",
+        Command::Readdress { .. } => "readdress",
     }
 }
 
@@ -313,6 +347,9 @@ pub(super) fn with_later_settings(mut group: Group) -> Group {
     group.config.renamed = BTreeMap::from([("config".to_owned(), "secret".to_owned())]);
     group.config.notification_script = "/bin/tell".to_owned();
     group.config.client_reconfig_script = "/bin/move".to_owned();
+    group.monitored.host = Some(host());
+    group.switches[0].from_host = Some(host());
+    group.hosts = BTreeMap::from([(v4(1), host())]);
     group
 }
 
@@ -323,6 +360,7 @@ pub(super) fn group() -> Group {
         id: GroupId(7),
         name: name("orders"),
         monitored: Monitored {
+            host: None,
             address: v4(1),
             quorum: 2,
         },
@@ -333,6 +371,7 @@ pub(super) fn group() -> Group {
         },
         primary: v4(2),
         members: BTreeMap::from([(v4(1), Member::default()), (v4(2), member())]),
+        hosts: BTreeMap::new(),
         epoch: 70_001,
         config_epoch: 70_000,
         failover: Some(Failover {
@@ -349,6 +388,7 @@ pub(super) fn group() -> Group {
         switches: vec![Switch {
             revision: 290,
             from: v4(1),
+            from_host: None,
             to: v4(2),
             epoch: 70_000,
             at,

@@ -1,13 +1,14 @@
 //! The control's ports, played: the log with the real state machine behind it, and links to the instances of a map.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cfgserver::control::{OrderConnection, OrderLinks, Proposals};
+use cfgserver::control::{Names, OrderConnection, OrderLinks, Proposals};
 use cfgserver::failover::Order;
 use cfgserver::machine::Command;
-use cfgserver::model::{Address, Facts, GroupName, NodeId, RunId, Setting, Term};
+use cfgserver::model::{Address, Facts, GroupName, HostName, NodeId, RunId, Setting, Term};
 use cfgserver::raft::Leadership;
 use cfgserver::redis::{LinkError, OrderError, Target};
 use cfgserver::requests::{WriteError, WriteReply};
@@ -80,6 +81,15 @@ impl Proposals for Log {
             me: false,
         });
         Box::pin(async { Ok(()) })
+    }
+}
+
+pub(super) struct Dns(pub(super) Arc<Shared>);
+
+impl Names for Dns {
+    fn resolve(&self, host: &HostName, _limit: Duration) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> {
+        let found = lock(&self.0.hosts).get(host.as_str()).copied();
+        Box::pin(async move { found.map(|ip| vec![ip]).ok_or("no such host".to_owned()) })
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 
 fn configure(group: &str, port: u16, quorum: u32, settings: Vec<Setting>) -> Command {
     Command::Configure {
+        host: None,
         name: name(group),
         primary: at(port),
         quorum,

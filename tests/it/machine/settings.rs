@@ -92,6 +92,7 @@ fn a_new_group_begins_with_the_settings_of_its_monitor_and_a_repeat_changes_none
         };
         let settings = vec![Setting::DownAfterMs(ms)];
         Command::Monitor {
+            host: None,
             name,
             primary,
             quorum,

@@ -146,6 +146,7 @@ async fn a_foreign_sentinel_is_noted_on_the_board() {
     let world = World::start();
     let mut state = State::default();
     let command = Command::Monitor {
+        host: None,
         name: GroupName::new("orders").unwrap(),
         primary: "127.0.0.1:6379".parse().unwrap(),
         quorum: 1,

@@ -36,6 +36,7 @@ impl Switching {
     pub(super) fn new() -> Self {
         let mut state = State::default();
         let monitor = Command::Monitor {
+            host: None,
             name: GroupName::new(Self::NAME).unwrap(),
             primary: Self::address(1),
             quorum: 1,
@@ -66,6 +67,7 @@ impl Switching {
         self.group.primary = to;
         self.group.version = revision;
         self.group.switches.push(cfgserver::model::Switch {
+            from_host: None,
             revision,
             from,
             to,
@@ -232,6 +234,7 @@ async fn a_name_that_is_monitored_again_elsewhere_is_told_to_both_proxies() {
     };
     let name = GroupName::new(Switching::NAME).unwrap();
     let monitor = |port| Command::Monitor {
+        host: None,
         name: name.clone(),
         primary: Switching::address(port),
         quorum: 1,

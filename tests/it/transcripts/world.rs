@@ -1,5 +1,6 @@
 //! A node without sockets: a state that commands are applied to, sightings that a test sets, one connection.
 
+mod named;
 mod seen;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +17,7 @@ use cfgserver::requests::{
     WriteError, WriteReply, dispatch,
 };
 use cfgserver::resp::{Reply, Request, encode};
-use cfgserver::sentinel::{Published, publish};
+use cfgserver::sentinel::{Around, Published, publish_around};
 
 use seen::Seen;
 
@@ -174,13 +175,20 @@ impl World {
                 outcome: Outcome::Count(0),
                 revision: self.state.revision(),
             }),
+            Write::Monitor(wanted) => self.monitor_named(wanted),
             Write::Admin(_) => Ok(WriteReply::Accepted),
         }
     }
 
     fn apply(&mut self, command: Command) -> Outcome {
+        let before = self.state.clone();
         let applied = apply(&mut self.state, &Entry { command, at: self.wall });
-        self.queue.extend(applied.events.iter().map(publish));
+        let around = Around {
+            before: &before,
+            after: &self.state,
+        };
+        let events = applied.events.iter().map(|event| publish_around(event, around));
+        self.queue.extend(events);
         applied.outcome
     }
 
@@ -226,6 +234,7 @@ impl World {
     /// ```text
     /// monitor NAME IP PORT QUORUM     remove NAME
     /// replica NAME IP:PORT            quarantine NAME IP:PORT REASON
+    /// name NAME IP:PORT HOST          readdress NAME IP:PORT IP:PORT
     /// open NAME IP:PORT               complete NAME       reconf NAME IP:PORT STEP    end NAME
     /// switch NAME IP:PORT             the four in one
     /// outage NAME VOTES               no-good-replica NAME IP:PORT REASON     abort NAME
@@ -244,6 +253,7 @@ impl World {
             ["monitor", name, ip, port, quorum] => {
                 let primary = Address::parse(ip, port).unwrap();
                 self.done(Command::Monitor {
+                    host: None,
                     name: GroupName::new(name).unwrap(),
                     primary,
                     quorum: quorum.parse().unwrap(),
@@ -256,6 +266,8 @@ impl World {
                 name: GroupName::new(name).unwrap(),
             }),
             ["replica", name, address] => self.learn(name, address, member(address)),
+            ["name", name, address, host] => self.name_member(name, address, host),
+            ["readdress", name, from, to] => self.readdress(name, from, to),
             ["quarantine", name, address, reason @ ..] => {
                 let mut member = member(address);
                 member.quarantine = Some(reason.join(" ").into());

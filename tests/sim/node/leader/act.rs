@@ -112,6 +112,7 @@ impl Node {
                 }
                 Action::OpenLink(address) => self.link_open(core, (group.id, address)),
                 Action::ReadInfo(address) => self.link_read(core, (group.id, address)),
+                Action::Look { .. } => unreachable!("no host names here"),
                 Action::RefreshInfo => self.hasten(core, group.id),
                 Action::HandOver(node) => {
                     core.coverage.mark("plan: hand over");
