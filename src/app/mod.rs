@@ -13,6 +13,7 @@ mod limits;
 #[cfg(feature = "rocksdb")]
 mod moving;
 mod node;
+mod peers;
 #[cfg(feature = "rocksdb")]
 mod process;
 mod wiring;

@@ -5,6 +5,7 @@
 //! probe puts what it sees            --> | sightings | --> requests, control read it; news mark groups dirty
 //! raft's status is put by app        --> | status    | --> requests read it
 //! operators turn dials by requests   --> | dials     | --> probe, control, telemetry go by it
+//! runner puts what runs and waits    --> | scripts   | --> requests read it
 //! ```
 //!
 //! Read-mostly and never awaited on: readers take a pointer. What does not live here: decisions, and queues of
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, broadcast};
 use crate::machine::State;
 use crate::model::{Address, GroupId, Instant, Revision, Sighting};
 use crate::requests::{Dial, Dials, Foreigners, Hello, NodeStatus, Sightings};
+use crate::script::Pending;
 use crate::watch;
 
 /// Requests for INFO that a slow reader may miss; a missed one costs freshness only.
@@ -38,6 +40,7 @@ pub struct Board {
     state: ArcSwap<State>,
     status: ArcSwap<NodeStatus>,
     dials: ArcSwap<Dials>,
+    scripts: ArcSwap<Vec<Pending>>,
     foreigners: Mutex<Foreigners>,
     revision: watch::Sender<Revision>,
     sightings: Mutex<BTreeMap<GroupId, BTreeMap<Address, Sighting>>>,
@@ -53,6 +56,7 @@ impl Board {
             state: ArcSwap::default(),
             status: ArcSwap::from_pointee(status),
             dials: ArcSwap::default(),
+            scripts: ArcSwap::default(),
             foreigners: Mutex::default(),
             revision: watch::Sender::new(0),
             sightings: Mutex::default(),
@@ -106,6 +110,16 @@ impl Board {
             turns.iter().for_each(|dial| dials.turn(*dial));
             dials
         });
+    }
+
+    /// The scripts that run or wait on this node.
+    pub fn scripts(&self) -> Arc<Vec<Pending>> {
+        self.scripts.load_full()
+    }
+
+    /// Replaces them.
+    pub fn set_scripts(&self, scripts: Vec<Pending>) {
+        self.scripts.store(Arc::new(scripts));
     }
 
     /// Remembers the hello of a Sentinel that is not ours. Says whether it was not known.

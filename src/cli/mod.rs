@@ -23,7 +23,7 @@ pub use error::{ConfigError, Refusal};
 pub use import::{Import, MoveInvocation, Origin};
 pub use layer::Layer;
 pub use secret::Secret;
-pub use values::{Peers, ReadPolicy, Whole, YesNo};
+pub use values::{Peers, ReadPolicy, RunScripts, Whole, YesNo};
 
 /// The process did what it was asked to do.
 pub const EXIT_OK: u8 = 0;
@@ -139,6 +139,7 @@ mod tests {
             &["serve", "--peers", "1:a"],
             &["serve", "--strict-sentinel", "maybe"],
             &["serve", "--read-policy", "stale"],
+            &["serve", "--run-scripts", "never"],
             &["serve", "--connections-max", "3"],
             &["serve", "extra"],
             &["dance"],

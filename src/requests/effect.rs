@@ -126,6 +126,17 @@ pub enum Write {
     Admin(AdminRequest),
 }
 
+impl Write {
+    /// The group whose `+monitor` comes after the answer on a connection that hears both. Sentinel tells its events
+    /// while it carries out a request, and the answer last; only MONITOR is answered first.
+    pub fn monitors(&self) -> Option<&GroupName> {
+        match self {
+            Self::Command(Command::Monitor { name, .. }) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// A change of the cluster itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

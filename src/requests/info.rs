@@ -215,6 +215,10 @@ fn sentinel(text: &mut InfoText, face: Face, view: &View<'_>) {
             Face::Strict => Layout::Sentinel,
             Face::Proxy => Layout::OldProxies,
         },
+        scripts: (
+            view.scripts.iter().filter(|script| script.turn.runs()).count(),
+            view.scripts.len(),
+        ),
         simulated: view.dials.simulated.flags(),
         stalled_ms: view.node.stalled_since.map(|since| view.now.since(since)),
     };
@@ -237,6 +241,7 @@ fn raft(text: &mut InfoText, view: &View<'_>) {
     text.line("raft_ready", u8::from(node.answers()));
     text.line("raft_nodes", view.other_nodes().count() + 1);
     text.line("raft_electorate", view.electorate_size());
+    text.line("scripts_denied", u8::from(node.denies_scripts));
     text.line(
         "cluster_id",
         view.state.header().cluster.as_ref().map_or("", |cluster| &cluster.0),

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Address, Group, Sighting};
+use crate::model::{Address, Group, Instant, Sighting};
 use crate::requests::client::parse_integer;
 use crate::requests::told::ListKind;
 use crate::requests::{Effect, Session, View, spec};
 use crate::resp::Reply;
+use crate::script::{Pending, Turn};
 use crate::sentinel::errors::{self, Missed};
 use crate::sentinel::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry};
 
@@ -173,9 +174,28 @@ fn cached_info(view: &View<'_>, sighting: Option<Sighting>) -> Reply {
     Reply::Array(vec![Reply::Integer(i64::try_from(age_ms).unwrap_or(i64::MAX)), info])
 }
 
-/// None: nothing runs scripts yet.
-pub(super) fn pending_scripts(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
-    Effect::Reply(Reply::Array(Vec::new()))
+pub(super) fn pending_scripts(_: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
+    let scripts = view.scripts.iter().map(|script| pending_script(script, view.now));
+    Effect::Reply(Reply::Array(scripts.collect()))
+}
+
+fn pending_script(script: &Pending, now: Instant) -> Reply {
+    let number = |number: u64| Reply::bulk(number.to_string());
+    let (state, process, period, ms) = match script.turn {
+        Turn::Runs(since, process) => ("running", process.unwrap_or(0), "run-time", now.since(since)),
+        Turn::Waits(due) => ("scheduled", 0, "run-delay", due.since(now)),
+    };
+    let pair = |name: &'static str, value: Reply| (Reply::bulk(name), value);
+    Reply::Map(vec![
+        pair(
+            "argv",
+            Reply::Array(script.words.iter().map(|word| Reply::bulk(word.as_str())).collect()),
+        ),
+        pair("flags", Reply::bulk(state)),
+        pair("pid", number(process.into())),
+        pair(period, number(ms)),
+        pair("retry-num", number(script.tries.into())),
+    ])
 }
 
 pub(super) fn flush_config(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {

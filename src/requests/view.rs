@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::machine::State;
 use crate::model::{Address, Age, GroupId, Instant, MyId, Node, NodeId, Revision, Sighting, Term, Timestamp};
 use crate::requests::Dials;
+use crate::script::Pending;
 
 /// The world as one request sees it: one state, one moment.
 pub struct View<'a> {
@@ -18,6 +19,8 @@ pub struct View<'a> {
     pub clients: &'a dyn Clients,
     /// How the dials of this node stand.
     pub dials: Arc<Dials>,
+    /// The scripts that run or wait on this node.
+    pub scripts: Arc<Vec<Pending>>,
     /// The files of this node.
     pub files: &'a dyn Files,
     /// Counters of this node.

@@ -12,6 +12,17 @@ pub const SWITCH_CHANNEL: &str = "+switch-master";
 /// Longest payload, in bytes. Sentinel's own limit.
 const PAYLOAD_BYTES_MAX: usize = 1023;
 
+/// How loud Sentinel says an event in its log. Scripts hear warnings only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// `verbose`
+    Verbose,
+    /// `notice`
+    Notice,
+    /// `warning`
+    Warning,
+}
+
 /// An event, rendered once for all subscribers of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
@@ -23,6 +34,8 @@ pub struct Published {
     pub switch: Option<(Address, Address)>,
     /// Of `+monitor`: the group's name and its primary.
     pub monitored: Option<(GroupName, Address)>,
+    /// How loud it is.
+    pub level: Level,
     /// Where it is published.
     pub channel: &'static str,
     /// What is published.
@@ -37,6 +50,7 @@ impl Published {
             group: Some(group),
             switch: Some((from, to)),
             monitored: None,
+            level: Level::Warning,
             channel: SWITCH_CHANNEL,
             payload: Bytes::from(switch_payload(name, from, to)),
         }
@@ -87,8 +101,28 @@ pub fn publish(event: &Event) -> Published {
         group: event.group,
         switch,
         monitored,
+        level: level(&event.kind),
         channel,
         payload: Bytes::from(payload),
+    }
+}
+
+fn level(kind: &EventKind) -> Level {
+    match kind {
+        EventKind::RoleChange { .. } => Level::Verbose,
+        EventKind::SendPromote(_)
+        | EventKind::WaitPromotion(_)
+        | EventKind::Replica(_)
+        | EventKind::ReconfSent(_)
+        | EventKind::ReconfInProgress(_)
+        | EventKind::ReconfDone(_)
+        | EventKind::ReconfTimeout(_)
+        | EventKind::NodeAdded(_)
+        | EventKind::NodeMoved { .. }
+        | EventKind::Reboot(_)
+        | EventKind::ConvertToReplica(_)
+        | EventKind::FixReplica(_) => Level::Notice,
+        _ => Level::Warning,
     }
 }
 
@@ -119,6 +153,8 @@ fn render(kind: &EventKind) -> (&'static str, String) {
         ),
         EventKind::Tilt { entered: true } => ("+tilt", "#tilt mode entered".to_owned()),
         EventKind::Tilt { entered: false } => ("-tilt", "#tilt mode exited".to_owned()),
+        EventKind::ScriptError { path, signal, code } => ("-script-error", format!("{path} {signal} {code}")),
+        EventKind::ScriptTimeout { path, process } => ("-script-timeout", format!("{path} {process}")),
         EventKind::Unmonitor(instance) => about("-monitor", instance),
         EventKind::Reset(instance) => about("+reset-master", instance),
         EventKind::Down(instance) => about("+sdown", instance),
@@ -245,6 +281,17 @@ mod tests {
         assert_eq!(shown(EventKind::Tilt { entered: true }), "+tilt #tilt mode entered");
         assert_eq!(shown(EventKind::Tilt { entered: false }), "-tilt #tilt mode exited");
         assert_eq!(shown(EventKind::NewEpoch(7)), "+new-epoch 7");
+        let error = EventKind::ScriptError {
+            path: "/a b".into(),
+            signal: 9,
+            code: 0,
+        };
+        let timeout = EventKind::ScriptTimeout {
+            path: "/a".into(),
+            process: 77,
+        };
+        assert_eq!(shown(error), "-script-error /a b 9 0");
+        assert_eq!(shown(timeout), "-script-timeout /a 77");
         assert_eq!(
             shown(EventKind::Reset(primary())),
             "+reset-master master g-1 10.0.0.1 1"

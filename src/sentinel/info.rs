@@ -62,6 +62,8 @@ pub struct SentinelSection<'a> {
     pub layout: Layout,
     /// Which failures are simulated, as Sentinel's bits.
     pub simulated: u8,
+    /// Scripts that run, and scripts that run or wait.
+    pub scripts: (usize, usize),
     /// How long this node has not judged, in milliseconds; `None` when it does.
     pub stalled_ms: Option<Age>,
 }
@@ -82,8 +84,8 @@ impl SentinelSection<'_> {
         if plain {
             text.line("sentinel_tilt_since_seconds", tilt_seconds);
         }
-        text.line("sentinel_running_scripts", 0);
-        text.line("sentinel_scripts_queue_length", 0);
+        text.line("sentinel_running_scripts", self.scripts.0);
+        text.line("sentinel_scripts_queue_length", self.scripts.1);
         if plain {
             text.line("sentinel_simulate_failure_flags", self.simulated);
         }

@@ -17,11 +17,12 @@ use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use tracing::{debug, trace, warn};
 
-use crate::model::Instant;
+use crate::model::{GroupName, Instant, Revision};
 use crate::net::TcpStream;
 use crate::pubsub::{Subscription, Wanted};
 use crate::requests::{Effect, Face, Render, Session, Stats, View, WriteError, WriteReply, dispatch};
 use crate::resp::{Reply, Request, encode};
+use crate::sentinel::Published;
 
 use super::Shared;
 use super::glance::{asks_for_events, asks_for_more_than_switches, is_foreign};
@@ -79,8 +80,26 @@ struct Connection {
 
 /// A write that the cluster is carrying out. Later requests wait for it, events do not.
 struct Writing {
-    result: BoxFuture<'static, Result<WriteReply, WriteError>>,
+    stage: Stage,
     render: Option<Render>,
+    /// The `+monitor` of this group comes after the answer.
+    monitors: Option<GroupName>,
+    /// That `+monitor`, and nothing behind it, while it waits for the answer.
+    held: Option<Arc<Published>>,
+}
+
+impl Writing {
+    fn holds(&self, event: &Published) -> bool {
+        let monitored = event.monitored.as_ref().map(|(name, _)| name);
+        monitored.is_some() && monitored == self.monitors.as_ref()
+    }
+}
+
+enum Stage {
+    /// Under way.
+    Waits(BoxFuture<'static, Result<WriteReply, WriteError>>),
+    /// Came back; what is to be told before its answer may not be told yet.
+    Done(Result<WriteReply, WriteError>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,6 +229,9 @@ impl Connection {
             return None;
         }
         self.keep_subscription();
+        if self.subscription.is_none() && self.told_before_answer().is_some() {
+            self.answer_write();
+        }
         if self.requests.is_empty() && self.subscription.is_none() {
             return None;
         }
@@ -228,6 +250,7 @@ impl Connection {
             node: &node,
             clients: &*shared.registry,
             dials: shared.board.dials(),
+            scripts: shared.board.scripts(),
             files: &Disk,
             stats: &stats,
             now,
@@ -293,14 +316,54 @@ impl Connection {
             self.phase = Phase::Gone;
             return;
         }
-        while self.has_room()
-            && let Some(event) = subscription.try_next(view.state.revision())
-        {
-            if let Some(reply) = self.session.deliver(&event, view) {
-                self.put(&reply);
+        if let Some(before) = self.told_before_answer() {
+            self.deliver_up_to(before.min(view.state.revision()), &mut subscription, view);
+            if self.has_room() {
+                let held = self.answer_write();
+                held.iter().for_each(|event| self.tell(event, view));
             }
         }
+        if self.told_before_answer().is_none() {
+            self.deliver_up_to(view.state.revision(), &mut subscription, view);
+        }
         self.subscription = Some(subscription);
+    }
+
+    fn deliver_up_to(&mut self, revision: Revision, subscription: &mut Subscription, view: &View<'_>) {
+        while self.has_room()
+            && !self.writing.as_ref().is_some_and(|writing| writing.held.is_some())
+            && let Some(event) = subscription.try_next(revision)
+        {
+            match &mut self.writing {
+                Some(writing) if writing.holds(&event) => writing.held = Some(event),
+                _ => self.tell(&event, view),
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &Published, view: &View<'_>) {
+        if let Some(reply) = self.session.deliver(event, view) {
+            self.put(&reply);
+        }
+    }
+
+    /// A write that came back is answered when the events up to this revision are told.
+    fn told_before_answer(&self) -> Option<Revision> {
+        let writing = self.writing.as_ref()?;
+        match &writing.stage {
+            Stage::Waits(_) => None,
+            Stage::Done(Ok(WriteReply::Outcome { revision, .. })) => Some(*revision),
+            Stage::Done(_) => Some(0),
+        }
+    }
+
+    /// Answers a write that came back. Gives back the event that waited for that.
+    fn answer_write(&mut self) -> Option<Arc<Published>> {
+        let writing = self.writing.take()?;
+        if let (Stage::Done(result), Some(render)) = (writing.stage, writing.render) {
+            self.put(&render(result));
+        }
+        writing.held
     }
 
     fn carry_out(&mut self, request: &Request, view: &View<'_>) {
@@ -333,7 +396,9 @@ impl Connection {
             }
             Effect::Write { write, render } => {
                 self.writing = Some(Writing {
-                    result: self.shared.writes.write(write),
+                    monitors: write.monitors().cloned(),
+                    held: None,
+                    stage: Stage::Waits(self.shared.writes.write(write)),
                     render: Some(render),
                 });
             }

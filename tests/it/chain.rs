@@ -183,6 +183,7 @@ impl World {
             node: &node,
             clients: &Nothing,
             dials: Arc::default(),
+            scripts: Arc::default(),
             files: &NoFiles,
             stats: &Stats::default(),
             now: Instant(0),

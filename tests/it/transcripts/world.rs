@@ -1,5 +1,6 @@
 //! A node without sockets: a state that commands are applied to, sightings that a test sets, one connection.
 
+mod scripts;
 mod seen;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +19,7 @@ use cfgserver::requests::{
 use cfgserver::resp::{Reply, Request, encode};
 use cfgserver::sentinel::{Published, publish};
 
+use scripts::Scripts;
 use seen::Seen;
 
 const WALL_START: Timestamp = Timestamp(1_700_000_000_000);
@@ -52,6 +54,7 @@ pub(crate) struct World {
     sightings: Seen,
     node: NodeStatus,
     dials: Dials,
+    scripts: Scripts,
     /// Lines of CLIENT LIST about others.
     others: String,
     face: Face,
@@ -91,6 +94,7 @@ impl World {
             sightings: Seen::default(),
             node,
             dials: Dials::default(),
+            scripts: Scripts::default(),
             others: String::new(),
             face: Face::Open,
             session: Session::new(Face::Open, 7, "127.0.0.1:50000".into(), "127.0.0.1:26379".into(), now),
@@ -128,7 +132,11 @@ impl World {
             }
             Effect::Drop => self.output.extend_from_slice(b"(closed)"),
             Effect::Write { write, render } => {
+                let answer_first = write.monitors().is_some();
                 let result = self.write(write);
+                if !answer_first {
+                    self.deliver();
+                }
                 self.put(&render(result));
             }
         }
@@ -213,6 +221,7 @@ impl World {
             node: &self.node,
             clients: &clients,
             dials: Arc::new(self.dials.clone()),
+            scripts: Arc::new(self.scripts.pending()),
             files: &BinOnly,
             stats: &Stats::default(),
             now: self.now,
@@ -232,7 +241,7 @@ impl World {
     /// up NAME IP:PORT                 down NAME IP:PORT   unannounced NAME IP:PORT
     /// nodes COUNT                     peer-down ID        follower LEADER     candidate
     /// advance MS                      reconnect           face open|strict|proxy: reconnect there
-    /// ready|not-ready|stalled                             allow-scripts
+    /// ready|not-ready|stalled                             allow-scripts       script add|starts|fails ...
     /// client ID IP:PORT FLAGS         somebody else is connected
     /// announce NODE HOST PORT         set-rename NAME COMMAND TO      said to another node
     /// hold                            keep events in the queue; release: hand them over
@@ -336,6 +345,7 @@ impl World {
             }
             ["ready"] => self.node.ready = true,
             ["not-ready"] => self.node.ready = false,
+            ["script", words @ ..] => self.scripts.change(words, self.now),
             ["stalled"] => self.node.stalled_since = Some(self.now),
             ["hold"] => self.held = true,
             ["release"] => {
