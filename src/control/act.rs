@@ -51,6 +51,9 @@ impl Leader {
             wall: self.shared.clock.wall(),
         };
         let mut memory = self.memories.remove(&id).unwrap_or_else(|| Memory::new(self.since));
+        for address in self.links.close_outdated(id, &group.config) {
+            memory.link_closed(address);
+        }
         memory.observe(&scene, now);
         let (plan, ask) = self.decide(&scene, &memory, now);
         tell::passed_over(&scene, &memory, &plan.actions, now);

@@ -94,7 +94,7 @@ impl Vote {
         };
         for (address, sighting) in sightings {
             if *address == group.primary {
-                vote.verdict = judgement(sighting.verdict);
+                vote.verdict = judgement(sighting);
             } else if sighting.verdict == Verdict::Up {
                 vote.reach.insert(*address);
             }
@@ -103,10 +103,12 @@ impl Vote {
     }
 }
 
-fn judgement(verdict: Verdict) -> Judgement {
-    match verdict {
+/// Who is refused a password knows that somebody serves, and not how: that is no vote.
+fn judgement(sighting: &Sighting) -> Judgement {
+    match sighting.verdict {
         Verdict::Unknown => Judgement::Unknown,
         Verdict::Up => Judgement::Up,
+        Verdict::Down { .. } if sighting.locked => Judgement::Unknown,
         Verdict::Down { .. } => Judgement::Down,
     }
 }
@@ -130,6 +132,18 @@ mod tests {
             verdict,
             reach: BTreeSet::new(),
         })
+    }
+
+    #[test]
+    fn who_is_refused_a_password_does_not_judge() {
+        let down = Sighting {
+            verdict: Verdict::Down {
+                since: crate::model::Instant(1),
+            },
+            ..Sighting::default()
+        };
+        assert_eq!(judgement(&down), Judgement::Down);
+        assert_eq!(judgement(&Sighting { locked: true, ..down }), Judgement::Unknown);
     }
 
     #[test]

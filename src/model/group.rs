@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Address, Epoch, GroupId, GroupName, Revision, RunId, Timestamp, VoteKey};
+use crate::model::{Address, Epoch, GroupId, GroupName, Password, Revision, RunId, Timestamp, VoteKey};
 
 /// One monitored name with everything that the cluster has agreed on about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub struct GroupConfig {
     /// User name towards the instances; empty for the default user.
     pub auth_user: String,
     /// Password towards the instances; empty for none.
-    pub auth_pass: String,
+    pub auth_pass: Password,
     /// What commands are called by the instances, by their usual names in lower case.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub renamed: BTreeMap<String, String>,
@@ -97,7 +97,7 @@ impl Default for GroupConfig {
             mode: Mode::Manage,
             identity: Identity::Open,
             auth_user: String::new(),
-            auth_pass: String::new(),
+            auth_pass: Password::default(),
             renamed: BTreeMap::new(),
             notification_script: String::new(),
             client_reconfig_script: String::new(),
@@ -128,7 +128,7 @@ pub enum Setting {
     /// `auth-user`
     AuthUser(String),
     /// `auth-pass`
-    AuthPass(String),
+    AuthPass(Password),
     /// `rename-command`: the same name twice takes the other name back.
     RenameCommand {
         /// Its usual name.

@@ -9,6 +9,7 @@ mod group;
 mod host_port;
 mod ids;
 mod node;
+mod password;
 mod sighting;
 mod time;
 
@@ -21,5 +22,6 @@ pub use group::{
 pub use host_port::{HostPort, HostPortError};
 pub use ids::{ClusterId, Epoch, GroupId, GroupName, MyId, NameError, NodeId, Revision, RunId, Term};
 pub use node::{Node, NodeRole};
+pub use password::Password;
 pub use sighting::{Facts, LinkState, ReplicaLine, Role, Sighting, Verdict, VoteKey};
 pub use time::{Age, Instant, Timestamp};

@@ -105,6 +105,13 @@ pub enum LinkState {
 pub struct Sighting {
     /// Up, Down or not judged yet.
     pub verdict: Verdict,
+    /// It answers, but refuses this node's user or password: a Down verdict says nothing about how it serves others.
+    pub locked: bool,
+    /// It is recorded as primary, its process was restarted, and it has not answered PONG since (Sentinel's
+    /// `master_reboot`). Only while reboot-down-after counts.
+    pub rebooting: bool,
+    /// A script kept it from answering, and was told to end.
+    pub script_killed: bool,
     /// The probe's connection.
     pub link: LinkState,
     /// Replies outstanding on the probe's connection.

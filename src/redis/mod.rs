@@ -16,6 +16,7 @@ mod order_link;
 pub use crate::failover::Order;
 pub use clients::older_links;
 pub use error::{LinkError, OrderError};
+pub(crate) use link::explained;
 pub use link::{Answer, Link, Target, request};
 pub use order::{LeaderName, OrderReply, Reading};
 pub use order_link::OrderLink;

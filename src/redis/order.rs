@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::failover::Order;
 use crate::model::{Facts, MyId, Role, Term};
 use crate::redis::Answer;
-use crate::redis::link::request;
+use crate::redis::link::{explained, request};
 
 /// What an order left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,14 +109,14 @@ fn executed(exec: &Answer, queued: &Answer) -> Reading {
     match (exec, queued) {
         (Answer::Array(results), _) => results.first().map_or(Reading::NothingDone, verdict),
         // Not the frills but the command itself was turned down: the bare form would be, too.
-        (_, Answer::Error(text)) => Reading::Refused(text.to_string()),
+        (_, Answer::Error(text)) => Reading::Refused(explained(text).into_owned()),
         _ => Reading::NothingDone,
     }
 }
 
 fn verdict(answer: &Answer) -> Reading {
     match answer {
-        Answer::Error(text) => Reading::Refused(text.to_string()),
+        Answer::Error(text) => Reading::Refused(explained(text).into_owned()),
         _ => Reading::Done,
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::detect::parse_info;
 use crate::failover::Order;
 use crate::model::{Facts, RunId};
 use crate::redis::clients::older_links;
-use crate::redis::link::request;
+use crate::redis::link::{explained, request};
 use crate::redis::order::{LeaderName, OrderReply, Reading};
 use crate::redis::{Answer, Link, LinkError, OrderError, Target};
 
@@ -112,7 +114,17 @@ impl OrderLink {
                     return Ok(OrderReply { facts });
                 }
                 Reading::Refused(text) => return Err(OrderError::Refused(text)),
-                Reading::NothingDone => {}
+                Reading::NothingDone => {
+                    let why = answers.iter().find_map(|answer| match answer {
+                        Answer::Error(text) => Some(explained(text)),
+                        _ => None,
+                    });
+                    // The order matters more than its frills: clients are not disconnected, nothing is written down.
+                    warn!(
+                        target: "cfgserver::order", address = %self.target.address, %order,
+                        reason = why.as_deref().unwrap_or("transaction aborted"), "the order goes alone"
+                    );
+                }
             }
         }
         Err(OrderError::Refused("transaction aborted".to_owned()))
@@ -151,7 +163,7 @@ async fn close(link: &mut Link, ids: &[u64]) -> Result<Option<Answer>, LinkError
 fn facts(info: Option<Answer>) -> Result<Facts, OrderError> {
     match info {
         Some(Answer::Bulk(text)) => Ok(parse_info(&text)?),
-        Some(Answer::Error(text)) => Err(OrderError::Refused(text.into_owned())),
+        Some(Answer::Error(text)) => Err(OrderError::Refused(explained(&text).into_owned())),
         _ => Err(LinkError::Protocol("info is no text".to_owned()).into()),
     }
 }

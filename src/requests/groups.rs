@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::model::Group;
 use crate::requests::{Effect, Session, View};
 use crate::resp::Reply;
-use crate::sentinel::{identity_name, mode_name};
+use crate::sentinel::{identity_name, mode_name, renamed};
 
 /// A map per group. Settings have the names and the form that SENTINEL SET takes.
 pub(super) fn groups(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
@@ -38,6 +38,9 @@ fn entry(group: &Group) -> Reply {
         ("identity", identity_name(config.identity).to_owned()),
         ("auth-user", config.auth_user.clone()),
         ("auth-pass", masked.to_owned()),
+        ("notification-script", config.notification_script.clone()),
+        ("client-reconfig-script", config.client_reconfig_script.clone()),
+        ("rename-command", renamed(config)),
     ];
     let fields = fields
         .into_iter()

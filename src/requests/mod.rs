@@ -38,7 +38,7 @@ pub use dials::{Dial, Dials, LogWord, Period, Simulated};
 pub use dispatch::dispatch;
 pub use effect::{AdminRequest, Effect, Held, Local, Render, Write, WriteError, WriteReply};
 pub use face::Face;
-pub use publish::{Foreigners, Hello};
+pub use publish::{Foreigners, Hello, SENTINELS_CHANNEL};
 pub use session::Session;
 pub use spec::Spec;
 pub use table::table;

@@ -67,7 +67,7 @@ fn one(lower: &[u8], option: &[u8], value: &[u8]) -> Result<Setting, Reply> {
             Setting::RebootDownAfterMs(number(0)?)
         }
         b"auth-user" => Setting::AuthUser(text()?),
-        b"auth-pass" => Setting::AuthPass(text()?),
+        b"auth-pass" => Setting::AuthPass(text()?.into()),
         b"mode" => Setting::Mode(match value.to_ascii_lowercase().as_slice() {
             b"manage" => Mode::Manage,
             b"observe" => Mode::Observe,

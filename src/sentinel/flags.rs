@@ -14,6 +14,8 @@ pub fn primary_flags(group: &Group, sighting: Option<&Sighting>) -> String {
         (is_disconnected(sighting), "disconnected"),
         (failover.is_some(), "failover_in_progress"),
         (forced, "force_failover"),
+        (is_script_killed(sighting), "script_kill_sent"),
+        (sighting.is_some_and(|sighting| sighting.rebooting), "master_reboot"),
     ])
 }
 
@@ -28,6 +30,7 @@ pub fn replica_flags(group: &Group, address: Address, sighting: Option<&Sighting
         (step == Some(ReconfStep::Sent), "reconf_sent"),
         (step == Some(ReconfStep::InProgress), "reconf_inprog"),
         (step == Some(ReconfStep::Done), "reconf_done"),
+        (is_script_killed(sighting), "script_kill_sent"),
     ])
 }
 
@@ -42,6 +45,10 @@ fn is_down(sighting: Option<&Sighting>) -> bool {
 
 fn is_disconnected(sighting: Option<&Sighting>) -> bool {
     sighting.is_none_or(|sighting| sighting.link == LinkState::Disconnected)
+}
+
+fn is_script_killed(sighting: Option<&Sighting>) -> bool {
+    sighting.is_some_and(|sighting| sighting.script_killed)
 }
 
 fn is_candidate(group: &Group, address: Address) -> bool {

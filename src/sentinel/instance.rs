@@ -4,8 +4,8 @@
 use std::fmt::Display;
 
 use crate::model::{
-    Address, Age, Fault, Group, Identity, Instant, Member, Mode, Node, NodeId, NodeRole, Revision, Role, Sighting,
-    Stage, Timestamp, Verdict,
+    Address, Age, Fault, Group, GroupConfig, Identity, Instant, Member, Mode, Node, NodeId, NodeRole, Revision, Role,
+    Sighting, Stage, Timestamp, Verdict,
 };
 use crate::resp::Reply;
 use crate::sentinel::{node_flags, primary_flags, replica_flags};
@@ -85,7 +85,7 @@ impl PrimaryEntry<'_> {
         fields.put("last-error", self.sighting.map_or("", |sighting| &sighting.error));
         fields.put("warning", self.warning());
         fields.put("auth-user", &config.auth_user);
-        fields.put("rename-command", self.renamed());
+        fields.put("rename-command", renamed(config));
         fields.put("foreign-sentinels", self.foreign_sentinels());
     }
 
@@ -101,16 +101,13 @@ impl PrimaryEntry<'_> {
         }
     }
 
-    /// `command=name`, joined by commas.
-    fn renamed(&self) -> String {
-        let pairs = self.group.config.renamed.iter();
-        let pairs: Vec<_> = pairs.map(|(command, to)| format!("{command}={to}")).collect();
-        pairs.join(",")
-    }
-
-    /// `ip:port`, joined by commas.
+    /// `ip:port`, joined by commas; of a Sentinel that was only seen to connect, `ip`.
     fn foreign_sentinels(&self) -> String {
-        let addresses: Vec<_> = self.foreign.iter().map(ToString::to_string).collect();
+        let place = |address: &Address| match address.port {
+            0 => address.ip.to_string(),
+            _ => address.to_string(),
+        };
+        let addresses: Vec<_> = self.foreign.iter().map(place).collect();
         addresses.join(",")
     }
 
@@ -122,6 +119,13 @@ impl PrimaryEntry<'_> {
         }
         String::new()
     }
+}
+
+/// What the instances of a group call commands: `command=name`, joined by commas.
+pub fn renamed(config: &GroupConfig) -> String {
+    let pairs = config.renamed.iter();
+    let pairs: Vec<_> = pairs.map(|(command, to)| format!("{command}={to}")).collect();
+    pairs.join(",")
 }
 
 /// A replica as REPLICAS shows it.

@@ -185,7 +185,10 @@ fn set_is_all_or_nothing() {
     let bad = vec![Setting::Quorum(5), Setting::ParallelSyncs(0)];
     assert_eq!(world.refused(set(bad)), Rejection::Invalid);
     assert_eq!(world.group("g").config.quorum, 2);
-    let events = world.done(set(vec![Setting::Quorum(5), Setting::AuthPass("secret".into())]));
+    let events = world.done(set(vec![
+        Setting::Quorum(5),
+        Setting::AuthPass("secret".to_owned().into()),
+    ]));
     assert_eq!(kinds(&events), ["Set", "Set"]);
     assert!(
         !format!("{events:?}").contains("secret"),

@@ -1,5 +1,6 @@
 //! Links and orders against real redis-servers.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -118,6 +119,29 @@ async fn orders_work_where_config_client_or_multi_are_renamed_away() {
         let followed = give(&mut link, follow(primary.address)).await;
         assert_eq!(followed, Ok(Some(Role::Replica)), "without {missing}");
     }
+}
+
+#[tokio::test]
+async fn orders_go_out_under_the_names_that_the_instance_has_for_them() {
+    if redis_is_missing() {
+        return;
+    }
+    let commands = ["auth", "client", "config", "exec", "info", "multi", "slaveof"];
+    let renamed: BTreeMap<String, String> = commands.map(|name| (name.to_owned(), format!("own-{name}"))).into();
+    let lines = renamed
+        .iter()
+        .map(|(usual, own)| format!("rename-command {usual} {own}"));
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    let replica = Server::start(&[&lines, "requirepass secret", "replicaof 127.0.0.1 1"]).await;
+    let target = cfgserver::redis::Target {
+        renamed,
+        ..replica.target_with("", "secret")
+    };
+    let mut link = OrderLink::open(&target, leader("0123456789", 7), SOON).await.unwrap();
+    assert_eq!(link.facts().role, Role::Replica);
+    assert_eq!(give(&mut link, Order::Promote).await, Ok(Some(Role::Primary)));
+    let file = std::fs::read_to_string(replica.folder.path().join("redis.conf")).unwrap();
+    assert!(!file.contains("replicaof 127"), "it was no transaction: {file}");
 }
 
 #[tokio::test]
@@ -334,6 +358,7 @@ fn target(fake: &FakeRedis) -> cfgserver::redis::Target {
         address: fake.address,
         user: String::new(),
         password: String::new(),
+        renamed: BTreeMap::new(),
     }
 }
 

@@ -110,7 +110,7 @@ fn settings() -> Vec<Setting> {
         Setting::Identity(Identity::Open),
         Setting::Identity(Identity::Strict),
         Setting::AuthUser("user".to_owned()),
-        Setting::AuthPass("secret".to_owned()),
+        Setting::AuthPass("secret".to_owned().into()),
     ]
 }
 
@@ -328,7 +328,7 @@ pub(super) fn group() -> Group {
         },
         config: GroupConfig {
             auth_user: "user".to_owned(),
-            auth_pass: "secret".to_owned(),
+            auth_pass: "secret".to_owned().into(),
             ..GroupConfig::default()
         },
         primary: v4(2),

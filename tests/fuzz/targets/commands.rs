@@ -80,7 +80,7 @@ fn setting(choices: &mut Choices<'_>) -> Setting {
             },
             1 => Setting::NotificationScript(choices.text(8)),
             2 => Setting::ClientReconfigScript(choices.text(8)),
-            _ => Setting::AuthPass(choices.text(8)),
+            _ => Setting::AuthPass(choices.text(8).into()),
         },
     }
 }

@@ -32,7 +32,7 @@ fn the_same_again_changes_nothing_and_tells_nothing() {
             "g",
             1,
             2,
-            vec![Setting::AuthPass("p".to_owned()), Setting::Mode(Mode::Observe)],
+            vec![Setting::AuthPass("p".to_owned().into()), Setting::Mode(Mode::Observe)],
         )
     };
     world.done(again());
