@@ -12,6 +12,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("parallel-syncs", "1"),
     ("master-reboot-down-after-period", "0"),
     ("auth-user", ""),
+    ("notification-script", ""),
+    ("client-reconfig-script", ""),
 ];
 
 /// What each Sentinel needs to take the groups over. Passwords are left open: the cluster does not tell them.
@@ -35,6 +37,10 @@ fn put_group(text: &mut String, name: &GroupName, standing: &Standing) {
         if value != *default && !value.is_empty() {
             _ = writeln!(text, "sentinel {option} {name} {}", quoted(value));
         }
+    }
+    let renamed = standing.setting("rename-command").split(',');
+    for (usual, own) in renamed.filter_map(|pair| pair.split_once('=')) {
+        _ = writeln!(text, "sentinel rename-command {name} {} {}", quoted(usual), quoted(own));
     }
     if !standing.setting("auth-pass").is_empty() {
         _ = writeln!(

@@ -205,7 +205,7 @@ impl GroupPlan {
             let (ip, port) = (primary.ip.to_string(), primary.port.to_string());
             let mut request = words(&["CFG", "MONITOR", &name, &ip, &port, &quorum.to_string()]);
             for (option, value) in settings {
-                request.extend(words(&[option, value.on_the_wire()]));
+                request.extend(value.on_the_wire(option));
             }
             request
         };
@@ -228,7 +228,7 @@ impl GroupPlan {
             Deed::Set(changes) => {
                 let mut request = words(&["SENTINEL", "SET", &name]);
                 for change in changes {
-                    request.extend(words(&[change.option, change.to.on_the_wire()]));
+                    request.extend(change.to.on_the_wire(change.option));
                 }
                 vec![request]
             }
@@ -261,7 +261,8 @@ fn decide(wanted: &Wanted, present: &Present, wish: &Wish, notes: &mut Vec<Strin
     };
     let standing = present.groups.get(&wanted.name);
     let quorum = reachable_quorum(wanted.quorum, present.electorate, notes);
-    let settings = settings(wanted, wish, standing);
+    let mut settings = settings(wanted, wish, standing);
+    leave_out_scripts(&mut settings, present, notes);
     if let Some(other) = present.group_at(primary).filter(|other| **other != wanted.name) {
         return Deed::Refused(format!("{primary} belongs to group {other} of the cluster"));
     }
@@ -298,12 +299,40 @@ fn decide(wanted: &Wanted, present: &Present, wish: &Wish, notes: &mut Vec<Strin
 fn change(standing: &Standing, option: &'static str, to: &Value) -> Option<Change> {
     let from = standing.setting(option);
     // A password is never equal to what is shown of one.
-    let same = matches!(to, Value::Open(to) if to == from);
+    let same = !matches!(to, Value::Secret(_)) && to.to_string() == from;
+    let to = match to {
+        Value::Names(names) => Value::Names(renamed(from, names)),
+        other => other.clone(),
+    };
     (!same).then(|| Change {
         option,
         from: printable(from),
-        to: to.clone(),
+        to,
     })
+}
+
+/// These names, and the usual ones of commands that only the cluster has under another.
+fn renamed(from: &str, to: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let known = from.split(',').filter_map(|pair| pair.split_once('='));
+    let mut names: BTreeMap<_, _> = known.map(|(usual, _)| (usual.to_owned(), usual.to_owned())).collect();
+    names.extend(to.clone());
+    names
+}
+
+/// Nodes that let nobody set scripts would refuse the whole group.
+fn leave_out_scripts(settings: &mut Vec<(&'static str, Value)>, present: &Present, notes: &mut Vec<String>) {
+    if present.runs_scripts {
+        return;
+    }
+    settings.retain(|(option, _)| {
+        let is_script = option.ends_with("-script");
+        if is_script {
+            notes.push(format!(
+                "{option} is not taken over: the nodes were started without --deny-scripts-reconfig no"
+            ));
+        }
+        !is_script
+    });
 }
 
 fn elsewhere(

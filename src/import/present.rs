@@ -13,6 +13,8 @@ pub struct Present {
     pub cluster: String,
     /// How many nodes judge.
     pub electorate: u32,
+    /// The node that was asked lets scripts be set, and runs them.
+    pub runs_scripts: bool,
     /// Its groups.
     pub groups: BTreeMap<GroupName, Standing>,
 }
@@ -52,6 +54,7 @@ impl Present {
         let mut present = Self {
             cluster: printable(&cluster),
             electorate: electorate.unwrap_or(1),
+            runs_scripts: line("scripts_denied").as_deref() == Some("0"),
             groups: BTreeMap::new(),
         };
         for entry in list(groups, "CFG GROUPS is no list")? {

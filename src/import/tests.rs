@@ -27,6 +27,7 @@ fn empty(electorate: u32) -> Present {
     Present {
         cluster: "c1".to_owned(),
         electorate,
+        runs_scripts: false,
         groups: BTreeMap::new(),
     }
 }
