@@ -16,6 +16,7 @@ pub(super) fn gives_one_plan(bytes: &[u8]) {
     let present = Present {
         cluster: "c".to_owned(),
         electorate: 3,
+        runs_scripts: true,
         groups: BTreeMap::new(),
     };
     let plan = Plan::new(&source, &present, &Wish::default());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cfgserver::detect::Judgement;
-use cfgserver::model::{EventKind, Setting};
+use cfgserver::model::{EventKind, RunId, Setting};
 use cfgserver::requests::{NodeStatus, RaftRole};
 
 use super::World;
@@ -27,7 +27,9 @@ async fn a_restarted_primary_that_only_loads_is_down_after_its_own_period() {
     });
     let settings = [Setting::DownAfterMs(60_000), Setting::RebootDownAfterMs(400)];
     let world = World::watching_address(fake.address, &settings);
-    world.wait_facts(fake.address, |facts| &*facts.run_id.0 == "aa").await;
+    world
+        .wait_facts(fake.address, |facts| facts.run_id == RunId::new("aa"))
+        .await;
     assert!(!world.wait_up(fake.address).await.rebooting);
     stage.store(LOADING, Ordering::SeqCst);
     world.board.request_info(world.group);
@@ -54,7 +56,9 @@ async fn a_restarted_primary_that_loads_is_up_when_nobody_set_a_period() {
     let world = World::watching_address(fake.address, &[Setting::DownAfterMs(60_000)]);
     world.wait_up(fake.address).await;
     world.board.request_info(world.group);
-    world.wait_facts(fake.address, |facts| &*facts.run_id.0 == "bb").await;
+    world
+        .wait_facts(fake.address, |facts| facts.run_id == RunId::new("bb"))
+        .await;
     assert!(!world.wait_up(fake.address).await.rebooting);
 }
 
