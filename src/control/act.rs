@@ -48,10 +48,12 @@ impl Leader {
             tally: &tally,
             elsewhere: state.as_ref(),
             node: self.shared.node,
-            wall: self.shared.clock.wall(),
+            wall: state.time(self.shared.clock.wall()),
         };
         let mut memory = self.memories.remove(&id).unwrap_or_else(|| Memory::new(self.since));
+        let held_back = memory.held_back_since();
         memory.observe(&scene, now);
+        tell::maintenance(&scene, held_back, &memory);
         let (plan, ask) = self.decide(&scene, &memory, now);
         tell::passed_over(&scene, &memory, &plan.actions, now);
         for action in &plan.actions {
@@ -161,7 +163,8 @@ impl Leader {
         if let Some((before, _)) = points(&command) {
             stop::here(before);
         }
-        tell::proposal(group, &command);
+        let state = self.shared.board.state();
+        tell::proposal(group, &command, state.time(self.shared.clock.wall()));
         let proposing = self.shared.proposals.propose(command.clone());
         self.proposing.insert(group.id, Proposal { command, ask });
         let id = group.id;
@@ -194,7 +197,7 @@ impl Leader {
                     }
                 }
             }
-            Ok(WriteReply::Accepted) => {}
+            Ok(WriteReply::Accepted | WriteReply::Told(_)) => {}
             Err(error) => {
                 if *error == WriteError::NoLeader {
                     // Without a majority that is so for every group, ten times a second; the silent nodes are logged.

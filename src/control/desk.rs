@@ -20,10 +20,18 @@ pub(super) const ASKS_MAX: usize = 1024;
 /// How often RESET is planned again when groups moved on under it.
 const RESET_ATTEMPTS: u32 = 5;
 
-/// SENTINEL FAILOVER, waiting for its first commit.
+/// SENTINEL FAILOVER, waiting for its first commit; or CFG EXPLAIN.
 pub(super) struct Ask {
     pub(super) name: GroupName,
+    pub(super) wish: Wish,
     pub(super) reply: oneshot::Sender<Result<WriteReply, WriteError>>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Failover,
+    Explain,
 }
 
 impl Ask {
@@ -47,12 +55,10 @@ impl LeaderDesk {
     pub(super) fn new(shared: Arc<Shared>, asks: mpsc::Sender<Ask>) -> Self {
         Self { shared, asks }
     }
-}
 
-impl Desk for LeaderDesk {
-    fn failover(&self, name: GroupName) -> Working {
+    fn ask(&self, name: GroupName, wish: Wish) -> Working {
         let (reply, replied) = oneshot::channel();
-        let sent = self.asks.try_send(Ask { name, reply });
+        let sent = self.asks.try_send(Ask { name, wish, reply });
         Box::pin(async move {
             if sent.is_err() {
                 return Err(WriteError::Refused("too many failovers are being asked for".to_owned()));
@@ -60,6 +66,16 @@ impl Desk for LeaderDesk {
             // Dropped unanswered: leadership was lost with the proposal under way.
             replied.await.unwrap_or(Err(WriteError::Unknown))
         })
+    }
+}
+
+impl Desk for LeaderDesk {
+    fn failover(&self, name: GroupName) -> Working {
+        self.ask(name, Wish::Failover)
+    }
+
+    fn explain(&self, name: GroupName) -> Working {
+        self.ask(name, Wish::Explain)
     }
 
     fn reset(&self, pattern: Vec<u8>) -> Working {
@@ -134,7 +150,7 @@ fn reset_group(shared: &Shared, state: &State, group: &Group) -> ResetGroup {
         tally: &Tally::default(),
         elsewhere: state,
         node: shared.node,
-        wall: shared.clock.wall(),
+        wall: state.time(shared.clock.wall()),
     };
     ResetGroup {
         group: group.id,

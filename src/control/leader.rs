@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::control::Shared;
-use crate::control::desk::Ask;
+use crate::control::desk::{Ask, Wish};
 use crate::control::links::{LinkDone, LinkNews, LinkWork, Links};
 use crate::failover::Memory;
 use crate::machine::Command;
@@ -237,6 +237,9 @@ impl Leader {
         let Some(group) = state.group_named(ask.name.as_str()) else {
             return self.refuse(ask, WriteError::NoSuchGroup);
         };
+        if ask.wish == Wish::Explain {
+            return self.explain(group, ask);
+        }
         self.asks.entry(group.id).or_default().push(ask);
         self.dirty.insert(group.id);
     }

@@ -258,7 +258,8 @@ async fn give(
     let fence = || {
         let state = shared.board.state();
         let sightings = shared.board.sightings(place.0);
-        let stands = |group: &Arc<Group>| still_stands(group, &sightings, place.1, run_id, &order);
+        let wall = state.time(shared.clock.wall());
+        let stands = |group: &Arc<Group>| still_stands(group, &sightings, place.1, run_id, &order, wall);
         let leads = shared.proposals.holds_lease() || mutation::is_on(Mutation::OrderAfterLease);
         let holds = leads && state.group(place.0).is_some_and(stands);
         if holds {

@@ -15,6 +15,7 @@
 mod act;
 mod book;
 mod desk;
+mod explain;
 mod leader;
 mod links;
 mod ports;

@@ -173,6 +173,11 @@ impl Ballot {
         tally
     }
 
+    /// What a node says for a key; `None` when it is not heard.
+    pub fn judgement(&self, node: NodeId, key: &VoteKey, now: Instant) -> Option<Judgement> {
+        self.vote(node, key, now).map(|vote| vote.verdict)
+    }
+
     fn vote(&self, node: NodeId, key: &VoteKey, now: Instant) -> Option<&Vote> {
         let sheet = self
             .sheets

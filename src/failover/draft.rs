@@ -148,7 +148,7 @@ impl<'a> Draft<'a> {
 
     /// What no plan may ever contain, whatever the world looks like.
     fn assert_lawful(&self, address: Address, run_id: &RunId, order: &Order) {
-        let broken = broken_rule(self.group, address, run_id, order);
+        let broken = broken_rule(self.group, address, run_id, order, self.scene.wall);
         assert!(broken.is_none(), "{}", broken.unwrap_or_default());
     }
 

@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 
 use crate::failover::Order;
-use crate::model::{Address, Group, RunId, Sighting, Stage, Verdict};
+use crate::model::{Address, Group, RunId, Sighting, Stage, Timestamp, Verdict};
 
-/// Whether an order that was planned may still be written, by what is committed now and what this node sees now.
+/// Whether an order that was planned may still be written, by what is committed now and what this node sees now. `wall` is
+/// the time that an entry proposed now would get.
 pub fn still_stands(
     group: &Group,
     sightings: &BTreeMap<Address, Sighting>,
     address: Address,
     run_id: &RunId,
     order: &Order,
+    wall: Timestamp,
 ) -> bool {
     let sees_up = |address: &Address| {
         let sighting = sightings.get(address);
@@ -20,11 +22,17 @@ pub fn still_stands(
     };
     // Rule 11: nobody is sent to a primary that is not seen.
     let primary_seen = !matches!(order, Order::Follow { .. }) || sees_up(&group.primary);
-    primary_seen && broken_rule(group, address, run_id, order).is_none()
+    primary_seen && broken_rule(group, address, run_id, order, wall).is_none()
 }
 
 /// The rule that an order would break, in words; `None` when it is lawful.
-pub(super) fn broken_rule(group: &Group, address: Address, run_id: &RunId, order: &Order) -> Option<&'static str> {
+pub(super) fn broken_rule(
+    group: &Group,
+    address: Address,
+    run_id: &RunId,
+    order: &Order,
+    wall: Timestamp,
+) -> Option<&'static str> {
     let Some(member) = group.members.get(&address) else {
         return Some("an order goes to a member");
     };
@@ -43,6 +51,8 @@ pub(super) fn broken_rule(group: &Group, address: Address, run_id: &RunId, order
                 Some("the committed primary follows nobody")
             } else if promoting.is_some() {
                 Some("nobody is turned while the address may still change")
+            } else if group.failover.is_none() && group.config.automatic.is_off(wall) {
+                Some("nobody is repaired while automatic failover is off")
             } else {
                 None
             }
@@ -58,7 +68,9 @@ pub(super) fn broken_rule(group: &Group, address: Address, run_id: &RunId, order
 mod tests {
     use super::*;
     use crate::failover::testing::{ADDRESSES, group, member};
-    use crate::model::{Failover, FailoverKind};
+    use crate::model::{Automatic, Failover, FailoverKind};
+
+    const NOW: Timestamp = Timestamp(1_000);
 
     fn promoting(candidate: Address, run_id: &str) -> Group {
         let mut group = group();
@@ -78,7 +90,7 @@ mod tests {
     }
 
     fn stands(group: &Group, address: Address, run_id: &str, order: &Order) -> bool {
-        still_stands(group, &BTreeMap::new(), address, &RunId::new(run_id), order)
+        still_stands(group, &BTreeMap::new(), address, &RunId::new(run_id), order, NOW)
     }
 
     /// Found by the simulator: a candidate that was slow to refuse the first form of the order got the second one after
@@ -102,7 +114,25 @@ mod tests {
             primary: ADDRESSES[0],
             disconnect_clients: false,
         };
-        assert!(broken_rule(&group, ADDRESSES[1], &RunId::new("b"), &follow).is_none());
+        assert!(broken_rule(&group, ADDRESSES[1], &RunId::new("b"), &follow, NOW).is_none());
         assert!(!stands(&group, ADDRESSES[1], "b", &follow));
+    }
+
+    #[test]
+    fn nobody_is_repaired_while_automatic_failover_is_off() {
+        let follow = Order::Follow {
+            primary: ADDRESSES[0],
+            disconnect_clients: true,
+        };
+        let lawful = |automatic| {
+            let mut group = promoting(ADDRESSES[1], "b");
+            group.failover = None;
+            group.config.automatic = automatic;
+            broken_rule(&group, ADDRESSES[1], &RunId::new("b"), &follow, NOW).is_none()
+        };
+        assert!(lawful(Automatic::On));
+        assert!(!lawful(Automatic::Off));
+        assert!(!lawful(Automatic::OffUntil(Timestamp(NOW.0 + 1))));
+        assert!(lawful(Automatic::OffUntil(NOW)), "it is over");
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::failover::{Action, Order, Scene, emptied, repair};
+use crate::failover::{Action, Order, Scene, emptied, idle, maintenance, repair};
 use crate::machine::Command;
 use crate::model::{Address, Age, Epoch, Facts, Fault, Instant, Revision, Role, RunId, Stage, VoteKey};
 
@@ -27,6 +27,8 @@ pub struct Memory {
     pub(super) emptied_at: Option<Instant>,
     /// The primary, and since when it is seen to say that it is a replica.
     pub(super) demoted: Option<(Address, Instant)>,
+    /// Since when an automatic failover is held back because it is off.
+    held_back_at: Option<Instant>,
     /// Since when a member is seen with the wrong role or primary.
     pub(super) wrong_since: BTreeMap<Address, Instant>,
     /// The open failover, as far as this leader is with it.
@@ -154,6 +156,11 @@ impl Memory {
         quiet && self.wrong_since.is_empty() && self.emptied_at.is_none() && !order_under_way
     }
 
+    /// Since when this leader would act, if automatic failover were not off.
+    pub fn held_back_since(&self) -> Option<Instant> {
+        self.held_back_at
+    }
+
     /// Takes note of what lasts. To be called before each plan; calling it again changes nothing.
     pub fn observe(&mut self, scene: &Scene<'_>, now: Instant) {
         since(&mut self.undisputed_at, !scene.seen_up_by_majority(), now);
@@ -169,6 +176,10 @@ impl Memory {
             self.switch_known = switched.map(|revision| (revision, now));
         }
         self.observe_demotion(scene, now);
+        let demoted = self
+            .demoted
+            .is_some_and(|(_, since)| now.since(since) >= idle::DEMOTED_MS);
+        since(&mut self.held_back_at, maintenance::holds_back(scene, demoted), now);
         let wrong = repair::wrong_members(scene);
         self.wrong_since.retain(|address, _| wrong.contains(address));
         for address in wrong {

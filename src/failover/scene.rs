@@ -18,7 +18,7 @@ pub struct Scene<'a> {
     pub elsewhere: &'a dyn Elsewhere,
     /// This node.
     pub node: NodeId,
-    /// Wall-clock time, for the brake on flapping only.
+    /// The time that an entry proposed now would get, for the brake on flapping and the end of maintenance only.
     pub wall: Timestamp,
 }
 

@@ -42,6 +42,13 @@ fn put_group(text: &mut String, name: &GroupName, standing: &Standing) {
             "# sentinel auth-pass {name} ... (the cluster has one, and does not tell it)"
         );
     }
+    let failover = standing.setting("failover");
+    if !matches!(failover, "" | "on") {
+        _ = writeln!(
+            text,
+            "# automatic failover of {name} is off ({failover}) in the cluster; a Sentinel has no such setting"
+        );
+    }
     for replica in &standing.replicas {
         _ = writeln!(text, "sentinel known-replica {name} {} {}", replica.ip, replica.port);
     }

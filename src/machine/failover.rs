@@ -83,6 +83,9 @@ pub(super) fn open(change: &mut Change<'_>, id: GroupId, on: Revision, opening: 
     if group.config.mode == Mode::Observe {
         return Err(Rejection::Invalid);
     }
+    if opening.kind != FailoverKind::Operator && group.config.automatic.is_off(change.now()) {
+        return Err(Rejection::Invalid);
+    }
     check_candidate(&group, opening)?;
     if opening.kind == FailoverKind::Automatic {
         begin_outage(change, &mut group, opening.votes);

@@ -206,6 +206,10 @@ fn put_setting(config: &mut GroupConfig, setting: &Setting) -> Result<(&'static 
             config.client_reconfig_script.clone_from(value);
             ("client-reconfig-script", value.clone())
         }
+        Setting::Automatic(value) => {
+            config.automatic = *value;
+            ("failover", value.to_string())
+        }
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Address, Epoch, GroupId, GroupName, Revision, RunId, Timestamp, VoteKey};
+use crate::model::{Address, Automatic, Epoch, GroupId, GroupName, Revision, RunId, Timestamp, VoteKey};
 
 /// One monitored name with everything that the cluster has agreed on about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,9 @@ pub struct GroupConfig {
     /// Program that is told of a changed primary; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub client_reconfig_script: String,
+    /// Whether failovers and repairs happen by themselves.
+    #[serde(skip_serializing_if = "Automatic::is_on_for_ever")]
+    pub automatic: Automatic,
 }
 
 impl Default for GroupConfig {
@@ -101,6 +104,7 @@ impl Default for GroupConfig {
             renamed: BTreeMap::new(),
             notification_script: String::new(),
             client_reconfig_script: String::new(),
+            automatic: Automatic::On,
         }
     }
 }
@@ -140,6 +144,8 @@ pub enum Setting {
     NotificationScript(String),
     /// `client-reconfig-script`
     ClientReconfigScript(String),
+    /// `failover` (own)
+    Automatic(Automatic),
 }
 
 /// Whether cfgserver acts on a group.

@@ -4,6 +4,7 @@
 //! What does not live here: behaviour that needs the world, and rules (they are in `machine` and `failover`).
 
 mod address;
+mod automatic;
 mod event;
 mod group;
 mod host_port;
@@ -13,6 +14,7 @@ mod sighting;
 mod time;
 
 pub use address::{Address, AddressError};
+pub use automatic::Automatic;
 pub use event::{Event, EventKind, InstanceRef};
 pub use group::{
     Abort, Failover, FailoverKind, Fault, Group, GroupConfig, Identity, Lineage, Member, Mode, Monitored, Outage,

@@ -14,6 +14,8 @@ pub type Working = Pin<Box<dyn Future<Output = Result<WriteReply, WriteError>> +
 pub trait Desk: Send + Sync {
     /// `SENTINEL FAILOVER`
     fn failover(&self, name: GroupName) -> Working;
+    /// `CFG EXPLAIN`
+    fn explain(&self, name: GroupName) -> Working;
     /// `SENTINEL RESET`
     fn reset(&self, pattern: Vec<u8>) -> Working;
     /// Verdicts of a node.

@@ -25,8 +25,8 @@ use crate::machine::{Header, Outcome, Rejection, State};
 use crate::model::{ClusterId, Group};
 use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
 use values::{
-    command_name, commands, entry, group, header, log_id, membership, name, node, promoting, shared, vote_report,
-    with_later_settings,
+    command_name, commands, entry, group, header, in_maintenance, log_id, membership, name, node, promoting, shared,
+    vote_report, with_later_settings,
 };
 
 /// One value: what it encodes to decodes to the same.
@@ -125,6 +125,7 @@ fn state_records_keep_their_bytes() {
         (1, "group that promotes", header(), promoting),
         (0, "header with shared settings", sharing, group()),
         (1, "group with later settings", header(), with_later_settings(group())),
+        (1, "group in maintenance", header(), in_maintenance(group())),
     ] {
         let records = state_records(&header, &group);
         let again = |bytes: &[u8]| {
@@ -243,6 +244,7 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
             "transfer leader",
             Write::Admin(AdminRequest::TransferLeader { to: Some(2) }),
         ),
+        ("explain", Write::Explain { name: name("orders") }),
     ];
     for (name, write) in writes {
         record(&mut book, &format!("RAFT.WRITE, {name}"), &ForwardBody { write });
@@ -256,9 +258,14 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
         reply: WriteReply::Accepted,
         index: 9,
     };
+    let told = Forwarded {
+        reply: WriteReply::Told(vec!["group g: well".to_owned()]),
+        index: 9,
+    };
     let reasons = vec![("10.0.0.2:6379".to_owned(), "never synced".to_owned())];
-    let answers: [(&str, Result<Forwarded, WriteError>); 18] = [
+    let answers: [(&str, Result<Forwarded, WriteError>); 19] = [
         ("accepted", Ok(accepted)),
+        ("told", Ok(told)),
         ("done", done(Outcome::Done { revision: 12 })),
         ("count", done(Outcome::Count(3))),
         ("rejected, no such group", rejected(Rejection::NoSuchGroup)),

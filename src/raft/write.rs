@@ -56,6 +56,7 @@ impl Core {
             Write::Command(command) => return self.propose(command).await,
             Write::Failover { name } => desk()?.failover(name).await?,
             Write::Reset { pattern } => desk()?.reset(pattern).await?,
+            Write::Explain { name } => desk()?.explain(name).await?,
             Write::Admin(request) => self.administer(request).await?,
         };
         Ok(Forwarded {

@@ -125,7 +125,7 @@ pub(super) fn write(write: Write) -> Effect {
 
 fn answer(result: Result<WriteReply, WriteError>) -> Reply {
     match result {
-        Ok(WriteReply::Accepted) => Reply::OK,
+        Ok(WriteReply::Accepted | WriteReply::Told(_)) => Reply::OK,
         Ok(WriteReply::Outcome { outcome, .. }) => match outcome {
             Outcome::Done { .. } => Reply::OK,
             Outcome::Count(count) => Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)),

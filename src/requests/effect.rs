@@ -124,6 +124,11 @@ pub enum Write {
     },
     /// `CFG`: membership and leadership.
     Admin(AdminRequest),
+    /// `CFG EXPLAIN`: changes nothing; the leader knows the votes.
+    Explain {
+        /// Name of the group.
+        name: GroupName,
+    },
 }
 
 /// A change of the cluster itself.
@@ -162,6 +167,8 @@ pub enum WriteReply {
     },
     /// An order that needs no answer but that it was taken.
     Accepted,
+    /// Lines for a person.
+    Told(Vec<String>),
 }
 
 /// Why a write was not carried out, or why that is not known.

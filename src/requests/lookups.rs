@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::failover::held_back;
 use crate::model::{Address, Group, Sighting};
 use crate::requests::client::parse_integer;
 use crate::requests::told::ListKind;
 use crate::requests::{Effect, Session, View, spec};
 use crate::resp::Reply;
 use crate::sentinel::errors::{self, Missed};
-use crate::sentinel::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry};
+use crate::sentinel::{Held, Moment, NodeEntry, PrimaryEntry, ReplicaEntry};
 
 pub(super) fn my_id(_: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
     Effect::Reply(Reply::bulk(view.node.my_id.0.as_ref()))
@@ -64,9 +65,19 @@ fn primary_entry(view: &View<'_>, group: &Group) -> Reply {
         electorate: view.electorate_size(),
         revision: view.state.revision(),
         foreign: view.sightings.foreign_sentinels(group.id, view.now),
+        held: held(view, group),
         moment: moment(view),
     }
     .render()
+}
+
+/// What would hold an automatic failover back, and for how much longer.
+fn held(view: &View<'_>, group: &Group) -> Option<Held> {
+    let now = view.state.time(view.wall);
+    held_back(group, now).map(|held| Held {
+        why: held.to_string(),
+        left_ms: held.left_ms(now),
+    })
 }
 
 pub(super) fn replicas(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
@@ -202,6 +213,6 @@ fn with_group(view: &View<'_>, name: &[u8], answer: impl FnOnce(&Group) -> Reply
 fn moment(view: &View<'_>) -> Moment {
     Moment {
         now: view.now,
-        wall: view.wall,
+        wall: view.state.time(view.wall),
     }
 }

@@ -15,8 +15,17 @@ use crate::sentinel::{node_flags, primary_flags, replica_flags};
 pub struct Moment {
     /// Monotonic.
     pub now: Instant,
-    /// Wall clock: only replicated times are measured by it.
+    /// Wall clock, not behind the time of the state: only replicated times are measured by it.
     pub wall: Timestamp,
+}
+
+/// What holds an automatic failover back.
+#[derive(Debug)]
+pub struct Held {
+    /// The reason.
+    pub why: String,
+    /// For how much longer, where that is known.
+    pub left_ms: Option<Age>,
 }
 
 /// A group as MASTER shows it.
@@ -34,6 +43,8 @@ pub struct PrimaryEntry<'a> {
     pub revision: Revision,
     /// Where Sentinels listen that are not ours and watch the group.
     pub foreign: Vec<Address>,
+    /// What would hold an automatic failover back.
+    pub held: Option<Held>,
     /// When.
     pub moment: Moment,
 }
@@ -87,6 +98,16 @@ impl PrimaryEntry<'_> {
         fields.put("auth-user", &config.auth_user);
         fields.put("rename-command", self.renamed());
         fields.put("foreign-sentinels", self.foreign_sentinels());
+        fields.put("automatic-failover", config.automatic.at(self.moment.wall));
+        fields.put("failover-held", self.held.as_ref().map_or("", |held| &held.why));
+        fields.put("failover-held-ms", self.held_ms());
+    }
+
+    /// 0 when nothing holds it, -1 when nobody knows for how long.
+    fn held_ms(&self) -> i64 {
+        let Some(held) = &self.held else { return 0 };
+        held.left_ms
+            .map_or(-1, |left_ms| i64::try_from(left_ms).unwrap_or(i64::MAX))
     }
 
     fn last_abort(&self) -> String {

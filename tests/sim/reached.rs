@@ -1,7 +1,7 @@
 //! What a sweep should reach: stages, rules, reasons. One that it never reaches is reported.
 
 use cfgserver::machine::{Command, Outcome};
-use cfgserver::model::{FailoverKind, Fault, ReconfStep};
+use cfgserver::model::{Automatic, FailoverKind, Fault, ReconfStep, Setting};
 
 use crate::faults::{KINDS, moments};
 use crate::invariants::Invariants;
@@ -56,6 +56,7 @@ const OTHERS: &[&str] = &[
     "commit: repaired follower",
     "commit: repaired master",
     "commit: reset",
+    "commit: automatic failover off",
     "commit: set",
     "commit: monitor",
     "commit: remove",
@@ -175,6 +176,10 @@ fn step_name(step: ReconfStep) -> &'static str {
     }
 }
 
+fn turns_off(setting: &Setting) -> bool {
+    matches!(setting, Setting::Automatic(Automatic::Off | Automatic::OffUntil(_)))
+}
+
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::OpenFailover { kind, .. } => match kind {
@@ -191,6 +196,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Repaired { .. } => "commit: repaired follower",
         Command::Monitor { .. } => "commit: monitor",
         Command::Remove { .. } => "commit: remove",
+        Command::Set { settings, .. } if settings.iter().any(turns_off) => "commit: automatic failover off",
         Command::Set { .. } => "commit: set",
         Command::Share { .. } => "commit: share",
         Command::Reset { .. } => "commit: reset",

@@ -7,9 +7,9 @@ use openraft::EntryPayload;
 use crate::detect::{Judgement, Vote, VoteAck, VoteReport};
 use crate::machine::{Announced, Command, Entry, Header, ResetGroup, SharedSetting, SharedSettings, SwitchProof};
 use crate::model::{
-    Abort, Address, ClusterId, Failover, FailoverKind, Fault, Group, GroupConfig, GroupId, GroupName, Identity,
-    Lineage, Member, Mode, Monitored, MyId, Node, NodeRole, Outage, ReconfStep, RunId, Setting, Stage, Switch,
-    Timestamp, VoteKey,
+    Abort, Address, Automatic, ClusterId, Failover, FailoverKind, Fault, Group, GroupConfig, GroupId, GroupName,
+    Identity, Lineage, Member, Mode, Monitored, MyId, Node, NodeRole, Outage, ReconfStep, RunId, Setting, Stage,
+    Switch, Timestamp, VoteKey,
 };
 use crate::raft::types::{LogEntry, LogId};
 
@@ -123,6 +123,12 @@ fn later_settings() -> Vec<Setting> {
         Setting::NotificationScript("/bin/tell".to_owned()),
         Setting::ClientReconfigScript("/bin/move".to_owned()),
     ]
+}
+
+fn maintenance() -> Vec<Setting> {
+    let end = Timestamp(1_700_000_000_000);
+    let all = [Automatic::On, Automatic::Off, Automatic::OffUntil(end)];
+    all.map(Setting::Automatic).into()
 }
 
 fn faults() -> [Fault; 4] {
@@ -251,6 +257,10 @@ pub(super) fn commands() -> Vec<Command> {
                 SharedSetting::AnnouncePort { node: 2, port: 26_380 },
             ],
         },
+        Command::Set {
+            name: name("orders"),
+            settings: maintenance(),
+        },
     ]);
     commands
 }
@@ -313,6 +323,12 @@ pub(super) fn with_later_settings(mut group: Group) -> Group {
     group.config.renamed = BTreeMap::from([("config".to_owned(), "secret".to_owned())]);
     group.config.notification_script = "/bin/tell".to_owned();
     group.config.client_reconfig_script = "/bin/move".to_owned();
+    group
+}
+
+/// The same, and automatic failover is off for a while.
+pub(super) fn in_maintenance(mut group: Group) -> Group {
+    group.config.automatic = Automatic::OffUntil(Timestamp(1_700_000_000_000));
     group
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cfgserver::machine::{Command, ResetGroup, SharedSetting, State, SwitchProof};
 use cfgserver::model::{
-    Address, ClusterId, FailoverKind, Fault, Group, GroupId, GroupName, Identity, Lineage, Member, Mode, MyId, Node,
-    NodeRole, ReconfStep, RunId, Setting,
+    Address, Automatic, ClusterId, FailoverKind, Fault, Group, GroupId, GroupName, Identity, Lineage, Member, Mode,
+    MyId, Node, NodeRole, ReconfStep, RunId, Setting, Timestamp,
 };
 
 use super::choices::Choices;
@@ -73,7 +73,12 @@ fn setting(choices: &mut Choices<'_>) -> Setting {
             Identity::Open
         }),
         8 => Setting::AuthUser(choices.text(8)),
-        _ => match choices.below(4) {
+        _ => match choices.below(5) {
+            4 => Setting::Automatic(match choices.below(3) {
+                0 => Automatic::On,
+                1 => Automatic::Off,
+                _ => Automatic::OffUntil(Timestamp(choices.number())),
+            }),
             0 => Setting::RenameCommand {
                 command: choices.text(4),
                 to: choices.text(4),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! nodes N | redis A [of B] [keys N] [offset N] [priority N] [version V] | monitor G A quorum N | set G OPTION VALUE
+//! set G failover on|off | set G failover off for MS |
 //! tick MS | kill A | hang A | resume A | restart A [empty] [of B | alone] | write A N [keys N] | flush A
 //! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | drop A | slaveof A B|none [by-name]
 //! cut NODE A | heal NODE A | lease yes|no | crash leader | crash nodes | crash at POINT | failover G | reset G | show G
@@ -9,7 +10,7 @@
 
 use cfgserver::failover;
 use cfgserver::machine::{Command, Outcome, ResetGroup};
-use cfgserver::model::{Address, GroupName, Identity, Mode, Setting, Stage};
+use cfgserver::model::{Address, Automatic, GroupName, Identity, Mode, Setting, Stage, Timestamp};
 
 use super::server::Server;
 use super::world::World;
@@ -20,6 +21,10 @@ pub(super) fn run(world: &mut World, line: &str) {
         ["nodes", count] => world.set_nodes(number(count)),
         ["redis", name, options @ ..] => redis(world, name, options),
         ["monitor", name, primary, "quorum", quorum] => monitor(world, name, primary, quorum),
+        ["set", name, "failover", "off", "for", ms] => {
+            let end = Timestamp(world.wall().0 + number::<u64>(ms));
+            put(world, name, Setting::Automatic(Automatic::OffUntil(end)));
+        }
         ["set", name, option, value] => set(world, name, option, value),
         ["tick", ms] => world.tick(number(ms)),
         ["failover", name] => world.operator(name),
@@ -85,12 +90,18 @@ fn set(world: &mut World, name: &str, option: &str, value: &str) {
         ("down-after", value) => Setting::DownAfterMs(number(value)),
         ("failover-timeout", value) => Setting::FailoverTimeoutMs(number(value)),
         ("parallel-syncs", value) => Setting::ParallelSyncs(number(value)),
+        ("failover", "off") => Setting::Automatic(Automatic::Off),
+        ("failover", _) => Setting::Automatic(Automatic::On),
         ("mode", "observe") => Setting::Mode(Mode::Observe),
         ("mode", _) => Setting::Mode(Mode::Manage),
         ("identity", "strict") => Setting::Identity(Identity::Strict),
         ("identity", _) => Setting::Identity(Identity::Open),
         _ => panic!("what is {option:?}?"),
     };
+    put(world, name, setting);
+}
+
+fn put(world: &mut World, name: &str, setting: Setting) {
     let command = Command::Set {
         name: GroupName::new(name).unwrap(),
         settings: vec![setting],

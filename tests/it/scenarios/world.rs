@@ -110,6 +110,10 @@ impl World {
         self.state.group_named(name).expect("a monitored group").clone()
     }
 
+    pub(super) fn wall(&self) -> Timestamp {
+        Timestamp(WALL + self.now)
+    }
+
     pub(super) fn instant(&self) -> Instant {
         Instant(START + self.now)
     }
@@ -343,7 +347,7 @@ impl World {
             tally: &tally,
             elsewhere: &self.state,
             node: self.leader,
-            wall: Timestamp(WALL + self.now),
+            wall: self.wall(),
         })
     }
 

@@ -175,6 +175,7 @@ impl World {
                 revision: self.state.revision(),
             }),
             Write::Admin(_) => Ok(WriteReply::Accepted),
+            Write::Explain { name } => Ok(WriteReply::Told(vec![format!("the leader explains {name}")])),
         }
     }
 

@@ -187,10 +187,13 @@ impl World {
                 "SENTINEL SET {name} failover-timeout {}",
                 self.core.chance.pick(&[3_000, 10_000, 60_000])
             ),
-            12 => format!(
-                "SENTINEL SET {name} mode {}",
-                self.core.chance.pick(&["observe", "manage", "manage"])
-            ),
+            12 => match *self.core.chance.pick(&["observe", "manage", "automatic"]) {
+                "automatic" => format!(
+                    "SENTINEL SET {name} mode manage failover {}",
+                    self.core.chance.pick(&["on", "on", "off", "until +3s", "until +20s"])
+                ),
+                mode => format!("SENTINEL SET {name} mode {mode}"),
+            },
             13 => format!(
                 "SENTINEL SET {name} identity {}",
                 self.core.chance.pick(&["strict", "open", "open"])

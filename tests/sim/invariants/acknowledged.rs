@@ -45,7 +45,7 @@ impl Invariant for Acknowledged {
                     Write::Command(written) => written == command,
                     Write::Failover { .. } => matches!(command, Command::OpenFailover { .. }),
                     Write::Reset { .. } => matches!(command, Command::Reset { .. }),
-                    Write::Admin(_) => false,
+                    Write::Admin(_) | Write::Explain { .. } => false,
                 };
                 let removed = |id| state.header().removed.contains(id);
                 let stands = match write {

@@ -307,8 +307,9 @@ impl Node {
     fn link_give(&mut self, core: &mut Core, place: Place, serial: u64, run_id: &RunId, order: &Order) {
         let none = BTreeMap::new();
         let sightings = self.seen.0.get(&place.0).unwrap_or(&none);
+        let wall = self.state.time(self.wall(core));
         let wanted = self.state.group(place.0);
-        let stands = wanted.is_some_and(|group| still_stands(group, sightings, place.1, run_id, order));
+        let stands = wanted.is_some_and(|group| still_stands(group, sightings, place.1, run_id, order, wall));
         if !stands {
             core.coverage.mark("order: the group moved on");
         }

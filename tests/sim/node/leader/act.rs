@@ -22,7 +22,7 @@ impl Node {
             self.forget(core, id);
             return None;
         };
-        let wall = self.wall(core);
+        let wall = state.time(self.wall(core));
         let tally = self.tally(&group, now);
         let none = BTreeMap::new();
         let leader = self.leader.as_mut()?;
@@ -192,7 +192,7 @@ impl Node {
                     );
                 }
             }
-            Ok(WriteReply::Accepted) => {}
+            Ok(WriteReply::Accepted | WriteReply::Told(_)) => {}
             Err(_) => leader.proposal_failed(id, FAILED_PROPOSAL_MS, core.now),
         }
         if let Some(ask) = ask {
