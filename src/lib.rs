@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! F6  app, cli                                  wiring, configuration, argv, drain order
-//! F5  server  control  probe  agent             long-running services; they meet through F4
+//! F5  server  control  probe  agent  fleet      long-running services; they meet through F4
 //! F4  raft  pubsub  board  store  peer  redis | net  task  clock  telemetry  chance  stop  watch  host
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod control;
 pub mod detect;
 pub mod failover;
+pub mod fleet;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]
 mod golden;

@@ -9,6 +9,8 @@
 #[cfg(feature = "rocksdb")]
 mod agent;
 #[cfg(feature = "rocksdb")]
+mod fleet;
+#[cfg(feature = "rocksdb")]
 mod limits;
 #[cfg(feature = "rocksdb")]
 mod moving;

@@ -17,8 +17,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, broadcast};
 
 use crate::machine::State;
-use crate::model::{Address, GroupId, Instant, Revision, Sighting};
-use crate::requests::{Dial, Dials, Foreigners, Hello, NodeStatus, Sightings};
+use crate::model::{Address, GroupId, Instant, Revision, Role, Sighting, Verdict};
+use crate::requests::{Dial, Dials, Foreigners, Hello, Lists, NodeStatus, Sightings};
 use crate::watch;
 
 /// Requests for INFO that a slow reader may miss; a missed one costs freshness only.
@@ -39,6 +39,7 @@ pub struct Board {
     status: ArcSwap<NodeStatus>,
     dials: ArcSwap<Dials>,
     foreigners: Mutex<Foreigners>,
+    lists: Lists,
     revision: watch::Sender<Revision>,
     sightings: Mutex<BTreeMap<GroupId, BTreeMap<Address, Sighting>>>,
     dirty: Mutex<BTreeSet<GroupId>>,
@@ -54,6 +55,7 @@ impl Board {
             status: ArcSwap::from_pointee(status),
             dials: ArcSwap::default(),
             foreigners: Mutex::default(),
+            lists: Lists::default(),
             revision: watch::Sender::new(0),
             sightings: Mutex::default(),
             dirty: Mutex::default(),
@@ -121,10 +123,13 @@ impl Board {
 
     /// Puts a sighting. News make the group dirty.
     pub fn put_sighting(&self, group: GroupId, address: Address, sighting: Sighting, change: Change) {
-        lock(&self.sightings)
-            .entry(group)
-            .or_default()
-            .insert(address, sighting);
+        let judged = judgement(&sighting);
+        let mut sightings = lock(&self.sightings);
+        let before = sightings.entry(group).or_default().insert(address, sighting);
+        drop(sightings);
+        if before.as_ref().map(judgement) != Some(judged) {
+            self.lists.verdict_changed();
+        }
         if change == Change::News {
             self.mark_dirty(group);
         }
@@ -139,6 +144,8 @@ impl Board {
                 sightings.remove(&group);
             }
         }
+        drop(sightings);
+        self.lists.verdict_changed();
     }
 
     /// The group has news for the control.
@@ -170,7 +177,16 @@ impl Board {
     }
 }
 
+/// What lists must never be late with: the verdict, and the role that decides about flags.
+fn judgement(sighting: &Sighting) -> (Verdict, Option<Role>) {
+    (sighting.verdict, sighting.facts.as_ref().map(|facts| facts.role))
+}
+
 impl Sightings for Board {
+    fn lists(&self) -> Option<&Lists> {
+        Some(&self.lists)
+    }
+
     fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting> {
         lock(&self.sightings).get(&group)?.get(&address).cloned()
     }

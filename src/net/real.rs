@@ -72,6 +72,15 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
+/// Remembers that a read took all that had arrived, so that `readable` waits for more instead of having the next read
+/// find nothing. The kernel tells of every arrival behind an empty buffer, and of an end.
+pub fn note_read_all(stream: &TcpStream) {
+    // It answers what it is given: nothing is read here.
+    let _ = stream.try_io(tokio::io::Interest::READABLE, || -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+}
+
 /// Has the connection reset when it is dropped, instead of ended: the other side learns that nobody was there.
 pub fn reset(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_linger(Some(Duration::ZERO))

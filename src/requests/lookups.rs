@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::model::{Address, Group, Sighting};
 use crate::requests::client::parse_integer;
 use crate::requests::told::ListKind;
-use crate::requests::{Effect, Session, View, spec};
+use crate::requests::{Effect, Session, View, lists, spec};
 use crate::resp::Reply;
 use crate::sentinel::errors::{self, Missed};
 use crate::sentinel::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry};
@@ -52,8 +52,11 @@ pub(super) fn master(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> 
 pub(super) fn masters(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
     session.asked_for_list(ListKind::Maps);
     session.listed(view);
-    let entries = view.state.groups_by_name().map(|group| primary_entry(view, group));
-    Effect::Reply(Reply::Array(entries.collect()))
+    let make = || {
+        let entries = view.state.groups_by_name().map(|group| primary_entry(view, group));
+        Reply::Array(entries.collect())
+    };
+    Effect::Reply(lists::masters(session, view, make))
 }
 
 fn primary_entry(view: &View<'_>, group: &Group) -> Reply {

@@ -33,6 +33,8 @@ pub struct Session {
     pub(super) library_name: String,
     pub(super) library_version: String,
     last_request: &'static str,
+    /// Its line of CLIENT LIST may be another one, apart from how long ago the last request was, and which one it was.
+    relisted: bool,
     answers: Answers,
     /// CLIENT TRACKING, while it is on.
     pub(super) tracking: Option<Tracking>,
@@ -82,6 +84,7 @@ impl Session {
             library_name: String::new(),
             library_version: String::new(),
             last_request: "NULL",
+            relisted: false,
             answers: Answers::On,
             tracking: None,
             no_evict: false,
@@ -229,6 +232,16 @@ impl Session {
         )
     }
 
+    /// When the last request came, and which one it was.
+    pub fn last_request(&self) -> (Instant, &'static str) {
+        (self.active, self.last_request)
+    }
+
+    /// Whether more of its line than that may have changed since this was asked before.
+    pub fn take_relisted(&mut self) -> bool {
+        std::mem::take(&mut self.relisted)
+    }
+
     fn list_flags(&self) -> String {
         let flags = [
             (self.is_peer, 'S'),
@@ -281,6 +294,7 @@ impl Session {
     pub(super) fn note(&mut self, request: &'static Spec, now: Instant) {
         self.last_request = request.name;
         self.active = now;
+        self.relisted |= !request.leaves_session();
         if let Some(tracking) = &mut self.tracking
             && !request.name.starts_with("client|")
         {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::machine::State;
 use crate::model::{Address, Age, GroupId, Instant, MyId, Node, NodeId, Revision, Sighting, Term, Timestamp};
-use crate::requests::Dials;
+use crate::requests::{Dials, Lists};
 
 /// The world as one request sees it: one state, one moment.
 pub struct View<'a> {
@@ -55,6 +55,11 @@ impl View<'_> {
 pub trait Sightings: Send + Sync {
     /// Its sighting of one instance; `None` when it does not watch it.
     fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting>;
+
+    /// Where lists of all groups are kept for a moment; nowhere by default.
+    fn lists(&self) -> Option<&Lists> {
+        None
+    }
 
     /// Where Sentinels listen that are not ours and watch this group, as far as they said so lately.
     fn foreign_sentinels(&self, _group: GroupId, _now: Instant) -> Vec<Address> {

@@ -12,7 +12,7 @@ mod instance;
 
 pub use events::{Published, SWITCH_CHANNEL, publish};
 pub use flags::{node_flags, primary_flags, replica_flags};
-pub use info::{InfoText, Layout, SentinelSection, is_safe_for_old_proxies};
+pub use info::{GroupLines, InfoText, Layout, SentinelSection, is_safe_for_old_proxies};
 pub use instance::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry, identity_name, mode_name, node_role_name};
 
 /// The version of Redis whose Sentinel this surface is.

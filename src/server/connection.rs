@@ -24,7 +24,7 @@ use crate::requests::{Effect, Face, Render, Session, Stats, View, WriteError, Wr
 use crate::resp::{Reply, Request, encode};
 
 use super::Shared;
-use super::glance::{asks_for_events, asks_for_more_than_switches, is_foreign};
+use super::glance::{asks_for_counters, asks_for_events, asks_for_more_than_switches, is_foreign};
 use super::input::Input;
 use super::local::Disk;
 use super::pause::Pause;
@@ -216,11 +216,11 @@ impl Connection {
         let shared = self.shared.clone();
         // Events come before the state that they led to: whoever holds the state has them in the queue.
         let (state, node) = (shared.board.state(), shared.board.status());
-        // Events come by the thousand, and need no counters.
-        let stats = if self.requests.is_empty() {
-            Stats::default()
-        } else {
+        // Events and lookups come by the thousand, and need no counters.
+        let stats = if self.requests.iter().any(asks_for_counters) {
             shared.stats(state.revision())
+        } else {
+            Stats::default()
         };
         let view = View {
             state,
@@ -305,7 +305,6 @@ impl Connection {
 
     fn carry_out(&mut self, request: &Request, view: &View<'_>) {
         self.shared.counters.command();
-        self.unshown = true;
         if request.name().eq_ignore_ascii_case(b"CLIENT") {
             // It may look at itself.
             self.show();
@@ -316,6 +315,8 @@ impl Connection {
             return;
         }
         let effect = dispatch(&mut self.session, view, request);
+        self.seat.show_request(self.session.last_request());
+        self.unshown |= self.session.take_relisted();
         self.take_effect(effect);
         if asks_for_events(request)
             && let Some((short, long)) = self.session.take_prefix()

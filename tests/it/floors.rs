@@ -14,7 +14,7 @@ use source::paths;
 const FLOORS: &[&[&str]] = &[
     &["main"],
     &["app", "cli"],
-    &["server", "control", "probe", "agent"],
+    &["server", "control", "probe", "agent", "fleet"],
     &[
         "raft",
         "pubsub",
