@@ -4,11 +4,11 @@
 //!
 //! ```text
 //! F6  app, cli                                  wiring, configuration, argv, drain order
-//! F5  server  control  probe  agent             long-running services; they meet through F4
+//! F5  server  control  probe  runner  agent  fleet   long-running services; they meet through F4
 //! F4  raft  pubsub  board  store  peer  redis | net  task  clock  telemetry  chance  stop  watch  host
 //! ============================ the line: no clock, socket, disk, task or chance below ============
 //! F3  requests                                  one request -> one Effect
-//! F2  import | failover | sentinel              moving over | the planner | the bytes of Sentinel's surface
+//! F2  import | failover | script | sentinel     moving over | the planner | scripts to run | Sentinel's surface
 //! F1  machine | detect | resp | template        replicated state | failure detection | the RESP codec | proxy files
 //! F0  model                                     the nouns; time as data | mutation (defects for tests)
 //! ```
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod control;
 pub mod detect;
 pub mod failover;
+pub mod fleet;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]
 mod golden;
@@ -39,6 +40,8 @@ pub mod raft;
 pub mod redis;
 pub mod requests;
 pub mod resp;
+pub mod runner;
+pub mod script;
 pub mod sentinel;
 pub mod server;
 pub mod stop;

@@ -9,10 +9,13 @@
 #[cfg(feature = "rocksdb")]
 mod agent;
 #[cfg(feature = "rocksdb")]
+mod fleet;
+#[cfg(feature = "rocksdb")]
 mod limits;
 #[cfg(feature = "rocksdb")]
 mod moving;
 mod node;
+mod peers;
 #[cfg(feature = "rocksdb")]
 mod process;
 mod wiring;

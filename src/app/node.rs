@@ -5,23 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::board::Board;
 use crate::chance;
-use crate::cli::{Founding, ReadPolicy, ServeConfig};
+use crate::cli::{Founding, ReadPolicy, RunScripts, ServeConfig};
 use crate::clock::Clock;
-use crate::control::{Control, ControlParts, RedisLinks};
+use crate::control::{Control, ControlParts, RedisLinks, Resolver};
 use crate::net;
 use crate::peer::Secret;
 use crate::probe::{Probe, ProbeParts, ProbeSettings};
 use crate::pubsub::Hub;
 use crate::raft::{self, ApplySink, Failure, Formation, Handle, StartOptions, Tuning};
 use crate::requests::{Dial, Dials, Face, NodeStatus, Period};
+use crate::runner::{Runner, RunnerParts, Runs};
 use crate::server::{Server, ServerOptions, ServerParts};
 use crate::store::Store;
 use crate::task::Tasks;
 
+use super::peers;
 use super::wiring::{ToHub, ToLeader};
 
 /// How often the board hears from Raft who leads and how far it is. Leadership changes come at once.
@@ -114,11 +116,20 @@ impl Node {
             board: board.clone(),
             proposals: Arc::new(handle.clone()),
             links: Arc::new(RedisLinks::new(my_id.clone())),
+            names: Arc::new(Resolver),
             clock,
             tasks: tasks.clone(),
             node: config.node_id,
         });
         handle.set_desk(desk);
+        Runner::start(RunnerParts {
+            hub: hub.clone(),
+            board: board.clone(),
+            leadership: handle.leadership(),
+            clock,
+            tasks: tasks.clone(),
+            runs: runs(config),
+        });
         let probe = Probe::start(ProbeParts {
             board: board.clone(),
             clock,
@@ -133,6 +144,7 @@ impl Node {
             keep_status(
                 board.clone(),
                 handle.clone(),
+                hub.clone(),
                 probe,
                 base,
                 config.read_policy,
@@ -241,6 +253,15 @@ fn dials(config: &ServeConfig) -> Dials {
     dials
 }
 
+/// Whether this node runs scripts: a setting holds on all nodes, so a node that refuses it does not run it either.
+fn runs(config: &ServeConfig) -> Runs {
+    match config.run_scripts {
+        _ if config.deny_scripts_reconfig => Runs::Never,
+        RunScripts::Leader => Runs::WhenLeading,
+        RunScripts::Always => Runs::Always,
+    }
+}
+
 fn server_options(config: &ServeConfig) -> ServerOptions {
     ServerOptions {
         connections_max: config.limits.connections_max,
@@ -254,6 +275,7 @@ fn server_options(config: &ServeConfig) -> ServerOptions {
 async fn keep_status(
     board: Arc<Board>,
     handle: Handle,
+    hub: Arc<Hub>,
     probe: Probe,
     base: NodeStatus,
     policy: ReadPolicy,
@@ -267,30 +289,15 @@ async fn keep_status(
             out_of_contact: policy == ReadPolicy::Contact && !handle.in_contact(),
             ..handle.status(&base)
         };
-        tell_peers(&board.status(), &status);
+        let before = board.status();
         board.set_status(status);
+        // Who hears of it finds it so.
+        peers::tell(&board, &hub, &before.peers);
         tokio::select! {
             biased;
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(STATUS_EVERY) => {}
             changed = leadership.changed() => if changed.is_err() { return },
-        }
-    }
-}
-
-/// Logs which nodes fell silent and which are back.
-fn tell_peers(before: &NodeStatus, now: &NodeStatus) {
-    for peer in &now.peers {
-        let known = before.peers.iter().find(|known| known.id == peer.id);
-        let was_down = known.is_some_and(|known| known.down);
-        // A node that was never heard may not have been there yet.
-        let heard_once = peer.contact_ms.is_some();
-        match (was_down, peer.down) {
-            (false, true) if heard_once => {
-                warn!(target: "cfgserver::app", node = peer.id, silent_ms = peer.contact_ms, "node is silent");
-            }
-            (true, false) => info!(target: "cfgserver::app", node = peer.id, "node is heard"),
-            _ => {}
         }
     }
 }

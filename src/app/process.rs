@@ -17,7 +17,7 @@ use crate::store::RocksStore;
 use crate::telemetry;
 
 use super::node::{Node, NodeParts};
-use super::{agent, limits, moving};
+use super::{agent, fleet, limits, moving};
 
 /// Runs the program; the arguments begin with its own name.
 pub fn run(
@@ -33,6 +33,7 @@ pub fn run(
         Ok(Invocation::Serve(config)) => ExitCode::from(serve(&config)),
         Ok(Invocation::Agent(invocation)) => ExitCode::from(agent::run(&invocation)),
         Ok(Invocation::Move(invocation)) => ExitCode::from(moving::run(&invocation)),
+        Ok(Invocation::Fleet(invocation)) => ExitCode::from(fleet::run(&invocation)),
         Err(refusal) => {
             eprintln!("{refusal}");
             ExitCode::from(refusal.code)

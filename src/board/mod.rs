@@ -5,6 +5,7 @@
 //! probe puts what it sees            --> | sightings | --> requests, control read it; news mark groups dirty
 //! raft's status is put by app        --> | status    | --> requests read it
 //! operators turn dials by requests   --> | dials     | --> probe, control, telemetry go by it
+//! runner puts what runs and waits    --> | scripts   | --> requests read it
 //! ```
 //!
 //! Read-mostly and never awaited on: readers take a pointer. What does not live here: decisions, and queues of
@@ -17,8 +18,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, broadcast};
 
 use crate::machine::State;
-use crate::model::{Address, GroupId, Instant, Revision, Sighting};
-use crate::requests::{Dial, Dials, Foreigners, Hello, NodeStatus, Sightings};
+use crate::model::{Address, GroupId, Instant, Revision, Role, Sighting, Verdict};
+use crate::requests::{Dial, Dials, Foreigners, Hello, Lists, NodeStatus, Sightings};
+use crate::script::Pending;
 use crate::watch;
 
 /// Requests for INFO that a slow reader may miss; a missed one costs freshness only.
@@ -38,7 +40,9 @@ pub struct Board {
     state: ArcSwap<State>,
     status: ArcSwap<NodeStatus>,
     dials: ArcSwap<Dials>,
+    scripts: ArcSwap<Vec<Pending>>,
     foreigners: Mutex<Foreigners>,
+    lists: Lists,
     revision: watch::Sender<Revision>,
     sightings: Mutex<BTreeMap<GroupId, BTreeMap<Address, Sighting>>>,
     dirty: Mutex<BTreeSet<GroupId>>,
@@ -53,7 +57,9 @@ impl Board {
             state: ArcSwap::default(),
             status: ArcSwap::from_pointee(status),
             dials: ArcSwap::default(),
+            scripts: ArcSwap::default(),
             foreigners: Mutex::default(),
+            lists: Lists::default(),
             revision: watch::Sender::new(0),
             sightings: Mutex::default(),
             dirty: Mutex::default(),
@@ -108,10 +114,24 @@ impl Board {
         });
     }
 
+    /// The scripts that run or wait on this node.
+    pub fn scripts(&self) -> Arc<Vec<Pending>> {
+        self.scripts.load_full()
+    }
+
+    /// Replaces them.
+    pub fn set_scripts(&self, scripts: Vec<Pending>) {
+        self.scripts.store(Arc::new(scripts));
+    }
+
     /// Remembers the hello of a Sentinel that is not ours. Says whether it was not known.
     pub fn note_hello(&self, hello: Hello, now: Instant) -> bool {
         let (state, dials) = (self.state(), self.dials());
-        lock(&self.foreigners).note(hello, &state, &dials, now)
+        let is_new = lock(&self.foreigners).note(hello, &state, &dials, now);
+        if is_new {
+            self.lists.verdict_changed();
+        }
+        is_new
     }
 
     /// What this node sees of the members of a group.
@@ -121,10 +141,13 @@ impl Board {
 
     /// Puts a sighting. News make the group dirty.
     pub fn put_sighting(&self, group: GroupId, address: Address, sighting: Sighting, change: Change) {
-        lock(&self.sightings)
-            .entry(group)
-            .or_default()
-            .insert(address, sighting);
+        let judged = judgement(&sighting);
+        let mut sightings = lock(&self.sightings);
+        let before = sightings.entry(group).or_default().insert(address, sighting);
+        drop(sightings);
+        if before.as_ref().map(judgement) != Some(judged) {
+            self.lists.verdict_changed();
+        }
         if change == Change::News {
             self.mark_dirty(group);
         }
@@ -139,6 +162,8 @@ impl Board {
                 sightings.remove(&group);
             }
         }
+        drop(sightings);
+        self.lists.verdict_changed();
     }
 
     /// The group has news for the control.
@@ -170,7 +195,16 @@ impl Board {
     }
 }
 
+/// What lists must never be late with: the verdict, and the role that decides about flags.
+fn judgement(sighting: &Sighting) -> (Verdict, Option<Role>) {
+    (sighting.verdict, sighting.facts.as_ref().map(|facts| facts.role))
+}
+
 impl Sightings for Board {
+    fn lists(&self) -> Option<&Lists> {
+        Some(&self.lists)
+    }
+
     fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting> {
         lock(&self.sightings).get(&group)?.get(&address).cloned()
     }

@@ -42,6 +42,7 @@ impl ServeConfig {
             strict_sentinel: layer.strict_sentinel == Some(YesNo::Yes),
             read_policy: layer.read_policy.unwrap_or_default(),
             deny_scripts_reconfig: layer.deny_scripts_reconfig != Some(YesNo::No),
+            run_scripts: layer.run_scripts.unwrap_or_default(),
             limits,
             config_file: layer.config,
         })

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{ConfigError, Layer, ReadPolicy, Secret};
+use crate::cli::{ConfigError, Layer, ReadPolicy, RunScripts, Secret};
 use crate::model::{HostPort, NodeId};
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -38,8 +38,10 @@ pub struct ServeConfig {
     pub strict_sentinel: bool,
     /// What lookups are answered from.
     pub read_policy: ReadPolicy,
-    /// Nobody may set scripts over the wire.
+    /// Nobody may set scripts over the wire, and none are run.
     pub deny_scripts_reconfig: bool,
+    /// When scripts are run.
+    pub run_scripts: RunScripts,
     /// Limits and periods.
     pub limits: Limits,
     /// The file that part of this came from.

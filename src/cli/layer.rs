@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, FromArgMatches};
 use serde::Deserialize;
 
-use crate::cli::{ConfigError, Peers, ReadPolicy, Whole, YesNo};
+use crate::cli::{ConfigError, Peers, ReadPolicy, RunScripts, Whole, YesNo};
 use crate::model::HostPort;
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -60,9 +60,14 @@ pub struct Layer {
     /// -LOADING while no majority is known to be in contact with the leader [default: applied]
     #[arg(long, value_name = "POLICY")]
     pub read_policy: Option<ReadPolicy>,
-    /// Refuse SENTINEL SET of notification-script and client-reconfig-script on this node [default: yes]
+    /// Refuse SENTINEL SET of notification-script and client-reconfig-script on this node, and run none here
+    /// [default: yes]
     #[arg(long, value_name = "YES|NO")]
     pub deny_scripts_reconfig: Option<YesNo>,
+    /// leader: this node runs scripts while it leads, so that each event is told once; always: also while it does
+    /// not, as each Sentinel does [default: leader]
+    #[arg(long, value_name = "WHEN")]
+    pub run_scripts: Option<RunScripts>,
     /// Connections accepted at the same time [default: 10000]
     #[arg(long, value_name = "COUNT")]
     pub connections_max: Option<Whole<128, 1_000_000>>,
@@ -155,6 +160,7 @@ impl Layer {
             strict_sentinel: self.strict_sentinel.or(below.strict_sentinel),
             read_policy: self.read_policy.or(below.read_policy),
             deny_scripts_reconfig: self.deny_scripts_reconfig.or(below.deny_scripts_reconfig),
+            run_scripts: self.run_scripts.or(below.run_scripts),
             connections_max: self.connections_max.or(below.connections_max),
             connections_reserve: self.connections_reserve.or(below.connections_reserve),
             subscriber_queue_bytes: self.subscriber_queue_bytes.or(below.subscriber_queue_bytes),
@@ -194,6 +200,7 @@ mod tests {
                 "log-format" => "json",
                 "strict-sentinel" | "deny-scripts-reconfig" => "yes",
                 "read-policy" => "contact",
+                "run-scripts" => "always",
                 _ => "4096",
             };
             let layer = Layer::from_environment(environment(&[(&variable, value)]));

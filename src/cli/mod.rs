@@ -7,6 +7,7 @@ mod agent;
 mod check;
 mod config;
 mod error;
+mod fleet;
 mod import;
 mod layer;
 mod secret;
@@ -20,10 +21,11 @@ use clap::{Parser, Subcommand};
 pub use agent::AgentInvocation;
 pub use config::{Founding, Limits, ServeConfig};
 pub use error::{ConfigError, Refusal};
+pub use fleet::FleetInvocation;
 pub use import::{Import, MoveInvocation, Origin};
 pub use layer::Layer;
 pub use secret::Secret;
-pub use values::{Peers, ReadPolicy, Whole, YesNo};
+pub use values::{Peers, ReadPolicy, RunScripts, Whole, YesNo};
 
 /// The process did what it was asked to do.
 pub const EXIT_OK: u8 = 0;
@@ -62,6 +64,9 @@ enum Verb {
     Import(Box<import::ImportLine>),
     /// Print the groups of the cluster as lines of a sentinel.conf, without passwords
     Export(import::ExportLine),
+    /// Pretend to be thousands of Redis instances, for benchmarks and capacity planning
+    #[command(after_help = fleet::HELP)]
+    Fleet(fleet::FleetLine),
 }
 
 /// What to do, after argv, environment and files were read and checked.
@@ -73,6 +78,8 @@ pub enum Invocation {
     Agent(AgentInvocation),
     /// Move groups from a Sentinel, or back.
     Move(MoveInvocation),
+    /// Run a pretend fleet.
+    Fleet(FleetInvocation),
     /// Print this text to standard output and end well: help, version, the effective configuration.
     Print(String),
 }
@@ -100,6 +107,7 @@ where
         Verb::Agent(line) => agent::read(*line, environment).map(Invocation::Agent),
         Verb::Import(line) => import::read_import(*line, environment).map(Invocation::Move),
         Verb::Export(line) => Ok(Invocation::Move(import::read_export(line))),
+        Verb::Fleet(line) => fleet::read(line),
     }
 }
 
@@ -139,6 +147,7 @@ mod tests {
             &["serve", "--peers", "1:a"],
             &["serve", "--strict-sentinel", "maybe"],
             &["serve", "--read-policy", "stale"],
+            &["serve", "--run-scripts", "never"],
             &["serve", "--connections-max", "3"],
             &["serve", "extra"],
             &["dance"],

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::cli::config::{Founding, ServeConfig};
-use crate::cli::{Peers, ReadPolicy, YesNo};
+use crate::cli::{Peers, ReadPolicy, RunScripts, YesNo};
 use crate::telemetry::LogFormat;
 
 impl ServeConfig {
@@ -46,6 +46,7 @@ impl ServeConfig {
             YesNo::No
         };
         line("deny-scripts-reconfig", quoted(deny.as_str()));
+        line("run-scripts", quoted(self.run_scripts.as_str()));
         let limits = &self.limits;
         line("connections-max", limits.connections_max.to_string());
         line("connections-reserve", limits.connections_reserve.to_string());
@@ -73,6 +74,15 @@ impl ReadPolicy {
         match self {
             Self::Applied => "applied",
             Self::Contact => "contact",
+        }
+    }
+}
+
+impl RunScripts {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Always => "always",
         }
     }
 }

@@ -133,6 +133,17 @@ pub enum ReadPolicy {
     Contact,
 }
 
+/// When a node runs scripts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RunScripts {
+    /// While it leads.
+    #[default]
+    Leader,
+    /// Whoever leads.
+    Always,
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::control::desk::Ask;
+use crate::control::desk::{Ask, Asked};
 use crate::control::leader::{Leader, Proposal, Proposed};
-use crate::control::tell;
+use crate::control::{names, tell};
 use crate::failover::{self, Action, Memory, Plan, Refusal, Scene};
 use crate::machine::{Command, Outcome, Rejection};
 use crate::model::{Address, Age, Group, GroupId, Instant};
@@ -48,10 +48,15 @@ impl Leader {
             tally: &tally,
             elsewhere: state.as_ref(),
             node: self.shared.node,
-            wall: self.shared.clock.wall(),
+            wall: state.time(self.shared.clock.wall()),
         };
         let mut memory = self.memories.remove(&id).unwrap_or_else(|| Memory::new(self.since));
+        for address in self.links.close_outdated(id, &group.config) {
+            memory.link_closed(address);
+        }
+        let held_back = memory.held_back_since();
         memory.observe(&scene, now);
+        tell::maintenance(&scene, held_back, &memory);
         let (plan, ask) = self.decide(&scene, &memory, now);
         tell::passed_over(&scene, &memory, &plan.actions, now);
         for action in &plan.actions {
@@ -67,7 +72,9 @@ impl Leader {
     /// An operator's wish first, if it can be granted.
     fn decide(&mut self, scene: &Scene<'_>, memory: &Memory, now: Instant) -> (Plan, Option<Ask>) {
         while let Some(ask) = self.next_ask(scene.group.id) {
-            match failover::operator(scene, memory, ask.wish, now) {
+            // Explained at once, what else is asked never waits here.
+            let Asked::Failover(wish) = ask.what else { continue };
+            match failover::operator(scene, memory, wish, now) {
                 Ok(actions) => {
                     let plan = Plan { actions, wake_at: None };
                     return (plan, Some(ask));
@@ -142,6 +149,10 @@ impl Leader {
                     let work = self.links.read((group.id, address));
                     self.link_work.extend(work);
                 }
+                Action::Look { host, port, known } => {
+                    let looking = names::look(self.shared.clone(), self.term, group, (host, port), known);
+                    self.lookups.push(looking);
+                }
                 Action::RefreshInfo => self.shared.board.request_info(group.id),
                 Action::HandOver(node) => self.handing_over = Some(node),
             }
@@ -161,7 +172,8 @@ impl Leader {
         if let Some((before, _)) = points(&command) {
             stop::here(before);
         }
-        tell::proposal(group, &command);
+        let state = self.shared.board.state();
+        tell::proposal(group, &command, state.time(self.shared.clock.wall()));
         let proposing = self.shared.proposals.propose(command.clone());
         self.proposing.insert(group.id, Proposal { command, ask });
         let id = group.id;
@@ -194,7 +206,7 @@ impl Leader {
                     }
                 }
             }
-            Ok(WriteReply::Accepted) => {}
+            Ok(WriteReply::Accepted | WriteReply::Told(_)) => {}
             Err(error) => {
                 if *error == WriteError::NoLeader {
                     // Without a majority that is so for every group, ten times a second; the silent nodes are logged.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::detect::{Ballot, Tally, VoteAck, VoteReport};
+use crate::failover::Voices;
 use crate::model::{Age, GroupId, Instant, NodeId, Term, VoteKey};
 
 /// A node's votes no longer count when it has not refreshed them for this long.
@@ -48,6 +49,20 @@ impl Book {
         now: Instant,
     ) -> Tally {
         self.page(term).ballot.tally(key, electorate, now)
+    }
+
+    /// What each node of the electorate says.
+    pub(super) fn voices(
+        &self,
+        term: Term,
+        key: &VoteKey,
+        electorate: impl Iterator<Item = NodeId>,
+        now: Instant,
+    ) -> Voices {
+        let page = self.page(term);
+        electorate
+            .map(|node| (node, page.ballot.judgement(node, key, now)))
+            .collect()
     }
 
     /// Drops expired votes: the groups that they were about, and when the next ones expire.

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::control::Shared;
+use crate::control::{Shared, names};
 use crate::detect::{Tally, VoteAck, VoteReport};
 use crate::failover::{Scene, Wish, unreachable};
 use crate::machine::{Command, Outcome, Rejection, ResetGroup, State};
 use crate::model::{Failover, Group, GroupName, NodeId};
 use crate::raft::{Desk, Working};
-use crate::requests::{WriteError, WriteReply};
+use crate::requests::{Monitoring, WriteError, WriteReply};
 use crate::resp::glob_matches;
 
 /// What operators may have waiting at a leader. They are people: more is a script gone wild, and is refused.
@@ -20,11 +20,18 @@ pub(super) const ASKS_MAX: usize = 1024;
 /// How often RESET is planned again when groups moved on under it.
 const RESET_ATTEMPTS: u32 = 5;
 
-/// SENTINEL FAILOVER, waiting for its first commit.
+/// SENTINEL FAILOVER, waiting for its first commit; or CFG EXPLAIN.
 pub(super) struct Ask {
     pub(super) name: GroupName,
-    pub(super) wish: Wish,
+    pub(super) what: Asked,
     pub(super) reply: oneshot::Sender<Result<WriteReply, WriteError>>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Failover(Wish),
+    Explain,
 }
 
 impl Ask {
@@ -48,12 +55,10 @@ impl LeaderDesk {
     pub(super) fn new(shared: Arc<Shared>, asks: mpsc::Sender<Ask>) -> Self {
         Self { shared, asks }
     }
-}
 
-impl Desk for LeaderDesk {
-    fn failover(&self, name: GroupName, wish: Wish) -> Working {
+    fn ask(&self, name: GroupName, what: Asked) -> Working {
         let (reply, replied) = oneshot::channel();
-        let sent = self.asks.try_send(Ask { name, wish, reply });
+        let sent = self.asks.try_send(Ask { name, what, reply });
         Box::pin(async move {
             if sent.is_err() {
                 return Err(WriteError::Refused("too many failovers are being asked for".to_owned()));
@@ -62,10 +67,25 @@ impl Desk for LeaderDesk {
             replied.await.unwrap_or(Err(WriteError::Unknown))
         })
     }
+}
+
+impl Desk for LeaderDesk {
+    fn failover(&self, name: GroupName, wish: Wish) -> Working {
+        self.ask(name, Asked::Failover(wish))
+    }
+
+    fn explain(&self, name: GroupName) -> Working {
+        self.ask(name, Asked::Explain)
+    }
 
     fn reset(&self, pattern: Vec<u8>) -> Working {
         let shared = self.shared.clone();
         Box::pin(async move { reset(&shared, &pattern).await })
+    }
+
+    fn monitor(&self, wanted: Monitoring) -> Working {
+        let shared = self.shared.clone();
+        Box::pin(async move { names::monitor(&shared, wanted).await })
     }
 
     fn votes(&self, from: NodeId, report: VoteReport) -> VoteAck {
@@ -130,7 +150,7 @@ fn reset_group(shared: &Shared, state: &State, group: &Group) -> ResetGroup {
         tally: &Tally::default(),
         elsewhere: state,
         node: shared.node,
-        wall: shared.clock.wall(),
+        wall: state.time(shared.clock.wall()),
     };
     ResetGroup {
         group: group.id,

@@ -9,8 +9,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::control::Shared;
-use crate::control::desk::Ask;
+use crate::control::desk::{Ask, Asked};
 use crate::control::links::{LinkDone, LinkNews, LinkWork, Links};
+use crate::control::names::Looked;
 use crate::failover::Memory;
 use crate::machine::Command;
 use crate::model::{Age, GroupId, Instant, NodeId, Revision, Term};
@@ -50,6 +51,8 @@ pub(super) struct Leader {
     timers: Timers,
     pub(super) link_work: FuturesUnordered<LinkWork>,
     pub(super) proposals: FuturesUnordered<BoxFuture<'static, Proposed>>,
+    /// Host names that are being resolved.
+    pub(super) lookups: FuturesUnordered<BoxFuture<'static, Looked>>,
 }
 
 /// A proposal under way.
@@ -119,6 +122,7 @@ impl Leader {
             timers: Timers::default(),
             link_work: FuturesUnordered::new(),
             proposals: FuturesUnordered::new(),
+            lookups: FuturesUnordered::new(),
             shared,
         }
     }
@@ -148,6 +152,7 @@ impl Leader {
                 },
                 Some(done) = self.link_work.next() => self.link_done(done),
                 Some(proposed) = self.proposals.next() => self.proposed(proposed),
+                Some(looked) = self.lookups.next() => self.looked(looked),
                 () = board.dirty_notified() => {}
                 () = clock.sleep_until(wake_at.map_or(latest, |at| at.min(latest))) => {}
             }
@@ -168,6 +173,9 @@ impl Leader {
         }
         while let Some(Some(proposed)) = self.proposals.next().now_or_never() {
             self.proposed(proposed);
+        }
+        while let Some(Some(looked)) = self.lookups.next().now_or_never() {
+            self.looked(looked);
         }
     }
 
@@ -237,6 +245,9 @@ impl Leader {
         let Some(group) = state.group_named(ask.name.as_str()) else {
             return self.refuse(ask, WriteError::NoSuchGroup);
         };
+        if ask.what == Asked::Explain {
+            return self.explain(group, ask);
+        }
         self.asks.entry(group.id).or_default().push(ask);
         self.dirty.insert(group.id);
     }

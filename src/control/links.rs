@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::control::{OrderConnection, Shared};
-use crate::failover::{LinkFault, Order, OrderFault, still_stands};
+use crate::failover::{LinkFault, Order, OrderFault, Read, still_stands};
 use crate::model::{Address, Facts, Group, GroupConfig, GroupId, Instant, RunId, Term};
 use crate::mutation::{self, Mutation};
 use crate::redis::{LinkError, OrderError, Target};
@@ -54,6 +54,7 @@ enum Job {
 struct Slot {
     /// Tells this connection from earlier ones to the same place.
     serial: u64,
+    target: Target,
     /// Here while nothing goes over it.
     connection: Option<Box<dyn OrderConnection>>,
     queue: VecDeque<Job>,
@@ -105,6 +106,20 @@ impl Links {
         closing.into_iter().map(|(_, address)| address).collect()
     }
 
+    /// Closes the links of a group that were made with other settings than these, as soon as no order is on them.
+    pub(super) fn close_outdated(&mut self, group: GroupId, config: &GroupConfig) -> Vec<Address> {
+        let slots = self.slots.range((group, MIN_ADDRESS)..);
+        let outdated: Vec<Place> = slots
+            .take_while(|((id, _), _)| *id == group)
+            .filter(|((_, address), slot)| slot.orders == 0 && slot.target != Target::new(*address, config))
+            .map(|(place, _)| *place)
+            .collect();
+        for place in &outdated {
+            self.slots.remove(place);
+        }
+        outdated.into_iter().map(|(_, address)| address).collect()
+    }
+
     /// When the link of a group that was used longest ago was used.
     pub(super) fn oldest_use(&self, group: GroupId) -> Option<Instant> {
         let slots = self.slots.range((group, MIN_ADDRESS)..);
@@ -117,8 +132,10 @@ impl Links {
     pub(super) fn open(&mut self, place: Place, config: &GroupConfig) -> (usize, LinkWork) {
         self.next_serial += 1;
         let serial = self.next_serial;
+        let target = Target::new(place.1, config);
         let slot = Slot {
             serial,
+            target: target.clone(),
             connection: None,
             queue: VecDeque::new(),
             used_at: self.shared.now(),
@@ -127,11 +144,6 @@ impl Links {
         let replaced = self.slots.insert(place, slot);
         let waiting = replaced.iter().flat_map(|slot| &slot.queue);
         let orders_dropped = waiting.filter(|job| matches!(job, Job::Order(..))).count();
-        let target = Target {
-            address: place.1,
-            user: config.auth_user.clone(),
-            password: config.auth_pass.clone(),
-        };
         let opening = self.shared.links.open(target, self.term, OPEN_LIMIT);
         let work: LinkWork = Box::pin(async move {
             let (connection, result) = match opening.await {
@@ -254,11 +266,14 @@ async fn give(
     // Counted before the fence is asked: who shuts it and then sees none on its way may rely on that.
     let _under_way = UnderWay::new(&shared.orders);
     let given = AtomicBool::new(false);
-    // Rule 4: asked right before each write. Nothing is written that the committed state does not want any more.
-    let fence = || {
+    // Rule 4: asked right before each write. Nothing is written that the committed state does not want any more, nor to
+    // an instance that is not any more what it was wanted for.
+    let fence = |read: &Facts| {
         let state = shared.board.state();
         let sightings = shared.board.sightings(place.0);
-        let stands = |group: &Arc<Group>| still_stands(group, &sightings, place.1, run_id, &order);
+        let wall = state.time(shared.clock.wall());
+        let read = Read { facts: read, wall };
+        let stands = |group: &Arc<Group>| still_stands(group, &sightings, place.1, read, run_id, &order);
         let leads = shared.proposals.holds_lease() || mutation::is_on(Mutation::OrderAfterLease);
         let holds = leads && state.group(place.0).is_some_and(stands);
         if holds {

@@ -15,8 +15,10 @@
 mod act;
 mod book;
 mod desk;
+mod explain;
 mod leader;
 mod links;
+mod names;
 mod ports;
 mod tell;
 mod wiring;
@@ -36,8 +38,8 @@ use crate::task::Tasks;
 use book::Book;
 use desk::{ASKS_MAX, Ask, LeaderDesk};
 use leader::Leader;
-pub use ports::{OrderConnection, OrderLinks, Proposals};
-pub use wiring::RedisLinks;
+pub use ports::{Names, OrderConnection, OrderLinks, Proposals};
+pub use wiring::{RedisLinks, Resolver};
 
 /// What the control is made of.
 pub struct ControlParts {
@@ -47,6 +49,8 @@ pub struct ControlParts {
     pub proposals: Arc<dyn Proposals>,
     /// The way to the instances.
     pub links: Arc<dyn OrderLinks>,
+    /// Where host names are.
+    pub names: Arc<dyn Names>,
     /// Time.
     pub clock: Clock,
     /// Where the service runs.
@@ -63,6 +67,7 @@ struct Shared {
     board: Arc<Board>,
     proposals: Arc<dyn Proposals>,
     links: Arc<dyn OrderLinks>,
+    names: Arc<dyn Names>,
     clock: Clock,
     node: NodeId,
     book: Book,
@@ -89,6 +94,7 @@ impl Control {
             board: parts.board,
             proposals: parts.proposals,
             links: parts.links,
+            names: parts.names,
             clock: parts.clock,
             node: parts.node,
             book: Book::new(),

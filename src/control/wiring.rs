@@ -1,13 +1,15 @@
 //! The real things behind the control's traits.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::control::{OrderConnection, OrderLinks, Proposals};
+use crate::control::{Names, OrderConnection, OrderLinks, Proposals};
 use crate::failover::Order;
 use crate::machine::Command;
-use crate::model::{Facts, MyId, NodeId, RunId, Term};
+use crate::model::{Facts, HostName, MyId, NodeId, RunId, Term};
+use crate::net;
 use crate::raft::{Handle, Leadership};
 use crate::redis::{LeaderName, OrderError, OrderLink, Target};
 use crate::requests::{WriteError, WriteReply};
@@ -33,6 +35,22 @@ impl Proposals for Handle {
     }
 }
 
+/// The machine's own resolver.
+pub struct Resolver;
+
+impl Names for Resolver {
+    fn resolve(&self, host: &HostName, limit: Duration) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> {
+        let host = host.as_str().to_owned();
+        Box::pin(async move {
+            let mut ips = net::resolve(host, limit).await.map_err(|error| error.to_string())?;
+            ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+            ips.sort_by_key(IpAddr::is_ipv6);
+            ips.dedup();
+            Ok(ips)
+        })
+    }
+}
+
 /// Links to real instances.
 pub struct RedisLinks {
     node: MyId,
@@ -55,6 +73,7 @@ impl OrderLinks for RedisLinks {
         let name = LeaderName {
             node: self.node.clone(),
             term,
+            instance: target.address,
         };
         Box::pin(async move {
             let link = OrderLink::open(&target, name, limit).await?;
@@ -76,7 +95,7 @@ impl OrderConnection for OrderLink {
         &'a mut self,
         order: &'a Order,
         expected: &'a RunId,
-        fence: &'a (dyn Fn() -> bool + Sync),
+        fence: &'a (dyn Fn(&Facts) -> bool + Sync),
         limit: Duration,
     ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>> {
         Box::pin(async move {

@@ -33,6 +33,10 @@ pub struct Vote {
     pub verdict: Judgement,
     /// The replicas of the group that the node sees Up now.
     pub reach: BTreeSet<Address>,
+    /// The replicas that the node would promote if it led; none while no candidate is looked for. `None` from a node
+    /// that cannot tell.
+    #[serde(default)]
+    pub fit: Option<BTreeSet<Address>>,
 }
 
 /// What a node sends to the leader. Without votes and not `whole` it is a pure refresh.
@@ -69,6 +73,8 @@ pub struct Tally {
     pub electorate: u32,
     /// The replicas that each node of the electorate with a fresh vote sees Up.
     pub reach: BTreeMap<NodeId, BTreeSet<Address>>,
+    /// The replicas that each of them would promote if it led; of one that cannot tell, those that it reaches.
+    pub fit: BTreeMap<NodeId, BTreeSet<Address>>,
 }
 
 /// The votes of all nodes, as the leader knows them. Bounded by nodes x groups.
@@ -169,8 +175,15 @@ impl Ballot {
                 Judgement::Unknown => {}
             }
             tally.reach.insert(node, vote.reach.clone());
+            let fit = vote.fit.as_ref().unwrap_or(&vote.reach);
+            tally.fit.insert(node, fit.clone());
         }
         tally
+    }
+
+    /// What a node says for a key; `None` when it is not heard.
+    pub fn judgement(&self, node: NodeId, key: &VoteKey, now: Instant) -> Option<Judgement> {
+        self.vote(node, key, now).map(|vote| vote.verdict)
     }
 
     fn vote(&self, node: NodeId, key: &VoteKey, now: Instant) -> Option<&Vote> {

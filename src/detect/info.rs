@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Address, Age, Facts, Lineage, ReplicaLine, Role, RunId};
+use crate::model::{Address, Age, Facts, HostName, Lineage, NamedReplica, ReplicaLine, Role, RunId};
 
 /// Longest INFO that is read. Redis writes about 5 KB, with thousands of clients or replicas some hundred.
 pub const INFO_BYTES_MAX: usize = 1 << 20;
@@ -50,6 +50,7 @@ struct Fields {
     uptime_s: u64,
     failing_over: Option<bool>,
     replicas: Vec<ReplicaLine>,
+    named_replicas: Vec<NamedReplica>,
 }
 
 /// The facts of an INFO reply. Unknown lines are skipped, odd values are as good as missing ones; of a line that
@@ -98,8 +99,28 @@ impl Fields {
         if is_numbered(key, "db") {
             let keys = value.split(',').find_map(|part| part.strip_prefix("keys="));
             self.keys = self.keys.saturating_add(keys.map_or(0, number));
-        } else if is_numbered(key, "slave") && self.replicas.len() < REPLICA_LINES_MAX {
-            self.replicas.extend(replica_line(value));
+        } else if is_numbered(key, "slave")
+            && self.replicas.len() + self.named_replicas.len() < REPLICA_LINES_MAX
+            && let Some((host, port, online, offset)) = replica_line(value)
+        {
+            self.take_replica(host, port, online, offset);
+        }
+    }
+
+    fn take_replica(&mut self, host: &str, port: &str, online: bool, offset: u64) {
+        if let Ok(address) = Address::parse(host, port) {
+            self.replicas.push(ReplicaLine {
+                address,
+                online,
+                offset,
+            });
+        } else if let (Ok(host), Ok(port @ 1..)) = (HostName::new(host), port.parse()) {
+            self.named_replicas.push(NamedReplica {
+                host,
+                port,
+                online,
+                offset,
+            });
         }
     }
 
@@ -132,6 +153,7 @@ impl Fields {
             uptime_s: self.uptime_s,
             failing_over: self.failing_over,
             replicas: self.replicas,
+            named_replicas: self.named_replicas,
         })
     }
 }
@@ -144,23 +166,18 @@ fn role(value: &str) -> Option<Role> {
     }
 }
 
-/// `ip=..,port=..,state=..,offset=..` or, before Redis 2.8, `ip,port,state`. A replica that announces a host name
-/// has no address here.
-fn replica_line(value: &str) -> Option<ReplicaLine> {
+/// `ip=..,port=..,state=..,offset=..` or, before Redis 2.8, `ip,port,state`: host, port, whether it is online, offset.
+fn replica_line(value: &str) -> Option<(&str, &str, bool, u64)> {
     if value.contains('=') {
-        return named_replica_line(value);
+        return Some(named_fields(value));
     }
     let mut parts = value.split(',');
-    let address = Address::parse(parts.next()?, parts.next()?).ok()?;
+    let (host, port) = (parts.next()?, parts.next()?);
     let online = parts.next().is_none_or(|state| state == "online");
-    Some(ReplicaLine {
-        address,
-        online,
-        offset: 0,
-    })
+    Some((host, port, online, 0))
 }
 
-fn named_replica_line(value: &str) -> Option<ReplicaLine> {
+fn named_fields(value: &str) -> (&str, &str, bool, u64) {
     let (mut ip, mut port, mut state, mut kind, mut offset) = ("", "", "online", "", 0);
     for (name, value) in value.split(',').filter_map(|part| part.split_once('=')) {
         match name {
@@ -172,12 +189,9 @@ fn named_replica_line(value: &str) -> Option<ReplicaLine> {
             _ => {}
         }
     }
-    Some(ReplicaLine {
-        address: Address::parse(ip, port).ok()?,
-        // A connection that only carries the initial data set is listed like a replica, and is none.
-        online: state == "online" && !kind.starts_with("rdb"),
-        offset,
-    })
+    // A connection that only carries the initial data set is listed like a replica, and is none.
+    let online = state == "online" && !kind.starts_with("rdb");
+    (ip, port, online, offset)
 }
 
 /// A numbered field name: the prefix, then digits only.

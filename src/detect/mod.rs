@@ -14,9 +14,11 @@ mod info;
 mod stall;
 mod voter;
 mod watch;
+mod watchers;
 
 pub use ballot::{Ballot, Judgement, Tally, Vote, VoteAck, VoteReport};
 pub use info::{INFO_BYTES_MAX, InfoError, REPLICA_LINES_MAX, parse_info};
 pub use stall::{Stall, StallDetector};
 pub use voter::Voter;
 pub use watch::{Cause, Pace, PingAnswer, Seen, Watch, WatchRules};
+pub use watchers::{Watcher, watchers};

@@ -91,10 +91,11 @@ impl Vote {
             key: group.vote_key(),
             verdict: Judgement::Unknown,
             reach: BTreeSet::new(),
+            fit: Some(BTreeSet::new()),
         };
         for (address, sighting) in sightings {
             if *address == group.primary {
-                vote.verdict = judgement(sighting.verdict);
+                vote.verdict = judgement(sighting);
             } else if sighting.verdict == Verdict::Up {
                 vote.reach.insert(*address);
             }
@@ -103,10 +104,12 @@ impl Vote {
     }
 }
 
-fn judgement(verdict: Verdict) -> Judgement {
-    match verdict {
+/// Who is refused a password knows that somebody serves, and not how: that is no vote.
+fn judgement(sighting: &Sighting) -> Judgement {
+    match sighting.verdict {
         Verdict::Unknown => Judgement::Unknown,
         Verdict::Up => Judgement::Up,
+        Verdict::Down { .. } if sighting.locked => Judgement::Unknown,
         Verdict::Down { .. } => Judgement::Down,
     }
 }
@@ -129,7 +132,20 @@ mod tests {
             },
             verdict,
             reach: BTreeSet::new(),
+            fit: None,
         })
+    }
+
+    #[test]
+    fn who_is_refused_a_password_does_not_judge() {
+        let down = Sighting {
+            verdict: Verdict::Down {
+                since: crate::model::Instant(1),
+            },
+            ..Sighting::default()
+        };
+        assert_eq!(judgement(&down), Judgement::Down);
+        assert_eq!(judgement(&Sighting { locked: true, ..down }), Judgement::Unknown);
     }
 
     #[test]

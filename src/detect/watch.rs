@@ -19,6 +19,9 @@ const PINGS_IN_DOWN_AFTER: Age = 10;
 /// looks, a second apart each, to believe it.
 const ROLE_GRACE_MS: Age = 2_000;
 
+/// For this long at least a refused password counts as said: it is tried once a second.
+const LOCKED_MS_MIN: Age = 2 * PERIOD_MAX_MS;
+
 /// What decides about an instance: settings of its group, its recorded role, and the situation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchRules {
@@ -55,6 +58,8 @@ pub enum PingAnswer {
     Pong,
     /// `-LOADING` or `-MASTERDOWN`: alive, and busy with its data.
     Busy,
+    /// It wants another user or password than this node's: it may well serve those who have them.
+    Locked,
     /// Anything else: somebody is there, but not one that serves.
     Unacceptable,
 }
@@ -64,6 +69,8 @@ pub enum PingAnswer {
 pub enum Cause {
     /// No acceptable reply came for down-after.
     Silence,
+    /// The same, but it refuses this node's user or password: somebody serves there, this node cannot see how.
+    Locked,
     /// It refused connections for refused-after.
     Refused,
     /// Its process was restarted and has been loading for reboot-down-after.
@@ -93,6 +100,8 @@ pub struct Watch {
     /// Something was asked since the last acceptable reply.
     asked: bool,
     refused: Option<Streak>,
+    /// When it refused this node's user or password last.
+    locked_at: Option<Instant>,
     wrong_role: Option<Streak>,
     rebooted_at: Option<Instant>,
     run_id: Option<RunId>,
@@ -129,6 +138,7 @@ impl Watch {
             silent_from: now,
             asked: false,
             refused: None,
+            locked_at: None,
             wrong_role: None,
             rebooted_at: None,
             run_id: None,
@@ -171,10 +181,11 @@ impl Watch {
     /// An answer to PING came.
     pub fn answered(&mut self, answer: PingAnswer, now: Instant) {
         self.refused = None;
+        self.locked_at = (answer == PingAnswer::Locked).then_some(now);
         if answer == PingAnswer::Pong {
             self.rebooted_at = None;
         }
-        if answer != PingAnswer::Unacceptable {
+        if matches!(answer, PingAnswer::Pong | PingAnswer::Busy) {
             self.ok_at = Some(now);
             self.silent_from = now;
             self.asked = false;
@@ -212,7 +223,7 @@ impl Watch {
             return;
         }
         if self.verdict.is_down() {
-            if self.cause(stall.from) != Some(Cause::Silence) {
+            if !matches!(self.cause(stall.from), Some(Cause::Silence | Cause::Locked)) {
                 self.silent_from = stall.excuse(self.silent_from);
             }
             return;
@@ -249,7 +260,8 @@ impl Watch {
         let loading = self.rebooted_at.filter(|_| self.reboot_counts());
         let refusing = self.refused.filter(|_| rules.refused_after_ms > 0);
         let role_limit_ms = rules.down_after_ms.saturating_add(ROLE_GRACE_MS);
-        if holds(self.silence(), rules.down_after_ms) {
+        let silent = holds(self.silence(), rules.down_after_ms);
+        if silent && !self.is_locked(now) {
             Some(Cause::Silence)
         } else if refusing.is_some_and(|streak| streak.length_ms() >= rules.refused_after_ms) {
             Some(Cause::Refused)
@@ -261,8 +273,18 @@ impl Watch {
         {
             Some(Cause::WrongRole)
         } else {
-            None
+            silent.then_some(Cause::Locked)
         }
+    }
+
+    /// It refuses this node's user or password, and has said so lately. That is an answer: it is not taken for dead
+    /// before it has been silent for as long as anybody else.
+    fn is_locked(&self, now: Instant) -> bool {
+        self.locked_at.is_some_and(|at| now.since(at) < self.locked_for_ms())
+    }
+
+    fn locked_for_ms(&self) -> Age {
+        self.rules.down_after_ms.max(LOCKED_MS_MIN)
     }
 
     /// Silent for half of down-after: time to try another connection before a verdict falls.
@@ -280,6 +302,7 @@ impl Watch {
             silence.map(|from| from.plus(self.rules.down_after_ms / 2)),
             silence.map(|from| from.plus(self.rules.down_after_ms)),
             loading.map(|from| from.plus(self.rules.reboot_down_after_ms)),
+            self.locked_at.map(|at| at.plus(self.locked_for_ms())),
         ];
         moments.into_iter().flatten().filter(|moment| *moment > now).min()
     }
@@ -294,6 +317,11 @@ impl Watch {
     /// It says that it is a replica although it is recorded as primary: INFO is wanted every second.
     pub fn says_wrong_role(&self) -> bool {
         self.wrong_role.is_some()
+    }
+
+    /// Its process was restarted, and only PONG ends that, while it is recorded as primary and that counts.
+    pub fn is_rebooting(&self) -> bool {
+        self.rebooted_at.is_some() && self.reboot_counts()
     }
 
     /// Last acceptable reply.

@@ -58,6 +58,7 @@ mod tests {
             group.switches.push(Switch {
                 revision: epoch,
                 from: group.primary,
+                from_host: None,
                 to: group.primary,
                 epoch,
                 at: Timestamp(*at),

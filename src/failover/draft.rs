@@ -133,9 +133,11 @@ impl<'a> Draft<'a> {
         self.act(Action::Propose(command));
     }
 
-    /// Wants an order given.
+    /// Wants an order given. Programmer error: while another one is on its way to the instance, because an answer could
+    /// be taken for that of the other.
     pub(super) fn order(&mut self, address: Address, run_id: &RunId, order: Order) {
         self.assert_lawful(address, run_id, &order);
+        assert!(!self.order_under_way(address), "one order to an instance at a time");
         self.act(Action::Order {
             address,
             run_id: run_id.clone(),
@@ -143,9 +145,19 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// The order to follow the primary.
+    pub(super) fn follow(&self, disconnect_clients: bool) -> Order {
+        let told = self.group.told_primary(self.scene.elsewhere.naming());
+        Order::Follow {
+            primary: told.address,
+            host: told.host,
+            disconnect_clients,
+        }
+    }
+
     /// What no plan may ever contain, whatever the world looks like.
     fn assert_lawful(&self, address: Address, run_id: &RunId, order: &Order) {
-        let broken = broken_rule(self.group, address, run_id, order);
+        let broken = broken_rule(self.group, address, run_id, order, self.scene.wall);
         assert!(broken.is_none(), "{}", broken.unwrap_or_default());
     }
 

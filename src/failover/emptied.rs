@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::failover::draft::Draft;
 use crate::failover::selection::{Purpose, Unfit, select};
-use crate::failover::{Scene, identity};
+use crate::failover::{Scene, identity, maintenance};
 use crate::machine::Command;
 use crate::model::{Address, Age, Facts, FailoverKind, Group, Instant, Role};
 
@@ -77,6 +77,9 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Emptied {
         draft.wake_by(draft.now.plus(LOOK_MS).min(limit));
         return Emptied::Handled;
     };
+    if maintenance::is_on(draft.scene) {
+        return Emptied::Handled;
+    }
     let (group, on) = draft.target();
     draft.propose(Command::OpenFailover {
         group,

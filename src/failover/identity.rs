@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::machine::State;
-use crate::model::{Address, Facts, Group, GroupId, GroupName, Identity, Lineage, Member, Role, RunId};
+use crate::model::{Address, Facts, Group, GroupId, GroupName, Identity, Lineage, Member, Naming, Role, RunId};
 
-/// What groups other than the planned one know.
+/// What groups other than the planned one know, and what is set for all of them.
 pub trait Elsewhere {
     /// The other group that has an instance at this address.
     fn address(&self, group: GroupId, address: Address) -> Option<GroupName>;
@@ -16,6 +16,14 @@ pub trait Elsewhere {
     fn run_id(&self, group: GroupId, run_id: &RunId) -> Option<GroupName>;
     /// Another group whose primary has, or had, this replication id.
     fn replid(&self, group: GroupId, replid: &str) -> Option<GroupName>;
+    /// Host names are resolved: that is set for all groups.
+    fn resolves_names(&self) -> bool {
+        false
+    }
+    /// How instances are told where others are.
+    fn naming(&self) -> Naming {
+        Naming::Addresses
+    }
 }
 
 impl Elsewhere for State {
@@ -32,6 +40,14 @@ impl Elsewhere for State {
     fn replid(&self, group: GroupId, replid: &str) -> Option<GroupName> {
         let other = self.groups_of_replid(replid).find(|id| *id != group)?;
         self.group(other).map(|other| other.name.clone())
+    }
+
+    fn resolves_names(&self) -> bool {
+        self.header().shared.resolve_hostnames
+    }
+
+    fn naming(&self) -> Naming {
+        self.header().shared.naming()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::failover::adopt::{self, Adoption};
 use crate::failover::draft::Draft;
 use crate::failover::emptied::{self, Emptied};
 use crate::failover::selection::{Purpose, Selection, select};
-use crate::failover::{Action, Order, brake, learn, reach, reinstate, repair};
+use crate::failover::{Action, Order, brake, learn, maintenance, names, reach, reinstate, repair};
 use crate::machine::Command;
 use crate::model::{Address, Age, FailoverKind, Fault, Instant, Mode};
 use crate::mutation::{self, Mutation};
@@ -14,7 +14,7 @@ const FRESH_INFO_MS: Age = 200;
 /// INFO that arrived this long before the alarm is as good as fresh.
 const FRESH_ENOUGH_MS: Age = 100;
 /// How long a primary must have said that it is a replica before that is an outage.
-const DEMOTED_MS: Age = 1_000;
+pub(super) const DEMOTED_MS: Age = 1_000;
 /// How long a minority's word waits for the others: they report ten times a second, and at once when asked anew; a
 /// report that is lost is sent again after half a second.
 const MINORITY_SETTLE_MS: Age = 1_000;
@@ -23,8 +23,16 @@ const VOTES_SETTLE_MS: Age = 1_000;
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
     release_writes(draft);
+    names::follow(draft);
+    if draft.proposes() {
+        return;
+    }
     if draft.group.config.mode == Mode::Observe {
         observe(draft);
+        return;
+    }
+    if maintenance::is_on(draft.scene) {
+        maintenance::plan(draft);
         return;
     }
     match emptied::plan(draft) {
@@ -94,7 +102,7 @@ fn prepare(draft: &mut Draft<'_>) {
 /// The quorum is less than a majority, and votes about this very primary are collected only since now (a new leader, a
 /// new process), or one of a majority that saw it Up has just gone unheard: a majority may see it Up and have had no time
 /// to say so. Until when that is waited for.
-fn others_may_disagree(draft: &Draft<'_>) -> Option<Instant> {
+pub(super) fn others_may_disagree(draft: &Draft<'_>) -> Option<Instant> {
     let tally = draft.scene.tally;
     if tally.down.saturating_mul(2) > tally.electorate || tally.down + tally.up >= tally.electorate {
         return None;
@@ -137,13 +145,15 @@ fn outage(draft: &mut Draft<'_>, votes: u32) {
         return;
     }
     wake_for_shunned(draft);
+    // First of all: the other nodes say whom they would promote when it is on record that somebody is looked for.
+    announce_outage(draft, &selection);
+    if draft.proposes() {
+        return;
+    }
     match reach::better_node(draft, &selection) {
         reach::Better::Node(node) => draft.act(Action::HandOver(node)),
-        reach::Better::NotBefore(at) => {
-            draft.wake_by(at);
-            announce_outage(draft, &selection);
-        }
-        reach::Better::None => announce_outage(draft, &selection),
+        reach::Better::NotBefore(at) => draft.wake_by(at),
+        reach::Better::None => {}
     }
 }
 
@@ -183,7 +193,7 @@ fn waits_for_info(draft: &mut Draft<'_>) -> bool {
 }
 
 /// The outage, and why no replica is good: only when that is news.
-fn announce_outage(draft: &mut Draft<'_>, selection: &Selection) {
+pub(super) fn announce_outage(draft: &mut Draft<'_>, selection: &Selection) {
     let replicas = selection.reasons();
     let known = draft
         .group
@@ -212,14 +222,14 @@ fn wake_for_shunned(draft: &mut Draft<'_>) {
     }
 }
 
-enum Demoted {
+pub(super) enum Demoted {
     No,
     Wait,
     Yes,
 }
 
 /// A committed primary that keeps saying that it is a replica: a late order of a dead leader, or an operator.
-fn demoted(draft: &mut Draft<'_>) -> Demoted {
+pub(super) fn demoted(draft: &mut Draft<'_>) -> Demoted {
     let primary = draft.group.primary;
     let (Some((_, since)), true) = (draft.memory.demoted, draft.sees_up(primary)) else {
         return Demoted::No;
@@ -237,7 +247,7 @@ fn demoted(draft: &mut Draft<'_>) -> Demoted {
 }
 
 /// The primary is Up again and no failover is open.
-fn end_outage(draft: &mut Draft<'_>) {
+pub(super) fn end_outage(draft: &mut Draft<'_>) {
     if draft.group.outage.is_none() || !draft.sees_up(draft.group.primary) {
         return;
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::failover::deleted;
 use crate::failover::draft::Draft;
 use crate::failover::identity::{evidence, group_lineage, related, same_replid};
+use crate::failover::names;
 use crate::machine::Command;
 use crate::model::{Address, Age, Facts, Group, Member, Role};
 use crate::mutation::{self, Mutation};
@@ -34,6 +35,9 @@ pub(super) fn plan(draft: &mut Draft<'_>, emptiness: Emptiness) {
     discover(draft, &mut changes);
     follow_joining(draft);
     if changes.is_empty() {
+        if may_discover(draft, &changes) {
+            names::discover(draft, MEMBERS_MAX.saturating_sub(draft.group.members.len()));
+        }
         return;
     }
     let (group, on) = draft.target();
@@ -44,7 +48,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, emptiness: Emptiness) {
     });
 }
 
-fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
+/// What is new about the members on record.
+pub(super) fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
     let mut changes = BTreeMap::new();
     for (address, member) in &draft.group.members {
         if !draft.sees_up(*address) && !demoted_and_there(draft, *address) {
@@ -53,6 +58,10 @@ fn known_members(draft: &mut Draft<'_>) -> BTreeMap<Address, Member> {
         let Some((facts, at)) = draft.facts(*address) else {
             continue;
         };
+        if names::in_doubt(draft, *address, member, &facts) {
+            names::look_again(draft, *address);
+            continue;
+        }
         let learnt = learnt(draft, *address, member, &facts).filter(|learnt| learnt != member);
         match learnt {
             // What this node saw before it led may be older than what is on record.
@@ -185,24 +194,33 @@ fn follow_joining(draft: &mut Draft<'_>) {
     }
 }
 
-/// Replicas that the primary lists and the group does not know.
-fn discover(draft: &mut Draft<'_>, changes: &mut BTreeMap<Address, Member>) {
+/// The primary's word about its replicas counts.
+fn may_discover(draft: &mut Draft<'_>, changes: &BTreeMap<Address, Member>) -> bool {
     let primary = draft.group.primary;
     let Some((facts, at)) = draft.facts(primary) else {
-        return;
+        return false;
     };
     let quarantined = changes
         .get(&primary)
         .or(draft.group.primary_member())
         .is_some_and(|member| member.quarantine.is_some());
     if !draft.sees_up(primary) || facts.role != Role::Primary || quarantined {
-        return;
+        return false;
     }
     if let Some(forgot_at) = draft.memory.forgot_at.filter(|forgot_at| at < *forgot_at) {
         // An INFO from before a RESET may still list what was forgotten.
         draft.refresh_info_since(forgot_at);
-        return;
+        return false;
     }
+    true
+}
+
+/// Replicas that the primary lists and the group does not know.
+fn discover(draft: &mut Draft<'_>, changes: &mut BTreeMap<Address, Member>) {
+    let primary = draft.group.primary;
+    let Some((facts, _)) = draft.facts(primary).filter(|_| may_discover(draft, changes)) else {
+        return;
+    };
     for line in facts.replicas.iter().filter(|line| line.online) {
         let address = line.address;
         let known = draft.group.members.contains_key(&address);

@@ -3,13 +3,16 @@
 //! Volatile on purpose: a successor starts with an empty memory, finds the committed stage and goes on. So nothing
 //! here may be needed for safety; it only says what need not be done again, and since when something lasts.
 
+mod links;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::failover::{Action, Order, Scene, emptied, repair};
+use crate::failover::names::Lookup;
+use crate::failover::{Action, Order, Scene, emptied, idle, maintenance, repair};
 use crate::machine::Command;
 use crate::model::{
-    Address, Age, Epoch, Facts, Failover, FailoverKind, Fault, Instant, Revision, Role, RunId, Stage, VoteKey,
+    Address, Age, Epoch, Facts, Failover, FailoverKind, Fault, HostName, Instant, Revision, Role, RunId, Stage, VoteKey,
 };
 
 /// What one leader remembers about one group.
@@ -29,6 +32,8 @@ pub struct Memory {
     pub(super) emptied_at: Option<Instant>,
     /// The primary, and since when it is seen to say that it is a replica.
     pub(super) demoted: Option<(Address, Instant)>,
+    /// Since when an automatic failover is held back because it is off.
+    held_back_at: Option<Instant>,
     /// Since when a member is seen with the wrong role or primary.
     pub(super) wrong_since: BTreeMap<Address, Instant>,
     /// The open failover, as far as this leader is with it.
@@ -47,6 +52,8 @@ pub struct Memory {
     pub(super) shunned: BTreeMap<Address, Shunned>,
     /// The last switch, and since when this leader has known of it.
     pub(super) switch_known: Option<(Revision, Instant)>,
+    /// Host names, with their ports, and where they are.
+    pub(super) lookups: BTreeMap<(HostName, u16), Lookup>,
     /// When leadership was last offered to another node.
     pub(super) offered_at: Option<Instant>,
     /// The members at the last look, and when one was last forgotten (RESET).
@@ -129,7 +136,7 @@ pub(super) struct OrderMemory {
 pub enum OrderFault {
     /// Another process answers at the address; nothing was sent.
     OtherProcess,
-    /// The majority lease did not hold, or the group has moved on; nothing was sent.
+    /// The majority lease did not hold, or the group or the instance has moved on; nothing was sent.
     LeaseLost,
     /// The instance said no; its words.
     Refused(Arc<str>),
@@ -154,6 +161,9 @@ impl Memory {
     /// The most doublings.
     const SHUN_DOUBLINGS_MAX: u32 = 6;
 
+    /// A name that was not asked for during this long is forgotten.
+    const LOOKUP_MS: Age = 60_000;
+
     /// The memory of a leader that has just taken over.
     pub fn new(now: Instant) -> Self {
         Self {
@@ -167,6 +177,11 @@ impl Memory {
         let order_under_way = self.orders.values().any(|order| order.answer.is_none());
         let quiet = self.alarm_at.is_none() && self.attempt.is_none() && self.paused.is_none();
         quiet && self.wrong_since.is_empty() && self.emptied_at.is_none() && !order_under_way
+    }
+
+    /// Since when this leader would act, if automatic failover were not off.
+    pub fn held_back_since(&self) -> Option<Instant> {
+        self.held_back_at
     }
 
     /// Takes note of what lasts. To be called before each plan; calling it again changes nothing.
@@ -184,6 +199,10 @@ impl Memory {
             self.switch_known = switched.map(|revision| (revision, now));
         }
         self.observe_demotion(scene, now);
+        let demoted = self
+            .demoted
+            .is_some_and(|(_, since)| now.since(since) >= idle::DEMOTED_MS);
+        since(&mut self.held_back_at, maintenance::holds_back(scene, demoted), now);
         let wrong = repair::wrong_members(scene);
         self.wrong_since.retain(|address, _| wrong.contains(address));
         for address in wrong {
@@ -198,6 +217,8 @@ impl Memory {
         self.orders.retain(|address, _| known(address));
         self.shunned.retain(|address, _| known(address));
         self.repaired_at.retain(|address, _| known(address));
+        let recent = |lookup: &Lookup| lookup.under_way || now.since(lookup.asked_at) < Self::LOOKUP_MS;
+        self.lookups.retain(|_, lookup| recent(lookup));
     }
 
     fn observe_demotion(&mut self, scene: &Scene<'_>, now: Instant) {
@@ -216,10 +237,11 @@ impl Memory {
             Some(LinkMemory::Open { facts, facts_at, .. }) => Some((facts.clone(), *facts_at)),
             _ => None,
         };
-        match (probed, read) {
+        let newest = match (probed, read) {
             (Some(probed), Some(read)) => Some(if read.1 > probed.1 { read } else { probed }),
             (probed, read) => probed.or(read),
-        }
+        };
+        newest.map(|(facts, at)| (scene.with_names_found(facts), at))
     }
 
     fn observe_stage(&mut self, scene: &Scene<'_>, now: Instant) {
@@ -276,6 +298,10 @@ impl Memory {
                     *reading = true;
                 }
             }
+            Action::Look { host, port, .. } => {
+                let lookup = self.lookups.entry((host.clone(), *port)).or_default();
+                (lookup.asked_at, lookup.under_way) = (now, true);
+            }
             Action::RefreshInfo => self.info_asked_at = Some(now),
             Action::HandOver(_) => self.offered_at = Some(now),
             Action::Order { address, run_id, order } => self.ordered(*address, run_id, order, now),
@@ -314,58 +340,6 @@ impl Memory {
         if self.attempt.is_none() {
             self.opening = None;
         }
-    }
-
-    /// A link was opened and INFO read on it, or that failed.
-    pub fn link_opened(&mut self, address: Address, result: Result<Facts, LinkFault>, now: Instant) {
-        let link = match result {
-            Ok(facts) => LinkMemory::Open {
-                facts: Arc::new(facts),
-                facts_at: now,
-                reading: false,
-            },
-            Err(fault) => LinkMemory::Failed { at: now, fault },
-        };
-        self.links.insert(address, link);
-    }
-
-    /// The link was closed because nothing needs it.
-    pub fn link_closed(&mut self, address: Address) {
-        self.links.remove(&address);
-    }
-
-    /// Leadership is offered to another node, for whatever group, and all links were closed for that. Each group's cool-down
-    /// begins anew: many groups at once must not pass it on one after another.
-    pub fn leadership_offered(&mut self, now: Instant) {
-        self.links.clear();
-        self.offered_at = Some(now);
-    }
-
-    /// When the order link found out that nobody listens there, if that is the last that it found out.
-    pub(super) fn link_refused_at(&self, address: Address) -> Option<Instant> {
-        match self.links.get(&address)? {
-            LinkMemory::Failed {
-                at,
-                fault: LinkFault::Refused,
-            } => Some(*at),
-            _ => None,
-        }
-    }
-
-    /// An order link would have to be opened: there is none, or it failed a while ago.
-    pub(super) fn lacks_link(&self, address: Address, now: Instant) -> bool {
-        let link = self.links.get(&address);
-        link.is_none_or(|link| link.retry_at().is_some_and(|at| at <= now))
-    }
-
-    /// The order link to the instance is open.
-    pub(super) fn link_is_open(&self, address: Address) -> bool {
-        matches!(self.links.get(&address), Some(LinkMemory::Open { .. }))
-    }
-
-    /// A link to the instance is open, being opened, or just failed.
-    pub fn has_link(&self, address: Address) -> bool {
-        self.links.contains_key(&address)
     }
 
     /// INFO was read again, or the link broke.

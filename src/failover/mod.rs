@@ -20,11 +20,16 @@ mod brake;
 mod deleted;
 mod draft;
 mod emptied;
+mod explain;
+mod fit;
+mod held_back;
 mod identity;
 mod idle;
 mod lawful;
 mod learn;
+mod maintenance;
 mod memory;
+mod names;
 mod order;
 mod promote;
 mod reach;
@@ -38,9 +43,13 @@ mod soundness;
 mod undo;
 
 pub use brake::held_until;
+pub use explain::{Voices, explain};
+pub use fit::{fit_replicas, lacks_candidate};
+pub use held_back::{HeldBack, held_back};
 pub use identity::Elsewhere;
-pub use lawful::still_stands;
+pub use lawful::{Read, still_stands};
 pub use memory::{LinkFault, Memory, OrderFault};
+pub use names::Found;
 pub use order::{Action, Order, Plan};
 pub use request::{Refusal, Wish, operator, unreachable};
 pub use scene::Scene;
@@ -113,12 +122,14 @@ mod testing {
             id: GroupId(1),
             name: GroupName::new("g").unwrap(),
             monitored: Monitored {
+                host: None,
                 address: primary,
                 quorum: 1,
             },
             config: GroupConfig::default(),
             primary,
             members: BTreeMap::from([(primary, member("a"))]),
+            hosts: BTreeMap::new(),
             epoch: 0,
             config_epoch: 0,
             failover: None,
@@ -153,6 +164,7 @@ mod testing {
             uptime_s: 1,
             failing_over: Some(false),
             replicas: Vec::new(),
+            named_replicas: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::machine::Command;
-use crate::model::{Address, Age, Instant, NodeId, RunId};
+use crate::model::{Address, Age, HostName, Instant, NodeId, RunId};
 
 /// What should happen next to a group, and when to ask again if nothing happens before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,15 @@ pub enum Action {
     OpenLink(Address),
     /// Read INFO again on an open order link.
     ReadInfo(Address),
+    /// Find out where a host name resolves to. If that is not where the member is, also read INFO there.
+    Look {
+        /// The name.
+        host: HostName,
+        /// The port behind it.
+        port: u16,
+        /// Where the member that has it is, by what is known.
+        known: Option<Address>,
+    },
     /// Have the probe read INFO of all members now.
     RefreshInfo,
     /// Give leadership to a node that reaches what this one does not.
@@ -47,6 +56,8 @@ pub enum Order {
     Follow {
         /// Of whom.
         primary: Address,
+        /// The host name by which it is told to, when names are told.
+        host: Option<HostName>,
         /// Drop the clients so that they look again: for an instance that was a primary.
         disconnect_clients: bool,
     },
@@ -79,9 +90,19 @@ impl fmt::Display for Order {
             Self::Promote => f.write_str("promote"),
             Self::Follow {
                 primary,
-                disconnect_clients: true,
-            } => write!(f, "follow {primary}, disconnect clients"),
-            Self::Follow { primary, .. } => write!(f, "follow {primary}"),
+                host,
+                disconnect_clients,
+            } => {
+                write!(f, "follow {primary}")?;
+                if let Some(host) = host {
+                    write!(f, " as {host}")?;
+                }
+                f.write_str(if *disconnect_clients {
+                    ", disconnect clients"
+                } else {
+                    ""
+                })
+            }
             Self::Pause { ms } => write!(f, "pause writes {ms} ms"),
             Self::Unpause => f.write_str("unpause"),
             Self::StepDown { to } => write!(f, "step down for {to}"),

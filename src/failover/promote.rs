@@ -94,7 +94,8 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
     if restarted(draft, failover, attempt) {
         return Candidate::Lost("restarted".into());
     }
-    if matches!(last, OrderView::UnderWay) {
+    // Also one of before this stage: writes that were held back there while it was a primary, and are let through.
+    if draft.order_under_way(candidate) {
         return Candidate::Wait;
     }
     if copied_other_data(draft, failover) {

@@ -1,5 +1,7 @@
 //! Rule 7: a leader that cannot reach is not the right leader.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::failover::draft::Draft;
 use crate::failover::selection::{Selection, Unfit};
 use crate::model::{Address, Age, Instant, NodeId};
@@ -21,7 +23,9 @@ pub(super) enum Better {
     Node(NodeId),
 }
 
-/// The node that reaches most of the replicas that this node does not, when this node has no candidate at all.
+/// The node that would promote most of the replicas that this node does not reach, when this node has no candidate at
+/// all. That it sees them Up is not enough: it may find them unfit for another reason, and so would hand leadership back
+/// when this node sees some Up that it does not reach itself.
 pub(super) fn better_node(draft: &Draft<'_>, selection: &Selection) -> Better {
     let unreached = |unfit: &Unfit| {
         matches!(
@@ -40,7 +44,7 @@ pub(super) fn better_node(draft: &Draft<'_>, selection: &Selection) -> Better {
         .alarm_at
         .unwrap_or(draft.memory.took_over_at)
         .plus(SETTLE_MS);
-    match to_node_that_reaches(draft, &wanted) {
+    match to_node_with_most(draft, &draft.scene.tally.fit, &wanted) {
         Better::Node(_) if draft.now < settled => Better::NotBefore(settled),
         better => better,
     }
@@ -48,7 +52,7 @@ pub(super) fn better_node(draft: &Draft<'_>, selection: &Selection) -> Better {
 
 /// The node that reaches the committed candidate, when this node does not.
 pub(super) fn node_for_candidate(draft: &Draft<'_>, candidate: Address) -> Better {
-    to_node_that_reaches(draft, &[candidate])
+    to_node_with_most(draft, &draft.scene.tally.reach, &[candidate])
 }
 
 /// What is on record about it speaks for it.
@@ -57,19 +61,18 @@ fn on_record(draft: &Draft<'_>, address: Address) -> bool {
     member.is_some_and(|member| member.synced && member.quarantine.is_none())
 }
 
-fn to_node_that_reaches(draft: &Draft<'_>, wanted: &[Address]) -> Better {
+/// The peer of which `told` says most of the wanted ones.
+fn to_node_with_most(draft: &Draft<'_>, told: &BTreeMap<NodeId, BTreeSet<Address>>, wanted: &[Address]) -> Better {
     let own = draft.scene.node;
-    let reached = |node: &NodeId| {
-        let reach = draft.scene.tally.reach.get(node);
-        reach.map_or(0, |reach| {
-            wanted.iter().filter(|address| reach.contains(address)).count()
-        })
+    let has = |node: &NodeId| {
+        let told = told.get(node);
+        told.map_or(0, |told| wanted.iter().filter(|address| told.contains(address)).count())
     };
-    let peers = draft.scene.tally.reach.keys().filter(|node| **node != own);
-    let Some(best) = peers.max_by_key(|node| (reached(node), std::cmp::Reverse(**node))) else {
+    let peers = told.keys().filter(|node| **node != own);
+    let Some(best) = peers.max_by_key(|node| (has(node), std::cmp::Reverse(**node))) else {
         return Better::None;
     };
-    if reached(best) == 0 {
+    if has(best) == 0 {
         return Better::None;
     }
     let since = draft
@@ -93,11 +96,9 @@ fn to_node_that_reaches(draft: &Draft<'_>, wanted: &[Address]) -> Better {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::detect::Tally;
-    use crate::failover::testing::{ADDRESSES, group};
+    use crate::failover::testing::{ADDRESSES, group, member};
     use crate::failover::{Memory, Scene};
     use crate::machine::State;
     use crate::model::Timestamp;
@@ -118,6 +119,34 @@ mod tests {
             wall: Timestamp(0),
         };
         node_for_candidate(&Draft::new(&scene, memory, now), ADDRESSES[1])
+    }
+
+    /// Two nodes that each saw a replica Up which the other found unfit handed leadership to and fro for ever.
+    #[test]
+    fn a_peer_that_sees_a_replica_up_and_would_not_promote_it_does_not_get_the_leadership() {
+        let mut group = group();
+        group.members.insert(ADDRESSES[1], member("b"));
+        let selection = Selection {
+            chosen: None,
+            unfit: BTreeMap::from([(ADDRESSES[1], Unfit::Down)]),
+        };
+        let better = |fit: BTreeSet<Address>| {
+            let mut tally = Tally::default();
+            tally.reach.insert(2, [ADDRESSES[1]].into());
+            tally.fit.insert(2, fit);
+            let scene = Scene {
+                group: &group,
+                sightings: &BTreeMap::new(),
+                tally: &tally,
+                elsewhere: &State::default(),
+                node: 1,
+                wall: Timestamp(0),
+            };
+            let memory = Memory::new(TOOK_OVER);
+            better_node(&Draft::new(&scene, &memory, TOOK_OVER.plus(60_000)), &selection)
+        };
+        assert!(matches!(better([ADDRESSES[1]].into()), Better::Node(2)));
+        assert!(matches!(better(BTreeSet::new()), Better::None));
     }
 
     #[test]

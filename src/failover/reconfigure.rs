@@ -261,10 +261,7 @@ fn turn(draft: &mut Draft<'_>, failover: &Failover, address: Address, step: Reco
     let is_master = draft
         .facts(address)
         .is_some_and(|(facts, _)| facts.role == Role::Primary);
-    let order = Order::Follow {
-        primary: draft.group.primary,
-        disconnect_clients: address == failover.old_primary || is_master,
-    };
+    let order = draft.follow(address == failover.old_primary || is_master);
     draft.order(address, &run_id, order);
     Turn::Given
 }

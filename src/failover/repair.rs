@@ -41,7 +41,7 @@ pub(super) fn wrong_members(scene: &Scene<'_>) -> BTreeSet<Address> {
     let wrong = |address: &Address| {
         let sighting = scene.sightings.get(address)?;
         let facts = sighting.facts.as_ref().filter(|_| sighting.verdict == Verdict::Up)?;
-        what_is_wrong(scene.group, facts)
+        what_is_wrong(scene.group, &scene.with_names_found(facts.clone()))
     };
     let ours = |address: &Address| {
         let member = scene.group.members.get(address);
@@ -140,10 +140,7 @@ fn repair(draft: &mut Draft<'_>, address: Address, since: Instant, slots: &mut u
         return;
     }
     if let LinkView::Ready { .. } = draft.link(address, &run_id) {
-        let order = Order::Follow {
-            primary: draft.group.primary,
-            disconnect_clients: wrong == Wrong::Master,
-        };
+        let order = draft.follow(wrong == Wrong::Master);
         draft.order(address, &run_id, order);
         *slots = slots.saturating_sub(1);
     }
@@ -171,6 +168,7 @@ fn answered(draft: &mut Draft<'_>, address: Address) -> Answered {
     let Order::Follow {
         primary: followed,
         disconnect_clients: was_primary,
+        ..
     } = memory.order
     else {
         return Answered::No;

@@ -1,10 +1,11 @@
 //! What the planner looks at.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::detect::Tally;
 use crate::failover::Elsewhere;
-use crate::model::{Address, Group, NodeId, Sighting, Timestamp};
+use crate::model::{Address, Facts, Group, NodeId, Sighting, Timestamp};
 
 /// One group, as the leader sees it at one moment.
 pub struct Scene<'a> {
@@ -18,7 +19,7 @@ pub struct Scene<'a> {
     pub elsewhere: &'a dyn Elsewhere,
     /// This node.
     pub node: NodeId,
-    /// Wall-clock time, for the brake on flapping only.
+    /// The time that an entry proposed now would get, for the brake on flapping and the end of maintenance only.
     pub wall: Timestamp,
 }
 
@@ -31,6 +32,11 @@ impl Scene<'_> {
     /// A majority freshly sees the primary Up.
     pub(super) fn seen_up_by_majority(&self) -> bool {
         self.tally.up.saturating_mul(2) > self.tally.electorate
+    }
+
+    /// INFO of an instance, with the host names of members replaced by their addresses.
+    pub(super) fn with_names_found(&self, facts: Arc<Facts>) -> Arc<Facts> {
+        self.group.with_names_found(&facts).map_or(facts, Arc::new)
     }
 
     /// Somebody, or this node itself, says Down.

@@ -73,7 +73,8 @@ enum Least {
 }
 
 const REBOOT: &str = "master-reboot-down-after-period";
-const NAMES_LATER: &str = "host names are not there yet";
+const NAMES_TAKEN: &str = "is set with the first group that has a host name";
+const NAMES_TOLD: &str = "holds in the whole cluster, for its clients of today too: set it with SENTINEL CONFIG SET";
 
 /// What a directive is, by its name in lower case, and how many words it takes.
 fn directive(name: &[u8]) -> Option<(Directive, std::ops::RangeInclusive<usize>)> {
@@ -109,8 +110,8 @@ fn directive(name: &[u8]) -> Option<(Directive, std::ops::RangeInclusive<usize>)
             ),
             1..=1,
         ),
-        b"resolve-hostnames" => (YesNo("resolve-hostnames", NAMES_LATER), 1..=1),
-        b"announce-hostnames" => (YesNo("announce-hostnames", NAMES_LATER), 1..=1),
+        b"resolve-hostnames" => (YesNo("resolve-hostnames", NAMES_TAKEN), 1..=1),
+        b"announce-hostnames" => (YesNo("announce-hostnames", NAMES_TOLD), 1..=1),
         b"state-config-file" => (Elsewhere, 1..=1),
         _ => return None,
     })
@@ -149,8 +150,7 @@ struct Group {
     settings: BTreeMap<&'static str, Value>,
     replicas: BTreeSet<Place>,
     sentinels: usize,
-    renamed: BTreeSet<Vec<u8>>,
-    scripts: BTreeSet<&'static str>,
+    renamed: BTreeMap<String, String>,
 }
 
 impl Reader {
@@ -245,8 +245,7 @@ impl Reader {
             settings: defaults.into(),
             replicas: BTreeSet::new(),
             sentinels: 0,
-            renamed: BTreeSet::new(),
-            scripts: BTreeSet::new(),
+            renamed: BTreeMap::new(),
         };
         self.groups.insert(name, group);
         Ok(())
@@ -297,9 +296,14 @@ impl Reader {
             }
             Directive::AuthPass => put_or_clear(group, "auth-pass", word(&values[1], "auth-pass")?, Value::Secret),
             Directive::AuthUser => put_or_clear(group, "auth-user", word(&values[1], "auth-user")?, Value::Open),
-            Directive::Script(name) => _ = group.scripts.insert(name),
+            Directive::Script(name) => put_or_clear(group, name, word(&values[1], name)?, Value::Open),
             Directive::RenameCommand => {
-                if !group.renamed.insert(values[1].to_ascii_lowercase()) {
+                let usual = word(&values[1], "rename-command")?.to_ascii_lowercase();
+                let own = word(&values[2], "rename-command")?.to_owned();
+                if usual.is_empty() || own.is_empty() {
+                    return Err("rename-command: a name is empty".to_owned());
+                }
+                if group.renamed.insert(usual, own).is_some() {
                     return Err("rename-command: the same command is renamed twice".to_owned());
                 }
             }
@@ -342,14 +346,8 @@ impl Group {
     fn wanted(mut self, name: GroupName) -> Wanted {
         // While a promotion is not finished, the promoted instance stands among the replicas, too.
         self.replicas.remove(&self.primary);
-        let mut notes = Vec::new();
-        for script in &self.scripts {
-            notes.push(format!(
-                "{script} is not taken over: cfgserver runs no scripts ([hook] of its agent does)"
-            ));
-        }
         if !self.renamed.is_empty() {
-            notes.push(RENAMED.to_owned());
+            self.settings.insert("rename-command", Value::Names(self.renamed));
         }
         Wanted {
             name,
@@ -358,13 +356,10 @@ impl Group {
             settings: self.settings.into_iter().collect(),
             replicas: self.replicas.into_iter().collect(),
             sentinels: self.sentinels,
-            notes,
+            notes: Vec::new(),
         }
     }
 }
-
-const RENAMED: &str = "rename-command is not taken over: cfgserver cannot give orders to instances whose SLAVEOF or INFO \
-                       is renamed, keep this group in mode observe";
 
 /// An empty value takes the setting away, as it does in Sentinel.
 fn put_or_clear(group: &mut Group, option: &'static str, text: &str, value: fn(String) -> Value) {

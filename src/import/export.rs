@@ -12,6 +12,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("parallel-syncs", "1"),
     ("master-reboot-down-after-period", "0"),
     ("auth-user", ""),
+    ("notification-script", ""),
+    ("client-reconfig-script", ""),
 ];
 
 /// What each Sentinel needs to take the groups over. Passwords are left open: the cluster does not tell them.
@@ -19,6 +21,9 @@ pub fn export(present: &Present) -> String {
     let mut text = String::from(
         "# Groups of a cfgserver cluster, for redis-sentinel. Add port, dir and whatever else the Sentinel needs.\n",
     );
+    if present.groups.values().any(|standing| !standing.host.is_empty()) {
+        text.push_str("sentinel resolve-hostnames yes\n");
+    }
     for (name, standing) in &present.groups {
         put_group(&mut text, name, standing);
     }
@@ -27,19 +32,30 @@ pub fn export(present: &Present) -> String {
 
 fn put_group(text: &mut String, name: &GroupName, standing: &Standing) {
     let name = quoted(name.as_str());
-    let (ip, port) = (standing.primary.ip, standing.primary.port);
+    let (host, port) = standing.place().words();
     let quorum = standing.setting("quorum");
-    _ = writeln!(text, "\nsentinel monitor {name} {ip} {port} {quorum}");
+    _ = writeln!(text, "\nsentinel monitor {name} {host} {port} {quorum}");
     for (option, default) in SETTINGS {
         let value = standing.setting(option);
         if value != *default && !value.is_empty() {
             _ = writeln!(text, "sentinel {option} {name} {}", quoted(value));
         }
     }
+    let renamed = standing.setting("rename-command").split(',');
+    for (usual, own) in renamed.filter_map(|pair| pair.split_once('=')) {
+        _ = writeln!(text, "sentinel rename-command {name} {} {}", quoted(usual), quoted(own));
+    }
     if !standing.setting("auth-pass").is_empty() {
         _ = writeln!(
             text,
             "# sentinel auth-pass {name} ... (the cluster has one, and does not tell it)"
+        );
+    }
+    let failover = standing.setting("failover");
+    if !matches!(failover, "" | "on") {
+        _ = writeln!(
+            text,
+            "# automatic failover of {name} is off ({failover}) in the cluster; a Sentinel has no such setting"
         );
     }
     for replica in &standing.replicas {

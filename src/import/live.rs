@@ -69,9 +69,8 @@ impl LiveGroup {
         }
         let mut notes = vec![NO_SECRETS.to_owned()];
         for script in ["notification-script", "client-reconfig-script"] {
-            if fields.get(script).is_some_and(|path| !path.is_empty()) {
-                let text = "is not taken over: cfgserver runs no scripts ([hook] of its agent does)";
-                notes.push(format!("{script} {text}"));
+            if let Some(path) = fields.get(script).filter(|path| !path.is_empty()) {
+                settings.push((script, Value::Open(path.to_owned())));
             }
         }
         let flags = fields.get("flags").unwrap_or_default();

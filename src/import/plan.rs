@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::fields::printable;
 use super::present::{Present, Standing};
 use super::source::{Note, Place, Source, Value, Wanted};
-use crate::model::{Address, GroupName, Mode};
+use crate::model::{GroupName, Mode};
 use crate::resp::glob_matches;
 use crate::sentinel::mode_name;
 
@@ -80,7 +80,7 @@ pub enum Deed {
     /// It is new.
     Monitor {
         /// Its primary.
-        primary: Address,
+        primary: Place,
         /// Its quorum.
         quorum: u32,
         /// Its settings.
@@ -91,9 +91,9 @@ pub enum Deed {
     /// The cluster has it elsewhere: it is removed there, and is new here.
     Replace {
         /// Where the cluster has it.
-        from: Address,
+        from: Place,
         /// Its primary.
-        primary: Address,
+        primary: Place,
         /// Its quorum.
         quorum: u32,
         /// Its settings.
@@ -161,7 +161,7 @@ impl Plan {
                     } else {
                         Deed::Set(changes)
                     },
-                    primary: Place::At(standing.primary),
+                    primary: standing.place(),
                     replicas: Vec::new(),
                     sentinels: 0,
                     notes: Vec::new(),
@@ -201,11 +201,11 @@ impl GroupPlan {
     pub fn requests(&self) -> Vec<Vec<String>> {
         let name = self.name.to_string();
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let monitor = |primary: &Address, quorum: &u32, settings: &[(&'static str, Value)]| {
-            let (ip, port) = (primary.ip.to_string(), primary.port.to_string());
-            let mut request = words(&["CFG", "MONITOR", &name, &ip, &port, &quorum.to_string()]);
+        let monitor = |primary: &Place, quorum: &u32, settings: &[(&'static str, Value)]| {
+            let (host, port) = primary.words();
+            let mut request = words(&["CFG", "MONITOR", &name, &host, &port, &quorum.to_string()]);
             for (option, value) in settings {
-                request.extend(words(&[option, value.on_the_wire()]));
+                request.extend(value.on_the_wire(option));
             }
             request
         };
@@ -215,25 +215,36 @@ impl GroupPlan {
                 primary,
                 quorum,
                 settings,
-            } => vec![monitor(primary, quorum, settings)],
+            } => with_names(primary, vec![monitor(primary, quorum, settings)]),
             Deed::Replace {
                 primary,
                 quorum,
                 settings,
                 ..
-            } => vec![
-                words(&["SENTINEL", "REMOVE", &name]),
-                monitor(primary, quorum, settings),
-            ],
+            } => {
+                let anew = vec![
+                    words(&["SENTINEL", "REMOVE", &name]),
+                    monitor(primary, quorum, settings),
+                ];
+                with_names(primary, anew)
+            }
             Deed::Set(changes) => {
                 let mut request = words(&["SENTINEL", "SET", &name]);
                 for change in changes {
-                    request.extend(words(&[change.option, change.to.on_the_wire()]));
+                    request.extend(change.to.on_the_wire(change.option));
                 }
                 vec![request]
             }
         }
     }
+}
+
+/// The requests of a group with a host name, behind the one that has names taken at all.
+fn with_names(primary: &Place, requests: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let take_names = ["SENTINEL", "CONFIG", "SET", "resolve-hostnames", "yes"];
+    let named = matches!(primary, Place::Named(..));
+    let first = named.then(|| take_names.map(str::to_owned).to_vec());
+    first.into_iter().chain(requests).collect()
 }
 
 impl Wish {
@@ -253,16 +264,12 @@ fn twice(source: &Source) -> BTreeMap<Place, GroupName> {
 }
 
 fn decide(wanted: &Wanted, present: &Present, wish: &Wish, notes: &mut Vec<String>) -> Deed {
-    let Place::At(primary) = wanted.primary else {
-        let place = &wanted.primary;
-        return Deed::Refused(format!(
-            "{place} is a host name, and cfgserver monitors IP addresses only"
-        ));
-    };
+    let primary = wanted.primary.clone();
     let standing = present.groups.get(&wanted.name);
     let quorum = reachable_quorum(wanted.quorum, present.electorate, notes);
-    let settings = settings(wanted, wish, standing);
-    if let Some(other) = present.group_at(primary).filter(|other| **other != wanted.name) {
+    let mut settings = settings(wanted, wish, standing);
+    leave_out_scripts(&mut settings, present, notes);
+    if let Some(other) = present.group_at(&primary).filter(|other| **other != wanted.name) {
         return Deed::Refused(format!("{primary} belongs to group {other} of the cluster"));
     }
     let Some(standing) = standing else {
@@ -272,7 +279,7 @@ fn decide(wanted: &Wanted, present: &Present, wish: &Wish, notes: &mut Vec<Strin
             settings,
         };
     };
-    if standing.primary != primary {
+    if !standing.is_at(&primary) {
         return elsewhere(standing, primary, quorum, settings, wish);
     }
     let quorum = ("quorum", Value::Open(quorum.to_string()));
@@ -298,22 +305,50 @@ fn decide(wanted: &Wanted, present: &Present, wish: &Wish, notes: &mut Vec<Strin
 fn change(standing: &Standing, option: &'static str, to: &Value) -> Option<Change> {
     let from = standing.setting(option);
     // A password is never equal to what is shown of one.
-    let same = matches!(to, Value::Open(to) if to == from);
+    let same = !matches!(to, Value::Secret(_)) && to.to_string() == from;
+    let to = match to {
+        Value::Names(names) => Value::Names(renamed(from, names)),
+        other => other.clone(),
+    };
     (!same).then(|| Change {
         option,
         from: printable(from),
-        to: to.clone(),
+        to,
     })
+}
+
+/// These names, and the usual ones of commands that only the cluster has under another.
+fn renamed(from: &str, to: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let known = from.split(',').filter_map(|pair| pair.split_once('='));
+    let mut names: BTreeMap<_, _> = known.map(|(usual, _)| (usual.to_owned(), usual.to_owned())).collect();
+    names.extend(to.clone());
+    names
+}
+
+/// Nodes that let nobody set scripts would refuse the whole group.
+fn leave_out_scripts(settings: &mut Vec<(&'static str, Value)>, present: &Present, notes: &mut Vec<String>) {
+    if present.runs_scripts {
+        return;
+    }
+    settings.retain(|(option, _)| {
+        let is_script = option.ends_with("-script");
+        if is_script {
+            notes.push(format!(
+                "{option} is not taken over: the nodes were started without --deny-scripts-reconfig no"
+            ));
+        }
+        !is_script
+    });
 }
 
 fn elsewhere(
     standing: &Standing,
-    primary: Address,
+    primary: Place,
     quorum: u32,
     settings: Vec<(&'static str, Value)>,
     wish: &Wish,
 ) -> Deed {
-    let from = standing.primary;
+    let from = standing.place();
     let password = |(option, _): &(&str, Value)| *option == "auth-pass";
     if wish.elsewhere == Elsewhere::Replace {
         if !standing.setting("auth-pass").is_empty() && !settings.iter().any(password) {
@@ -328,7 +363,7 @@ fn elsewhere(
             settings,
         };
     }
-    let why = if standing.replicas.contains(&primary) {
+    let why = if matches!(primary, Place::At(address) if standing.replicas.contains(&address)) {
         "which is a replica there: either the source is old, or a switch is on its way. Ask again, or correct the source"
     } else {
         "which the cluster does not know"

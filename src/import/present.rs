@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::{Fields, Useless, list, printable, refusal};
+use super::source::Place;
 use crate::model::{Address, GroupName};
 use crate::resp::Reply;
 
@@ -13,6 +14,8 @@ pub struct Present {
     pub cluster: String,
     /// How many nodes judge.
     pub electorate: u32,
+    /// The node that was asked lets scripts be set, and runs them.
+    pub runs_scripts: bool,
     /// Its groups.
     pub groups: BTreeMap<GroupName, Standing>,
 }
@@ -22,6 +25,8 @@ pub struct Present {
 pub struct Standing {
     /// Its primary.
     pub primary: Address,
+    /// The primary's host name; empty when it has none.
+    pub host: String,
     /// Its replicas.
     pub replicas: BTreeSet<Address>,
     /// Settings as CFG GROUPS shows them, the quorum included.
@@ -29,7 +34,7 @@ pub struct Standing {
 }
 
 /// What is no setting.
-const FACTS: &[&str] = &["name", "ip", "port", "replicas", "version"];
+const FACTS: &[&str] = &["name", "ip", "port", "replicas", "version", "host-name"];
 
 impl Present {
     /// Reads the answers to `INFO raft` and `CFG GROUPS`.
@@ -52,6 +57,7 @@ impl Present {
         let mut present = Self {
             cluster: printable(&cluster),
             electorate: electorate.unwrap_or(1),
+            runs_scripts: line("scripts_denied").as_deref() == Some("0"),
             groups: BTreeMap::new(),
         };
         for entry in list(groups, "CFG GROUPS is no list")? {
@@ -62,8 +68,9 @@ impl Present {
     }
 
     /// The group that an instance belongs to.
-    pub(super) fn group_at(&self, address: Address) -> Option<&GroupName> {
-        let has = |group: &Standing| group.primary == address || group.replicas.contains(&address);
+    pub(super) fn group_at(&self, place: &Place) -> Option<&GroupName> {
+        let replica = |group: &Standing| matches!(place, Place::At(address) if group.replicas.contains(address));
+        let has = |group: &Standing| group.is_at(place) || replica(group);
         let found = self.groups.iter().find(|(_, group)| has(group));
         found.map(|(name, _)| name)
     }
@@ -85,9 +92,23 @@ impl Standing {
         }
         Ok(Self {
             primary: primary.ok_or(Useless::Nonsense("a group has no address"))?,
+            host: fields.get("host-name").unwrap_or_default().to_owned(),
             replicas: replicas.map_err(|_| Useless::Nonsense("a replica has no address"))?,
             settings,
         })
+    }
+
+    /// Its primary, by the name under which it is monitored.
+    pub(super) fn place(&self) -> Place {
+        match self.host.as_str() {
+            "" => Place::At(self.primary),
+            host => Place::Named(host.to_owned(), self.primary.port),
+        }
+    }
+
+    /// Whether its primary is there: a Sentinel that was told a name tells its address.
+    pub(super) fn is_at(&self, place: &Place) -> bool {
+        *place == Place::At(self.primary) || *place == self.place()
     }
 
     pub(super) fn setting(&self, option: &str) -> &str {

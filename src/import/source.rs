@@ -1,5 +1,6 @@
 //! What a Sentinel says, from wherever it was read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::{Address, GroupName};
@@ -46,7 +47,7 @@ pub struct Wanted {
 pub enum Place {
     /// At an IP address.
     At(Address),
-    /// At a host name, which is not resolved here.
+    /// At a host name, which the cluster resolves.
     Named(String, u16),
 }
 
@@ -61,6 +62,16 @@ impl Place {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let named = !host.is_empty() && host.len() <= HOST_BYTES_MAX && host.bytes().all(good);
         named.then(|| Self::Named(host.to_ascii_lowercase(), port))
+    }
+}
+
+impl Place {
+    /// Host and port, as requests have them.
+    pub(super) fn words(&self) -> (String, String) {
+        match self {
+            Self::At(address) => (address.ip.to_string(), address.port.to_string()),
+            Self::Named(host, port) => (host.clone(), port.to_string()),
+        }
     }
 }
 
@@ -80,13 +91,19 @@ pub enum Value {
     Open(String),
     /// Is never shown, and cannot be compared with what the cluster has.
     Secret(String),
+    /// What commands are called, by their usual names in lower case; the usual name itself takes another one back.
+    Names(BTreeMap<String, String>),
 }
 
 impl Value {
-    /// As it goes to the cluster.
-    pub fn on_the_wire(&self) -> &str {
+    /// As SENTINEL SET takes it, the name of the option included.
+    pub fn on_the_wire(&self, option: &str) -> Vec<String> {
         match self {
-            Self::Open(text) | Self::Secret(text) => text,
+            Self::Open(text) | Self::Secret(text) => vec![option.to_owned(), text.clone()],
+            Self::Names(names) => {
+                let words = names.iter().flat_map(|(usual, name)| [option, usual, name]);
+                words.map(str::to_owned).collect()
+            }
         }
     }
 }
@@ -97,6 +114,10 @@ impl fmt::Display for Value {
         match self {
             Self::Open(text) => f.write_str(text),
             Self::Secret(_) => f.write_str("******"),
+            Self::Names(names) => {
+                let pairs: Vec<_> = names.iter().map(|(usual, name)| format!("{usual}={name}")).collect();
+                f.write_str(&pairs.join(","))
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ fn empty(electorate: u32) -> Present {
     Present {
         cluster: "c1".to_owned(),
         electorate,
+        runs_scripts: false,
         groups: BTreeMap::new(),
     }
 }
@@ -46,6 +47,7 @@ fn having(group: &str, primary: &str, settings: &[(&str, &str)]) -> Present {
     ];
     let settings = defaults.iter().chain(settings);
     let standing = Standing {
+        host: String::new(),
         primary: at(primary),
         replicas: BTreeSet::from([at("10.9.9.9:6379")]),
         settings: settings

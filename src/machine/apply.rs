@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::machine::{Applied, Command, Entry, Outcome, Rejection, State, Touched, failover, groups, invariants};
-use crate::model::{Address, Event, EventKind, Group, GroupId, InstanceRef, Revision, Timestamp};
+use crate::machine::{
+    Applied, Command, Entry, Outcome, Rejection, State, Touched, failover, groups, hosts, invariants,
+};
+use crate::model::{Address, Event, EventKind, Group, GroupId, HostName, InstanceRef, Monitored, Revision, Timestamp};
 use crate::mutation::{self, Mutation};
 
 /// Applies one committed entry. Total: refuses by value, never panics.
@@ -57,9 +59,10 @@ fn run(change: &mut Change<'_>, command: &Command) -> Result<Outcome, Rejection>
         Command::Monitor {
             name,
             primary,
+            host,
             quorum,
             settings,
-        } => groups::monitor(change, name, *primary, *quorum, settings)?,
+        } => groups::monitor(change, name, &monitored(*primary, host, *quorum), settings)?,
         Command::Share { settings } => groups::share(change, settings)?,
         Command::Remove { name } => groups::remove(change, name)?,
         Command::Set { name, settings } => groups::set(change, name, settings)?,
@@ -143,13 +146,22 @@ fn run(change: &mut Change<'_>, command: &Command) -> Result<Outcome, Rejection>
         Command::Configure {
             name,
             primary,
+            host,
             quorum,
             settings,
-        } => groups::configure(change, name, (*primary, *quorum), settings)?,
+        } => groups::configure(change, name, &monitored(*primary, host, *quorum), settings)?,
+        Command::Name { group, on, hosts } => hosts::name(change, *group, *on, hosts)?,
+        Command::Readdress { group, on, from, to } => hosts::readdress(change, *group, *on, *from, *to)?,
     }
     Ok(Outcome::Done {
         revision: change.revision,
     })
+}
+
+/// What MONITOR asks for.
+fn monitored(address: Address, host: &Option<HostName>, quorum: u32) -> Monitored {
+    let host = host.clone();
+    Monitored { address, host, quorum }
 }
 
 /// One entry at work: the state, and what it says about itself.

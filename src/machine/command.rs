@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::SharedSetting;
 use crate::model::{
-    Address, ClusterId, Epoch, Event, FailoverKind, Fault, GroupId, GroupName, Lineage, Member, Node, NodeId,
+    Address, ClusterId, Epoch, Event, FailoverKind, Fault, GroupId, GroupName, HostName, Lineage, Member, Node, NodeId,
     ReconfStep, Revision, RunId, Setting, Timestamp,
 };
 
@@ -35,6 +35,9 @@ pub enum Command {
         name: GroupName,
         /// Its primary.
         primary: Address,
+        /// The host name that was given, and resolved to the primary's address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<HostName>,
         /// Down votes that a failover asks for, at least 1.
         quorum: u32,
         /// Settings that a new group begins with.
@@ -200,10 +203,33 @@ pub enum Command {
         name: GroupName,
         /// Its primary.
         primary: Address,
+        /// The host name that was given, and resolved to the primary's address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<HostName>,
         /// Down votes that a failover asks for, at least 1.
         quorum: u32,
         /// In the order given.
         settings: Vec<Setting>,
+    },
+    /// Instances of the group are known by host names; those that are not members yet become members.
+    Name {
+        /// Which group.
+        group: GroupId,
+        /// Version planned on.
+        on: Revision,
+        /// Where they are, and the names.
+        hosts: BTreeMap<Address, HostName>,
+    },
+    /// A member that has a host name is found at another address.
+    Readdress {
+        /// Which group.
+        group: GroupId,
+        /// Version planned on.
+        on: Revision,
+        /// Where it was.
+        from: Address,
+        /// Where it is.
+        to: Address,
     },
 }
 

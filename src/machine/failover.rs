@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::machine::apply::{Change, primary_of, replica_of};
 use crate::machine::{Progress, Rejection, ReplicaFault, SwitchProof};
 use crate::model::{
-    Abort, Address, Epoch, EventKind, Failover, FailoverKind, Fault, Group, GroupId, Mode, Outage, ReconfStep,
-    Revision, RunId, Stage, Switch,
+    Abort, Address, Epoch, EventKind, Failover, FailoverKind, Fault, Group, GroupId, HostName, Mode, Outage,
+    ReconfStep, Revision, RunId, Stage, Switch,
 };
 use crate::mutation::{self, Mutation};
 
@@ -83,6 +83,9 @@ pub(super) fn open(change: &mut Change<'_>, id: GroupId, on: Revision, opening: 
     if group.config.mode == Mode::Observe {
         return Err(Rejection::Invalid);
     }
+    if !opening.kind.is_planned() && group.config.automatic.is_off(change.now()) {
+        return Err(Rejection::Invalid);
+    }
     check_candidate(&group, opening)?;
     if opening.kind == FailoverKind::Automatic {
         begin_outage(change, &mut group, opening.votes);
@@ -145,7 +148,9 @@ pub(super) fn complete(
     change.tell(id, EventKind::Promoted(replica_of(&group, failover.candidate)));
     change.tell(id, EventKind::ReconfReplicas(primary_of(&group)));
     let automatic = !failover.kind.is_planned();
-    switch(change, &mut group, failover.candidate, proof, automatic);
+    record(&mut group, failover.candidate, proof);
+    let from_host = group.hosts.get(&group.primary).cloned();
+    switch(change, &mut group, (failover.candidate, from_host), automatic);
     let step = |quarantined: bool| {
         if quarantined {
             ReconfStep::GivenUp
@@ -163,14 +168,23 @@ pub(super) fn complete(
     Ok(())
 }
 
-/// The one place where a group gets another address.
-fn switch(change: &mut Change<'_>, group: &mut Group, to: Address, proof: &SwitchProof, automatic: bool) {
-    let from = group.primary;
-    if let Some(member) = group.members.get_mut(&to) {
+/// What was seen of an instance that is a primary now.
+fn record(group: &mut Group, primary: Address, proof: &SwitchProof) {
+    if let Some(member) = group.members.get_mut(&primary) {
         member.run_id = Some(proof.run_id.clone());
         member.lineage.clone_from(&proof.lineage);
         member.synced = true;
     }
+}
+
+/// The one place where a group gets another address.
+pub(super) fn switch(
+    change: &mut Change<'_>,
+    group: &mut Group,
+    (to, from_host): (Address, Option<HostName>),
+    automatic: bool,
+) {
+    let from = group.primary;
     group.primary = to;
     group.config_epoch = group.epoch;
     group.outage = None;
@@ -178,6 +192,7 @@ fn switch(change: &mut Change<'_>, group: &mut Group, to: Address, proof: &Switc
     let switch = Switch {
         revision: change.revision,
         from,
+        from_host,
         to,
         epoch: group.epoch,
         at: change.now(),
@@ -332,7 +347,9 @@ pub(super) fn adopt(
     }
     group.epoch += 1;
     change.tell(id, EventKind::NewEpoch(group.epoch));
-    switch(change, &mut group, primary, proof, false);
+    record(&mut group, primary, proof);
+    let from_host = group.hosts.get(&group.primary).cloned();
+    switch(change, &mut group, (primary, from_host), false);
     change.put(group);
     Ok(())
 }

@@ -16,23 +16,20 @@ const RENAMED_MAX: usize = 256;
 pub(super) fn monitor(
     change: &mut Change<'_>,
     name: &GroupName,
-    primary: Address,
-    quorum: u32,
+    wanted: &Monitored,
     settings: &[Setting],
 ) -> Result<(), Rejection> {
+    let (primary, quorum) = (wanted.address, wanted.quorum);
     if quorum == 0 {
         return Err(Rejection::Invalid);
     }
-    let wanted = Monitored {
-        address: primary,
-        quorum,
-    };
     if let Some(group) = change.state.group_named(name.as_str()) {
         let current = Monitored {
             address: group.primary,
+            host: group.hosts.get(&group.primary).cloned(),
             quorum: group.config.quorum,
         };
-        let same = wanted == group.monitored || wanted == current;
+        let same = wanted.same_as(&group.monitored) || wanted.same_as(&current);
         return if same { Ok(()) } else { Err(Rejection::DuplicateName) };
     }
     if let Some(other) = change.state.group_at(primary) {
@@ -50,10 +47,11 @@ pub(super) fn monitor(
     let group = Group {
         id: GroupId(header.next_group),
         name: name.clone(),
-        monitored: wanted,
+        monitored: wanted.clone(),
         config,
         primary,
         members: BTreeMap::from([(primary, Member::default())]),
+        hosts: wanted.host.iter().map(|host| (primary, host.clone())).collect(),
         epoch: 0,
         config_epoch: 0,
         failover: None,
@@ -78,19 +76,21 @@ pub(super) fn monitor(
 pub(super) fn configure(
     change: &mut Change<'_>,
     name: &GroupName,
-    (primary, quorum): (Address, u32),
+    wanted: &Monitored,
     settings: &[Setting],
 ) -> Result<(), Rejection> {
     let Some(group) = change.state.group_named(name.as_str()).cloned() else {
-        monitor(change, name, primary, quorum, &[])?;
+        monitor(change, name, wanted, &[])?;
         return set(change, name, settings);
     };
-    if group.primary != primary {
+    let named = group.hosts.get(&group.primary);
+    let same_name = named.is_some() && named == wanted.host.as_ref() && group.primary.port == wanted.address.port;
+    if group.primary != wanted.address && !same_name {
         return Err(Rejection::DuplicateName);
     }
     let mut config = group.config.clone();
     let mut differing = Vec::new();
-    for setting in [Setting::Quorum(quorum)].iter().chain(settings) {
+    for setting in [Setting::Quorum(wanted.quorum)].iter().chain(settings) {
         let before = config.clone();
         put_setting(&mut config, setting)?;
         if config != before {
@@ -212,6 +212,10 @@ fn put_setting(config: &mut GroupConfig, setting: &Setting) -> Result<(&'static 
             config.client_reconfig_script.clone_from(value);
             ("client-reconfig-script", value.clone())
         }
+        Setting::Automatic(value) => {
+            config.automatic = *value;
+            ("failover", value.to_string())
+        }
     })
 }
 
@@ -229,6 +233,8 @@ pub(super) fn reset(change: &mut Change<'_>, resets: &[ResetGroup]) -> Result<Ou
         group
             .members
             .retain(|address, _| *address == primary || !reset.forget.contains(address));
+        let members = &group.members;
+        group.hosts.retain(|address, _| members.contains_key(address));
         group.failover = None;
         group.outage = None;
         group.abort = None;

@@ -1,6 +1,8 @@
 //! What must hold after every entry. A broken one is a rejection, not a panic: one bad committed entry must not
 //! crash-loop every node.
 
+use std::collections::BTreeSet;
+
 use crate::machine::{State, Touched};
 use crate::model::{Group, Stage};
 
@@ -18,6 +20,13 @@ fn check_group(state: &State, group: &Group) -> Result<(), String> {
     let own = |address| state.group_at(address).is_some_and(|other| other.id == group.id);
     if !group.members.keys().all(|address| own(*address)) {
         return broken("a member belongs to another group");
+    }
+    if !group.hosts.keys().all(|address| group.members.contains_key(address)) {
+        return broken("a host name is not a member's");
+    }
+    let places: BTreeSet<_> = group.hosts.iter().map(|(address, host)| (host, address.port)).collect();
+    if places.len() != group.hosts.len() {
+        return broken("two members have one host name");
     }
     if group.config_epoch > group.epoch {
         return broken("the config epoch is ahead of the epoch");

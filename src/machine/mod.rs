@@ -13,6 +13,7 @@ mod command;
 mod diff;
 mod failover;
 mod groups;
+mod hosts;
 mod invariants;
 mod shared;
 mod state;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Node, NodeId};
+use crate::model::{Naming, Node, NodeId};
 
 /// The settings that all nodes share, or know of each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,15 @@ pub enum SharedSetting {
 }
 
 impl SharedSettings {
+    /// How clients are told where instances are.
+    pub fn naming(&self) -> Naming {
+        if self.announce_hostnames {
+            Naming::Names
+        } else {
+            Naming::Addresses
+        }
+    }
+
     /// Where clients are told that this node is: host and port.
     pub fn told(&self, id: NodeId, node: &Node) -> (String, String) {
         let announced = self.announced.get(&id);

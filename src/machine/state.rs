@@ -87,6 +87,11 @@ impl State {
         &self.header
     }
 
+    /// The time of an entry that is proposed when a wall clock shows `wall`: time does not go back.
+    pub fn time(&self, wall: Timestamp) -> Timestamp {
+        self.header.now.max(wall)
+    }
+
     /// Counts changes.
     pub fn revision(&self) -> Revision {
         self.header.revision

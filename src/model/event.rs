@@ -162,6 +162,22 @@ pub enum EventKind {
     ConvertToReplica(InstanceRef),
     /// `+fix-slave-config`
     FixReplica(InstanceRef),
+    /// `-script-error`: a script was given up, or could not be started.
+    ScriptError {
+        /// The program.
+        path: Arc<str>,
+        /// The signal that ended it; 0 for none, 99 when no process could be made.
+        signal: i32,
+        /// Its exit code; 0 after a signal.
+        code: i32,
+    },
+    /// `-script-timeout`: a script ran for too long and is ended.
+    ScriptTimeout {
+        /// The program.
+        path: Arc<str>,
+        /// Its process.
+        process: u32,
+    },
     /// `+tilt` (this node stalled) or `-tilt`
     Tilt {
         /// Entered, not exited.

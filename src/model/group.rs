@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Address, Epoch, GroupId, GroupName, Revision, RunId, Timestamp, VoteKey};
+use crate::model::{
+    Address, Automatic, Epoch, Facts, GroupId, GroupName, HostName, NamedReplica, Naming, Password, Place, ReplicaLine,
+    Revision, RunId, Timestamp, VoteKey,
+};
 
 /// One monitored name with everything that the cluster has agreed on about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct Group {
     pub primary: Address,
     /// Every instance of the group by address, the primary included.
     pub members: BTreeMap<Address, Member>,
+    /// The host names of the members that have one. Such a member moves when its name is found at another address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<Address, HostName>,
     /// Epoch of the last failover that was opened. Every new one takes the next number, also after an abort.
     pub epoch: Epoch,
     /// Epoch of the last completed switch.
@@ -41,10 +47,13 @@ pub struct Group {
 }
 
 /// The arguments of the MONITOR that made the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Monitored {
-    /// Address as given.
+    /// Address as given, or what the host name resolved to then.
     pub address: Address,
+    /// Host name as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
     /// Quorum as given.
     pub quorum: u32,
 }
@@ -73,7 +82,7 @@ pub struct GroupConfig {
     /// User name towards the instances; empty for the default user.
     pub auth_user: String,
     /// Password towards the instances; empty for none.
-    pub auth_pass: String,
+    pub auth_pass: Password,
     /// What commands are called by the instances, by their usual names in lower case.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub renamed: BTreeMap<String, String>,
@@ -83,6 +92,9 @@ pub struct GroupConfig {
     /// Program that is told of a changed primary; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub client_reconfig_script: String,
+    /// Whether failovers and repairs happen by themselves.
+    #[serde(skip_serializing_if = "Automatic::is_on_for_ever")]
+    pub automatic: Automatic,
 }
 
 impl Default for GroupConfig {
@@ -97,10 +109,11 @@ impl Default for GroupConfig {
             mode: Mode::Manage,
             identity: Identity::Open,
             auth_user: String::new(),
-            auth_pass: String::new(),
+            auth_pass: Password::default(),
             renamed: BTreeMap::new(),
             notification_script: String::new(),
             client_reconfig_script: String::new(),
+            automatic: Automatic::On,
         }
     }
 }
@@ -128,7 +141,7 @@ pub enum Setting {
     /// `auth-user`
     AuthUser(String),
     /// `auth-pass`
-    AuthPass(String),
+    AuthPass(Password),
     /// `rename-command`: the same name twice takes the other name back.
     RenameCommand {
         /// Its usual name.
@@ -140,6 +153,8 @@ pub enum Setting {
     NotificationScript(String),
     /// `client-reconfig-script`
     ClientReconfigScript(String),
+    /// `failover` (own)
+    Automatic(Automatic),
 }
 
 /// Whether cfgserver acts on a group.
@@ -286,12 +301,15 @@ pub enum ReconfStep {
 }
 
 /// A completed change of the primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switch {
     /// The revision that made it.
     pub revision: Revision,
     /// Address before.
     pub from: Address,
+    /// Host name before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_host: Option<HostName>,
     /// Address after.
     pub to: Address,
     /// Config epoch after.
@@ -338,6 +356,16 @@ impl Failover {
     }
 }
 
+impl Monitored {
+    /// Whether the other arguments ask for the same. A name is the same wherever it resolves to, and an address by
+    /// whatever name.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let same_host = self.host.is_some() && self.host == other.host;
+        let same_place = self.address == other.address || (same_host && self.address.port == other.address.port);
+        same_place && self.quorum == other.quorum
+    }
+}
+
 impl Group {
     /// How many switches a group remembers.
     pub const SWITCHES_MAX: usize = 32;
@@ -350,6 +378,39 @@ impl Group {
     /// The members that are not the primary.
     pub fn replicas(&self) -> impl Iterator<Item = (&Address, &Member)> {
         self.members.iter().filter(|(address, _)| **address != self.primary)
+    }
+
+    /// The member that has this host name, at this port.
+    pub fn member_named(&self, host: &HostName, port: u16) -> Option<Address> {
+        let mut named = self.hosts.iter();
+        let found = named.find(|(address, its)| address.port == port && *its == host);
+        found.map(|(address, _)| *address)
+    }
+
+    /// The facts with the host names of members replaced by their addresses; `None` when there is nothing to replace.
+    pub fn with_names_found(&self, facts: &Facts) -> Option<Facts> {
+        if self.hosts.is_empty() {
+            return None;
+        }
+        let follows = HostName::new(&facts.primary_host).ok();
+        let primary = follows.and_then(|host| self.member_named(&host, facts.primary_port));
+        let found = |line: &&NamedReplica| self.member_named(&line.host, line.port).is_some();
+        if primary.is_none() && !facts.named_replicas.iter().any(|line| found(&line)) {
+            return None;
+        }
+        let mut facts = facts.clone();
+        facts.primary = primary.or(facts.primary);
+        for line in std::mem::take(&mut facts.named_replicas) {
+            match self.member_named(&line.host, line.port) {
+                Some(address) => facts.replicas.push(ReplicaLine {
+                    address,
+                    online: line.online,
+                    offset: line.offset,
+                }),
+                None => facts.named_replicas.push(line),
+            }
+        }
+        Some(facts)
     }
 
     /// What a vote about the current primary is keyed by.
@@ -368,13 +429,40 @@ impl Group {
         self.created.max(switched)
     }
 
-    /// The address that clients were told at `revision`. `None` when the group did not exist then; the
-    /// oldest remembered address when `revision` is before the remembered switches.
-    pub fn primary_at(&self, revision: Revision) -> Option<Address> {
+    /// Where clients are told that a member is.
+    pub fn told(&self, address: Address, naming: Naming) -> Place {
+        let host = match naming {
+            Naming::Addresses => None,
+            Naming::Names => self.hosts.get(&address).cloned(),
+        };
+        Place { address, host }
+    }
+
+    /// Where clients are told that the primary is.
+    pub fn told_primary(&self, naming: Naming) -> Place {
+        self.told(self.primary, naming)
+    }
+
+    /// The same at `revision`, as far as [`Group::primary_at`] goes.
+    pub fn told_primary_at(&self, revision: Revision, naming: Naming) -> Option<Place> {
         if revision < self.created {
             return None;
         }
         let later = self.switches.iter().find(|switch| switch.revision > revision);
-        Some(later.map_or(self.primary, |switch| switch.from))
+        Some(match (later, naming) {
+            (None, _) => self.told_primary(naming),
+            (Some(later), Naming::Addresses) => later.from.into(),
+            (Some(later), Naming::Names) => Place {
+                address: later.from,
+                host: later.from_host.clone(),
+            },
+        })
+    }
+
+    /// The address that clients were told at `revision`. `None` when the group did not exist then; the
+    /// oldest remembered address when `revision` is before the remembered switches.
+    pub fn primary_at(&self, revision: Revision) -> Option<Address> {
+        self.told_primary_at(revision, Naming::Addresses)
+            .map(|place| place.address)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Address, Age, Epoch, GroupId, Instant, Lineage, RunId};
+use crate::model::{Address, Age, Epoch, GroupId, HostName, Instant, Lineage, RunId};
 
 /// A node's judgement of an instance (Sentinel's SDOWN).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,19 @@ pub struct ReplicaLine {
     /// `state` is `online`; other states are still loading. Old servers without `state` count as online.
     pub online: bool,
     /// Offset that the primary has seen acknowledged.
+    pub offset: u64,
+}
+
+/// The same of a replica that announced a host name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedReplica {
+    /// Host name that it announced.
+    pub host: HostName,
+    /// Port, never 0.
+    pub port: u16,
+    /// As for [`ReplicaLine`].
+    pub online: bool,
+    /// As for [`ReplicaLine`].
     pub offset: u64,
 }
 
@@ -91,6 +104,8 @@ pub struct Facts {
     pub failing_over: Option<bool>,
     /// The `slaveN:` lines of a primary.
     pub replicas: Vec<ReplicaLine>,
+    /// Those of them with a host name.
+    pub named_replicas: Vec<NamedReplica>,
 }
 
 /// State of the probe's connection to an instance.
@@ -108,6 +123,13 @@ pub enum LinkState {
 pub struct Sighting {
     /// Up, Down or not judged yet.
     pub verdict: Verdict,
+    /// It answers, but refuses this node's user or password: a Down verdict says nothing about how it serves others.
+    pub locked: bool,
+    /// It is recorded as primary, its process was restarted, and it has not answered PONG since (Sentinel's
+    /// `master_reboot`). Only while reboot-down-after counts.
+    pub rebooting: bool,
+    /// A script kept it from answering, and was told to end.
+    pub script_killed: bool,
     /// The probe's connection.
     pub link: LinkState,
     /// Replies outstanding on the probe's connection.

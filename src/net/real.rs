@@ -1,10 +1,11 @@
 //! Sockets of the kernel.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::sync::Semaphore;
 
 /// A connection on its way from one runtime to another.
 pub use std::net::TcpStream as DetachedStream;
@@ -62,6 +63,28 @@ pub async fn connect(host_port: &str, limit: Duration) -> io::Result<TcpStream> 
     Ok(stream)
 }
 
+/// Names that are resolved at the same time. Each takes a thread for as long as the system's resolver likes, which is
+/// half a minute when nobody answers it; the rest wait, and give up at their limit.
+const LOOKUPS_MAX: usize = 16;
+static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
+
+/// The IP addresses of `host` as the system's resolver has them, within `limit`.
+pub async fn resolve(host: String, limit: Duration) -> io::Result<Vec<IpAddr>> {
+    const ANY_PORT: u16 = 0;
+    let looking = async {
+        let turn = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+        let lookup = tokio::task::spawn_blocking(move || {
+            // Held until the resolver is done with it, whoever still waits.
+            let _turn = turn;
+            let found = (host.as_str(), ANY_PORT).to_socket_addrs()?;
+            Ok(found.map(|address| address.ip()).collect())
+        });
+        lookup.await.map_err(io::Error::other)?
+    };
+    let timed_out = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer of the resolver in time");
+    tokio::time::timeout(limit, looking).await.map_err(timed_out)?
+}
+
 /// Sends small writes at once, and notices a peer that vanished.
 pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -70,6 +93,15 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_interval(KEEPALIVE / 4)
         .with_retries(4);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// Remembers that a read took all that had arrived, so that `readable` waits for more instead of having the next read
+/// find nothing. The kernel tells of every arrival behind an empty buffer, and of an end.
+pub fn note_read_all(stream: &TcpStream) {
+    // It answers what it is given: nothing is read here.
+    let _ = stream.try_io(tokio::io::Interest::READABLE, || -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    });
 }
 
 /// Has the connection reset when it is dropped, instead of ended: the other side learns that nobody was there.
@@ -102,6 +134,15 @@ mod tests {
         assert!(connected.nodelay().unwrap() && !accepted.nodelay().unwrap());
         prepare(&accepted).unwrap();
         assert!(accepted.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_this_machine_is_found_and_one_that_cannot_be_is_not() {
+        let limit = Duration::from_secs(10);
+        let found = resolve("localhost".to_owned(), limit).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback), "{found:?}");
+        // RFC 6761: this name is never anybody's.
+        assert!(resolve("redis.invalid".to_owned(), limit).await.is_err());
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// A way that can be cut: from one machine to another.
 pub type Way = (IpAddr, IpAddr);
@@ -83,14 +83,15 @@ pub fn refuses(machine: IpAddr) -> bool {
 
 /// Resolves when bytes travel this way.
 pub(super) async fn open(way: Way) {
-    poll_fn(|context| {
-        if is_open(way) {
-            return Poll::Ready(());
-        }
-        WEATHER.with_borrow_mut(|weather| weather.waiting.push(context.waker().clone()));
-        Poll::Pending
-    })
-    .await;
+    poll_fn(|context| poll_open(way, context)).await;
+}
+
+pub(super) fn poll_open(way: Way, context: &mut Context<'_>) -> Poll<()> {
+    if is_open(way) {
+        return Poll::Ready(());
+    }
+    WEATHER.with_borrow_mut(|weather| weather.waiting.push(context.waker().clone()));
+    Poll::Pending
 }
 
 fn change(what: impl FnOnce(&mut Weather)) {

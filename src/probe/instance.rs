@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::detect::{Pace, PingAnswer, Watch, WatchRules, parse_info};
-use crate::model::{Address, Age, Facts, Group, Instant, LinkState, Role, Verdict};
-use crate::redis::{Answer, LinkError, Target};
-use crate::requests::Period;
+use crate::model::{Address, Age, Facts, Group, Instant, LinkState, Mode, Role, Verdict};
+use crate::redis::{Answer, LinkError, Target, explained};
+use crate::requests::{Period, RaftRole};
 use crate::watch;
 
 use super::Shared;
@@ -37,10 +37,10 @@ const INFOS_MAX: usize = 2;
 
 /// One instance under watch.
 pub(super) struct Instance {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     brief: Arc<watch::Sender<Brief>>,
     briefs: watch::Receiver<Brief>,
-    group: Arc<Group>,
+    pub(super) group: Arc<Group>,
     address: Address,
     phase: Phase,
     target: Target,
@@ -65,7 +65,7 @@ pub(super) struct Instance {
 
 /// Which connection something happened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
+pub(super) enum Which {
     Main,
     Second,
 }
@@ -141,7 +141,8 @@ impl Instance {
                 match ask {
                     Ask::Ping(_) => self.take_ping(which, &answer, now),
                     Ask::Info => self.take_info(&answer, now),
-                    Ask::Name => {}
+                    Ask::Sentinels | Ask::SentinelList => self.take_sentinels(which, &answer, now),
+                    Ask::Name | Ask::ScriptKill => {}
                 }
             }
         }
@@ -150,10 +151,29 @@ impl Instance {
     fn take_ping(&mut self, which: Which, answer: &Answer, now: Instant) {
         let (meaning, text) = ping_answer(answer);
         self.watch.answered(meaning, now);
-        self.picture.error(text);
-        if which == Which::Second && meaning != PingAnswer::Unacceptable {
+        self.picture.error(&explained(text));
+        if text.starts_with("BUSY") {
+            self.kill_script(which);
+        }
+        if which == Which::Second && matches!(meaning, PingAnswer::Pong | PingAnswer::Busy) {
             debug!(target: "cfgserver::probe", address = %self.address, "first connection is silent, second answers");
             self.main = self.second.take();
+        }
+    }
+
+    /// As Sentinel does, once while it is down. Only the leader gives orders, and none where it only observes.
+    fn kill_script(&mut self, which: Which) {
+        let leads = self.shared.board.status().role == RaftRole::Leader;
+        let may = leads && self.group.config.mode == Mode::Manage;
+        if may && self.watch.verdict().is_down() && !self.picture.has_script_killed() {
+            info!(
+                target: "cfgserver::probe", group = %self.group.name, address = %self.address,
+                "a script keeps it from answering: SCRIPT KILL"
+            );
+            if let Some(line) = self.slot(which).line() {
+                line.kill_script();
+                self.picture.script_killed();
+            }
         }
     }
 
@@ -174,7 +194,7 @@ impl Instance {
                     self.shared.announce.announce(event);
                 }
             }
-            Err(text) => self.picture.error(&text),
+            Err(text) => self.picture.error(&explained(&text)),
         }
     }
 
@@ -200,7 +220,10 @@ impl Instance {
             self.pause.reset();
         }
         let mut pause_ms = self.pause.take(period_ms);
-        if matches!(error, LinkError::Auth(_)) {
+        if let LinkError::Auth(text) = error {
+            if is_locked(text) {
+                self.watch.answered(PingAnswer::Locked, now);
+            }
             pause_ms = AUTH_PAUSE_MS;
         }
         match which {
@@ -210,7 +233,7 @@ impl Instance {
         }
     }
 
-    fn slot(&mut self, which: Which) -> &mut Slot {
+    pub(super) fn slot(&mut self, which: Which) -> &mut Slot {
         match which {
             Which::Main => &mut self.main,
             Which::Second => &mut self.second,
@@ -258,7 +281,7 @@ impl Instance {
         }
     }
 
-    /// The instance wants another user or password now.
+    /// The instance wants another user or password now, or calls commands something else.
     fn follow_target(&mut self, now: Instant) {
         let target = Target::new(self.address, &self.group.config);
         if target != self.target {
@@ -296,11 +319,15 @@ impl Instance {
                 line.ask_ping(now);
             }
         }
+        let primary = self.watch.rules().recorded == Role::Primary;
         if now >= self.info_at
             && let Some(line) = self.main.line()
         {
             if line.infos_pending() < INFOS_MAX {
                 line.ask_info();
+                if primary {
+                    line.ask_sentinels();
+                }
             }
             self.info_asked_at = now;
             self.info_at = now.plus(self.info_period_ms());
@@ -323,7 +350,7 @@ impl Instance {
             }
             self.announce_verdict(before);
         }
-        self.picture.judged(&self.watch);
+        self.picture.judged(&self.watch, now);
     }
 
     fn announce_verdict(&self, before: Verdict) {
@@ -425,6 +452,13 @@ fn rules(shared: &Shared, brief: &Brief, address: Address, now: Instant) -> Watc
     }
 }
 
+/// It serves those who have the right user and password. Before Redis 6 it has no codes for that, and one user.
+fn is_locked(text: &str) -> bool {
+    let codes = ["NOAUTH", "WRONGPASS", "NOPERM"];
+    let coded = codes.iter().any(|code| text.starts_with(code));
+    coded || text.contains("invalid password") || text.contains("for 'auth' command")
+}
+
 /// What an answer to PING means, and what to show of it.
 fn ping_answer(answer: &Answer) -> (PingAnswer, &str) {
     match answer {
@@ -432,6 +466,7 @@ fn ping_answer(answer: &Answer) -> (PingAnswer, &str) {
         Answer::Error(text) if text.starts_with("LOADING") || text.starts_with("MASTERDOWN") => {
             (PingAnswer::Busy, text)
         }
+        Answer::Error(text) if is_locked(text) => (PingAnswer::Locked, text),
         Answer::Error(text) => (PingAnswer::Unacceptable, text),
         _ => (PingAnswer::Unacceptable, "unexpected answer to ping"),
     }

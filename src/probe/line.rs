@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 
 use crate::model::{Age, Instant};
 use crate::redis::{Answer, Link, LinkError, Target, request};
+use crate::requests::SENTINELS_CHANNEL;
 
 /// What was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,12 @@ pub(super) enum Ask {
     Info,
     /// CLIENT SETNAME: for people; the answer is of no interest.
     Name,
+    /// PUBSUB NUMSUB: how many Sentinels listen there.
+    Sentinels,
+    /// CLIENT LIST: which ones.
+    SentinelList,
+    /// SCRIPT KILL; only what PING says next is of interest.
+    ScriptKill,
 }
 
 /// An open connection.
@@ -27,6 +34,8 @@ pub(super) struct Line {
     pub(super) opened_at: Instant,
     /// It has answered something.
     pub(super) heard: bool,
+    /// It does not say who listens.
+    pub(super) hides_sentinels: bool,
 }
 
 /// A place for a connection.
@@ -59,6 +68,7 @@ impl Line {
             asks: VecDeque::new(),
             opened_at: now,
             heard: false,
+            hides_sentinels: false,
         };
         line.ask_info();
         line.ask_ping(now);
@@ -78,6 +88,26 @@ impl Line {
             self.asks.push_back(Ask::Ping(now));
             self.link.queue(&request(["PING"]));
         }
+    }
+
+    /// Asks how many Sentinels listen there, unless that is known to lead nowhere or was not answered yet.
+    pub(super) fn ask_sentinels(&mut self) {
+        if !self.hides_sentinels && !self.asks.contains(&Ask::Sentinels) {
+            self.asks.push_back(Ask::Sentinels);
+            self.link.queue(&request(["PUBSUB", "NUMSUB", SENTINELS_CHANNEL]));
+        }
+    }
+
+    /// Asks which ones. Few clients of an instance subscribe: the list is short.
+    pub(super) fn ask_sentinel_list(&mut self) {
+        self.asks.push_back(Ask::SentinelList);
+        self.link.queue(&request(["CLIENT", "LIST", "TYPE", "pubsub"]));
+    }
+
+    /// Tells a script that keeps it from answering to end. One that has written goes on: Redis sees to that.
+    pub(super) fn kill_script(&mut self) {
+        self.asks.push_back(Ask::ScriptKill);
+        self.link.queue(&request(["SCRIPT", "KILL"]));
     }
 
     /// When the unanswered PING was sent.

@@ -14,6 +14,7 @@ mod picture;
 mod roster;
 mod schedule;
 mod stalls;
+mod strangers;
 mod voter;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::board::Change;
-use crate::detect::{Seen, Watch};
+use crate::detect::{Cause, Seen, Watch};
 use crate::model::{Address, Event, EventKind, Facts, Group, InstanceRef, Instant, LinkState, Role, Sighting, Verdict};
 
 /// The sighting of one instance, as it grows.
@@ -52,6 +52,16 @@ impl Picture {
         }
     }
 
+    /// A script was told to end.
+    pub(super) fn script_killed(&mut self) {
+        self.sighting.script_killed = true;
+    }
+
+    /// A script was told to end since it is down.
+    pub(super) fn has_script_killed(&self) -> bool {
+        self.sighting.script_killed
+    }
+
     pub(super) fn informed(&mut self, facts: Facts, text: &[u8], now: Instant) {
         let kept = &text[..text.len().min(Sighting::INFO_BYTES_MAX)];
         self.sighting.info = Some(kept.into());
@@ -69,16 +79,19 @@ impl Picture {
         self.sighting.ping_sent_at = ping_sent_at;
     }
 
-    pub(super) fn judged(&mut self, watch: &Watch) {
+    pub(super) fn judged(&mut self, watch: &Watch, now: Instant) {
         self.sighting.verdict = watch.verdict();
+        self.sighting.rebooting = watch.is_rebooting();
+        self.sighting.script_killed &= watch.verdict().is_down();
+        self.sighting.locked = watch.cause(now) == Some(Cause::Locked);
         self.sighting.ok_reply_at = watch.ok_at().unwrap_or(self.sighting.watched_since);
         self.sighting.role_since = watch.role_since();
     }
 
-    /// The verdict differs from the one on the board.
+    /// The verdict, or what it says about others, differs from that on the board.
     pub(super) fn has_new_verdict(&self) -> bool {
-        let shown = self.shown.as_ref().map(|shown| shown.verdict);
-        shown.unwrap_or_default() != self.sighting.verdict
+        let shown = self.shown.as_ref().map(|shown| (shown.verdict, shown.locked));
+        shown.unwrap_or_default() != (self.sighting.verdict, self.sighting.locked)
     }
 
     /// The sighting, when it is not on the board like this yet. Every INFO is news: offsets decide between
@@ -92,6 +105,7 @@ impl Picture {
             .shown
             .as_ref()
             .is_none_or(|old| old.verdict != new.verdict || old.link != new.link || old.facts_at != new.facts_at);
+        let is_news = is_news || self.has_new_verdict();
         self.shown = Some(new.clone());
         Some((new.clone(), if is_news { Change::News } else { Change::Ages }))
     }

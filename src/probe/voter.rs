@@ -11,8 +11,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::detect::{Vote, VoteAck, Voter};
-use crate::model::{Age, GroupId};
+use crate::detect::{Tally, Vote, VoteAck, Voter};
+use crate::failover::{self, Scene};
+use crate::machine::State;
+use crate::model::{Age, Group, GroupId, NodeId};
 
 use super::{Shared, Votes, lock};
 
@@ -48,11 +50,12 @@ impl Changes {
 pub(super) async fn run(shared: Arc<Shared>, votes: Arc<dyn Votes>, stop: CancellationToken) {
     let mut leadership = votes.leadership();
     let mut voter = Voter::new(shared.clock.wall().0);
+    let mut seekers = BTreeSet::new();
     loop {
         let led = leadership.borrow_and_update().is_some();
         let due = shared.clock.now().plus(REFRESH_MS);
         if led {
-            look(&mut voter, &shared);
+            look(&mut voter, &mut seekers, &shared);
             let report = voter.report();
             tokio::select! {
                 biased;
@@ -95,14 +98,35 @@ impl Changes {
     }
 }
 
-/// Thinks again about the groups that were marked.
-fn look(voter: &mut Voter, shared: &Shared) {
+/// Thinks again about the groups that were marked, and about those that look for a candidate: what this node knows of
+/// their replicas changes with every INFO.
+fn look(voter: &mut Voter, seekers: &mut BTreeSet<GroupId>, shared: &Shared) {
     let state = shared.board.state();
-    for id in shared.changes.take() {
+    let again = std::mem::take(seekers);
+    for id in shared.changes.take().union(&again).copied() {
         let vote = state.group(id).map(|group| {
-            let sightings = shared.board.sightings(id);
-            Vote::cast(group, sightings.iter())
+            if failover::lacks_candidate(group) {
+                seekers.insert(id);
+            }
+            cast(group, &state, shared)
         });
         voter.think(id, vote);
     }
+}
+
+fn cast(group: &Group, state: &State, shared: &Shared) -> Vote {
+    let sightings = shared.board.sightings(group.id);
+    let mut vote = Vote::cast(group, sightings.iter());
+    if failover::lacks_candidate(group) {
+        let scene = Scene {
+            group,
+            sightings: &sightings,
+            tally: &Tally::default(),
+            elsewhere: state,
+            node: NodeId::default(),
+            wall: shared.clock.wall(),
+        };
+        vote.fit = Some(failover::fit_replicas(&scene, shared.clock.now()));
+    }
+    vote
 }

@@ -20,7 +20,7 @@ use tracing::info;
 use crate::board::Board;
 use crate::machine::State;
 use crate::model::{Event, Revision};
-use crate::sentinel::{self, Published};
+use crate::sentinel::{self, Around, Published};
 
 use queue::{Pushed, Queue};
 
@@ -79,7 +79,12 @@ impl Hub {
 
     /// Publishes an applied state and what led to it.
     pub fn publish(&self, state: Arc<State>, events: Vec<Event>) {
-        let events = render(&events);
+        let before = self.shared.board.state();
+        let around = Around {
+            before: &before,
+            after: &state,
+        };
+        let events = render(&events, around);
         let mut queues = self.shared.lock();
         self.shared.enqueue(&mut queues, &events);
         self.shared.board.publish_state(state);
@@ -90,7 +95,12 @@ impl Hub {
 
     /// Publishes something that this node saw itself.
     pub fn publish_local(&self, event: Event) {
-        let events = render(std::slice::from_ref(&event));
+        let state = self.shared.board.state();
+        let around = Around {
+            before: &state,
+            after: &state,
+        };
+        let events = render(std::slice::from_ref(&event), around);
         let mut queues = self.shared.lock();
         self.shared.enqueue(&mut queues, &events);
         wake(&queues, &events);
@@ -130,8 +140,9 @@ impl Shared {
     }
 }
 
-fn render(events: &[Event]) -> Vec<Arc<Published>> {
-    events.iter().map(|event| Arc::new(sentinel::publish(event))).collect()
+fn render(events: &[Event], around: Around<'_>) -> Vec<Arc<Published>> {
+    let published = events.iter().map(|event| sentinel::publish_around(event, around));
+    published.map(Arc::new).collect()
 }
 
 /// What subscribers were told can be read in the log of every node. They come first.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use crate::detect::{VoteAck, VoteReport};
 use crate::failover::Wish;
 use crate::model::{GroupName, NodeId, Term};
-use crate::requests::{WriteError, WriteReply};
+use crate::requests::{Monitoring, WriteError, WriteReply};
 
 /// A write at work.
 pub type Working = Pin<Box<dyn Future<Output = Result<WriteReply, WriteError>> + Send>>;
@@ -15,8 +15,14 @@ pub type Working = Pin<Box<dyn Future<Output = Result<WriteReply, WriteError>> +
 pub trait Desk: Send + Sync {
     /// `SENTINEL FAILOVER`
     fn failover(&self, name: GroupName, wish: Wish) -> Working;
+    /// `CFG EXPLAIN`
+    fn explain(&self, name: GroupName) -> Working;
     /// `SENTINEL RESET`
     fn reset(&self, pattern: Vec<u8>) -> Working;
+    /// `SENTINEL MONITOR` of a host name. A desk without a resolver takes none.
+    fn monitor(&self, _wanted: Monitoring) -> Working {
+        Box::pin(async { Err(WriteError::Unresolved) })
+    }
     /// Verdicts of a node.
     fn votes(&self, from: NodeId, report: VoteReport) -> VoteAck;
     /// Orders that were sent and not answered yet. They end within seconds.

@@ -22,11 +22,11 @@ use super::service::{ForwardBody, Forwarded};
 use super::types::{SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::golden::Book;
 use crate::machine::{Header, Outcome, Rejection, State};
-use crate::model::{ClusterId, Group};
-use crate::requests::{AdminRequest, Write, WriteError, WriteReply};
+use crate::model::{ClusterId, Group, Setting};
+use crate::requests::{AdminRequest, Monitoring, Write, WriteError, WriteReply};
 use values::{
-    command_name, commands, entry, group, header, log_id, membership, name, node, promoting, shared, undoing,
-    vote_report, with_later_settings,
+    command_name, commands, entry, group, header, host, in_maintenance, log_id, membership, name, node, promoting,
+    shared, undoing, vote_report, with_later_settings,
 };
 
 /// One value: what it encodes to decodes to the same.
@@ -126,6 +126,7 @@ fn state_records_keep_their_bytes() {
         (0, "header with shared settings", sharing, group()),
         (1, "group with later settings", header(), with_later_settings(group())),
         (1, "group whose failover is undone", header(), undoing(promoting)),
+        (1, "group in maintenance", header(), in_maintenance(group())),
     ] {
         let records = state_records(&header, &group);
         let again = |bytes: &[u8]| {
@@ -235,6 +236,17 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
             },
         ),
         (
+            "monitor by name",
+            Write::Monitor(Monitoring {
+                name: name("orders"),
+                host: host(),
+                port: 6379,
+                quorum: 2,
+                settings: vec![Setting::DownAfterMs(5_000)],
+                configures: false,
+            }),
+        ),
+        (
             "reset",
             Write::Reset {
                 pattern: b"or*".to_vec(),
@@ -252,6 +264,7 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
             "transfer leader",
             Write::Admin(AdminRequest::TransferLeader { to: Some(2) }),
         ),
+        ("explain", Write::Explain { name: name("orders") }),
     ];
     for (name, write) in writes {
         record(&mut book, &format!("RAFT.WRITE, {name}"), &ForwardBody { write });
@@ -265,9 +278,14 @@ fn what_nodes_say_to_each_other_keeps_its_bytes() {
         reply: WriteReply::Accepted,
         index: 9,
     };
+    let told = Forwarded {
+        reply: WriteReply::Told(vec!["group g: well".to_owned()]),
+        index: 9,
+    };
     let reasons = vec![("10.0.0.2:6379".to_owned(), "never synced".to_owned())];
-    let answers: [(&str, Result<Forwarded, WriteError>); 19] = [
+    let answers: [(&str, Result<Forwarded, WriteError>); 20] = [
         ("accepted", Ok(accepted)),
+        ("told", Ok(told)),
         ("done", done(Outcome::Done { revision: 12 })),
         ("count", done(Outcome::Count(3))),
         ("rejected, no such group", rejected(Rejection::NoSuchGroup)),

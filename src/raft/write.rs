@@ -58,6 +58,8 @@ impl Core {
             Write::Failover { name } => desk()?.failover(name, Wish::default()).await?,
             Write::FailoverWith { name, coordinated, to } => desk()?.failover(name, Wish { coordinated, to }).await?,
             Write::Reset { pattern } => desk()?.reset(pattern).await?,
+            Write::Monitor(wanted) => desk()?.monitor(wanted).await?,
+            Write::Explain { name } => desk()?.explain(name).await?,
             Write::Admin(request) => self.administer(request).await?,
         };
         Ok(Forwarded {

@@ -1,6 +1,7 @@
 //! One connection to an instance.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub type Answer = Reply;
 /// Room for a usual answer. INFO is about 5 KB; the rest are a few bytes, and there may be thousands of links.
 const READ_BYTES: usize = 4 << 10;
 
-/// Which instance, and how to get in.
+/// Which instance, how to get in, and what it calls its commands.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// Where it listens.
@@ -27,6 +28,8 @@ pub struct Target {
     pub user: String,
     /// Password; empty for none.
     pub password: String,
+    /// What it calls commands, by their usual names in lower case.
+    pub renamed: BTreeMap<String, String>,
 }
 
 /// A connection. Requests are answered in their order; any number may be on their way.
@@ -35,6 +38,8 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
+    /// What the other side calls commands.
+    renamed: BTreeMap<String, String>,
     output: BytesMut,
     input: BytesMut,
     decoder: AnswerDecoder,
@@ -51,7 +56,8 @@ impl Target {
         Self {
             address,
             user: config.auth_user.clone(),
-            password: config.auth_pass.clone(),
+            password: config.auth_pass.to_string(),
+            renamed: config.renamed.clone(),
         }
     }
 
@@ -84,37 +90,40 @@ impl Link {
     /// the first answer.
     pub async fn connect(target: &Target, limit: Duration) -> Result<Self, LinkError> {
         let place = target.address.to_string();
-        Self::open(&place, target.auth(), AnswerLimits::INSTANCE, limit).await
+        let mut link = Self::open(&place, AnswerLimits::INSTANCE, limit).await?;
+        link.renamed.clone_from(&target.renamed);
+        link.authenticate(target.auth());
+        Ok(link)
     }
 
     /// The same towards a node or a Sentinel, which may have a host name and tell about a thousand groups at once.
     pub async fn dial(place: &HostPort, user: &str, password: &str, limit: Duration) -> Result<Self, LinkError> {
-        Self::open(&place.to_string(), auth(user, password), AnswerLimits::PEER, limit).await
+        let mut link = Self::open(&place.to_string(), AnswerLimits::PEER, limit).await?;
+        link.authenticate(auth(user, password));
+        Ok(link)
     }
 
-    async fn open(
-        place: &str,
-        auth: Option<Vec<Bytes>>,
-        limits: AnswerLimits,
-        limit: Duration,
-    ) -> Result<Self, LinkError> {
+    async fn open(place: &str, limits: AnswerLimits, limit: Duration) -> Result<Self, LinkError> {
         let stream = net::connect(place, limit)
             .await
             .map_err(|error| LinkError::connecting(&error))?;
-        let mut link = Self {
+        Ok(Self {
             stream,
+            renamed: BTreeMap::new(),
             output: BytesMut::new(),
             input: BytesMut::new(),
             decoder: AnswerDecoder::new(limits),
             auth_pending: false,
             pending: 0,
             broken: None,
-        };
+        })
+    }
+
+    fn authenticate(&mut self, auth: Option<Vec<Bytes>>) {
         if let Some(auth) = auth {
-            encode_request(&auth, &mut link.output);
-            link.auth_pending = true;
+            encode(&auth, &self.renamed, &mut self.output);
+            self.auth_pending = true;
         }
-        Ok(link)
     }
 
     /// Sends requests in one write and waits for all answers, together at most `limit`.
@@ -142,9 +151,10 @@ impl Link {
         Ok(())
     }
 
-    /// Puts a request behind those that are on their way. It is sent with the next [`Link::answer`].
+    /// Puts a request behind those that are on their way, under the name that the other side has for it. It is sent
+    /// with the next [`Link::answer`].
     pub fn queue(&mut self, command: &[Bytes]) {
-        encode_request(command, &mut self.output);
+        encode(command, &self.renamed, &mut self.output);
         self.pending += 1;
     }
 
@@ -230,6 +240,33 @@ fn auth_refusal(answer: &Answer) -> Option<String> {
     refused.then(|| text.clone().into_owned())
 }
 
+/// Writes a request whose command the other side may call something else (Redis's `rename-command`, which knows no
+/// subcommands).
+fn encode(command: &[Bytes], renamed: &BTreeMap<String, String>, output: &mut BytesMut) {
+    let usual = command.first().filter(|_| !renamed.is_empty());
+    let name = usual.and_then(|name| renamed.get(&std::str::from_utf8(name).ok()?.to_ascii_lowercase()));
+    match name {
+        Some(name) => {
+            let mut command = command.to_vec();
+            command[0] = owned(name);
+            encode_request(&command, output);
+        }
+        None => encode_request(command, output),
+    }
+}
+
+/// What an instance said, with what may be the cause when it does not know a command that every Redis has.
+pub(crate) fn explained(text: &str) -> Cow<'_, str> {
+    if text.starts_with("ERR unknown command") {
+        return format!(
+            "{} (renamed there? rename-command of the group tells the name)",
+            text.trim_end()
+        )
+        .into();
+    }
+    text.into()
+}
+
 /// A request from text.
 pub fn request<const N: usize>(parts: [&str; N]) -> Vec<Bytes> {
     parts.into_iter().map(owned).collect()
@@ -249,7 +286,32 @@ mod tests {
             address: "10.0.0.1:6379".parse().unwrap(),
             user: user.to_owned(),
             password: password.to_owned(),
+            renamed: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn a_command_goes_out_under_the_name_that_the_instance_has_for_it() {
+        let renamed = BTreeMap::from([("slaveof".to_owned(), "obey".to_owned())]);
+        let sent = |command: &[Bytes], renamed: &BTreeMap<String, String>| {
+            let mut output = BytesMut::new();
+            encode(command, renamed, &mut output);
+            String::from_utf8(output.to_vec()).unwrap()
+        };
+        let order = request(["SLAVEOF", "SLAVEOF", "ONE"]);
+        let usual = "*3\r\n$7\r\nSLAVEOF\r\n$7\r\nSLAVEOF\r\n$3\r\nONE\r\n";
+        assert_eq!(sent(&order, &BTreeMap::new()), usual);
+        assert_eq!(sent(&order, &renamed), usual.replacen("$7\r\nSLAVEOF", "$4\r\nobey", 1));
+        assert_eq!(sent(&request(["PING"]), &renamed), "*1\r\n$4\r\nPING\r\n");
+        assert_eq!(sent(&[], &renamed), "*0\r\n");
+    }
+
+    #[test]
+    fn only_an_unknown_command_is_explained() {
+        let unknown = "ERR unknown command 'SLAVEOF', with args beginning with: 'NO' 'ONE' ";
+        assert!(explained(unknown).starts_with(unknown.trim_end()));
+        assert!(explained(unknown).contains("rename-command"));
+        assert_eq!(explained("NOPERM this user"), "NOPERM this user");
     }
 
     #[test]

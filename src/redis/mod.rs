@@ -14,8 +14,9 @@ mod order;
 mod order_link;
 
 pub use crate::failover::Order;
-pub use clients::older_links;
+pub use clients::links_of_the_past;
 pub use error::{LinkError, OrderError};
+pub(crate) use link::explained;
 pub use link::{Answer, Link, Target, request};
 pub use order::{LeaderName, OrderReply, Reading};
 pub use order_link::OrderLink;

@@ -5,9 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::failover::Order;
-use crate::model::{Facts, MyId, Role, Term};
+use crate::model::{Address, Facts, HostName, MyId, Role, Term};
 use crate::redis::Answer;
-use crate::redis::link::request;
+use crate::redis::link::{explained, request};
 
 /// What an order left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,19 +16,21 @@ pub struct OrderReply {
     pub facts: Option<Facts>,
 }
 
-/// The leader that a link is named after.
+/// The leader that a link is named after, and the instance as that leader knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderName {
     /// `MYID` of the leading node.
     pub node: MyId,
     /// The term in which it leads.
     pub term: Term,
+    /// The address to which the link goes.
+    pub instance: Address,
 }
 
-/// What a link of any leader is called: `cfgserver-<8 of its id>-leader-<term>`.
+/// What a link of any leader is called: `cfgserver-<8 of its id>/<address>-leader-<term>`.
 impl fmt::Display for LeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cfgserver-{}-leader-{}", self.node_part(), self.term)
+        write!(f, "cfgserver-{}-leader-{}", self.place_part(), self.term)
     }
 }
 
@@ -37,6 +39,10 @@ impl LeaderName {
 
     pub(super) fn node_part(&self) -> &str {
         self.node.0.get(..Self::NODE_CHARS).unwrap_or(&self.node.0)
+    }
+
+    pub(super) fn place_part(&self) -> String {
+        format!("{}/{}", self.node_part(), self.instance)
     }
 }
 
@@ -96,7 +102,11 @@ impl Order {
     fn command(&self) -> Vec<Bytes> {
         match self {
             Self::Promote => request(["SLAVEOF", "NO", "ONE"]),
-            Self::Follow { primary, .. } => request(["SLAVEOF", &primary.ip.to_string(), &primary.port.to_string()]),
+            Self::Follow { primary, host, .. } => {
+                let ip = primary.ip.to_string();
+                let host = host.as_ref().map_or(ip.as_str(), HostName::as_str);
+                request(["SLAVEOF", host, &primary.port.to_string()])
+            }
             Self::Pause { ms } => request(["CLIENT", "PAUSE", &ms.to_string(), "WRITE"]),
             Self::Unpause => request(["CLIENT", "UNPAUSE"]),
             Self::StepDown { to } => request(["SLAVEOF", &to.ip.to_string(), &to.port.to_string()]),
@@ -121,7 +131,11 @@ impl Order {
     pub fn shows_in(&self, facts: &Facts) -> bool {
         match self {
             Self::Promote => facts.role == Role::Primary,
-            Self::Follow { primary, .. } => facts.role == Role::Replica && facts.primary == Some(*primary),
+            Self::Follow { primary, host, .. } => {
+                let same_host = |host: &HostName| host.as_str().eq_ignore_ascii_case(&facts.primary_host);
+                let by_name = host.as_ref().is_some_and(same_host) && facts.primary_port == primary.port;
+                facts.role == Role::Replica && (by_name || facts.primary == Some(*primary))
+            }
             Self::StepDown { to } => facts.role == Role::Replica && facts.primary == Some(*to),
             Self::Yield { to, .. } => facts.failing_over == Some(true) || facts.primary == Some(*to),
             Self::Pause { .. } | Self::Unpause | Self::TakeBack => false,
@@ -147,14 +161,14 @@ fn executed(exec: &Answer, index: usize, queued: &Answer) -> Reading {
     match (exec, queued) {
         (Answer::Array(results), _) => results.get(index).map_or(Reading::NothingDone, verdict),
         // Not the frills but the command itself was turned down: the bare form would be, too.
-        (_, Answer::Error(text)) => Reading::Refused(text.to_string()),
+        (_, Answer::Error(text)) => Reading::Refused(explained(text).into_owned()),
         _ => Reading::NothingDone,
     }
 }
 
 fn verdict(answer: &Answer) -> Reading {
     match answer {
-        Answer::Error(text) => Reading::Refused(text.to_string()),
+        Answer::Error(text) => Reading::Refused(explained(text).into_owned()),
         _ => Reading::Done,
     }
 }
@@ -174,6 +188,7 @@ mod tests {
 
     fn follow(disconnect_clients: bool) -> Order {
         Order::Follow {
+            host: None,
             primary: "[fd00::1]:6380".parse().unwrap(),
             disconnect_clients,
         }
@@ -291,10 +306,11 @@ mod tests {
             LeaderName {
                 node: MyId(node.into()),
                 term: 12,
+                instance: "[fd00::1]:6380".parse().unwrap(),
             }
             .to_string()
         };
-        assert_eq!(name("0123456789abcdef"), "cfgserver-01234567-leader-12");
-        assert_eq!(name("ab"), "cfgserver-ab-leader-12");
+        assert_eq!(name("0123456789abcdef"), "cfgserver-01234567/[fd00::1]:6380-leader-12");
+        assert_eq!(name("ab"), "cfgserver-ab/[fd00::1]:6380-leader-12");
     }
 }

@@ -3,16 +3,18 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::detect::parse_info;
 use crate::failover::Order;
 use crate::model::{Facts, RunId};
-use crate::redis::clients::older_links;
-use crate::redis::link::request;
+use crate::redis::clients::links_of_the_past;
+use crate::redis::link::{explained, request};
 use crate::redis::order::{LeaderName, OrderReply, Reading};
 use crate::redis::{Answer, Link, LinkError, OrderError, Target};
 
-/// A link that orders go over. It knows the process on the other side, and is named after the leader so that the
-/// next leader can close it.
+/// A link that orders go over. It knows the process on the other side, and is named after the leader so that whoever
+/// comes next can close it: an order that is held on its way must not land when nobody expects it any more.
 #[derive(Debug)]
 pub struct OrderLink {
     target: Target,
@@ -22,7 +24,8 @@ pub struct OrderLink {
 }
 
 impl OrderLink {
-    /// Connects, closes the links of other leaders there, and reads INFO, together within `limit`.
+    /// Connects, closes the links of other leaders there and those that this one has given up, and reads INFO, together
+    /// within `limit`.
     ///
     /// Where CLIENT is renamed or forbidden the link has no name and closes nothing.
     pub async fn open(target: &Target, name: LeaderName, limit: Duration) -> Result<Self, OrderError> {
@@ -43,14 +46,15 @@ impl OrderLink {
 
     /// Gives an order to the process `expected`, and reads INFO after it.
     ///
-    /// Nothing is sent unless that process was read on this connection. `fence` is asked right before each write.
+    /// Nothing is sent unless that process was read on this connection. `fence` is asked right before each write, with
+    /// what was read last.
     /// A connection that ends after the write leaves the effect open: the instance is asked for INFO once more, over
     /// a new connection, within what is left of `limit`.
     pub async fn execute(
         &mut self,
         order: &Order,
         expected: &RunId,
-        fence: &(dyn Fn() -> bool + Sync),
+        fence: &(dyn Fn(&Facts) -> bool + Sync),
         limit: Duration,
     ) -> Result<OrderReply, OrderError> {
         if self.facts.run_id != *expected {
@@ -77,8 +81,8 @@ impl OrderLink {
         let info = answers.pop_back();
         let stale = answers
             .pop_back()
-            .map_or_else(Vec::new, |list| older_links(&list, &name));
-        // An order of an older leader may have landed before its link was closed: read INFO after that.
+            .map_or_else(Vec::new, |list| links_of_the_past(&list, &name));
+        // An order may have landed over one of them before it was closed: read INFO after that.
         let info = if stale.is_empty() {
             info
         } else {
@@ -92,10 +96,14 @@ impl OrderLink {
         })
     }
 
-    async fn carry_out(&mut self, order: &Order, fence: &(dyn Fn() -> bool + Sync)) -> Result<OrderReply, OrderError> {
+    async fn carry_out(
+        &mut self,
+        order: &Order,
+        fence: &(dyn Fn(&Facts) -> bool + Sync),
+    ) -> Result<OrderReply, OrderError> {
         for commands in [order.transaction(), order.bare()].into_iter().flatten() {
             let mut answers = VecDeque::new();
-            if !fence() {
+            if !fence(&self.facts) {
                 return Err(OrderError::LeaseLost);
             }
             if let Err(error) = self.link.exchange(&commands, &mut answers).await {
@@ -112,7 +120,21 @@ impl OrderLink {
                     return Ok(OrderReply { facts });
                 }
                 Reading::Refused(text) => return Err(OrderError::Refused(text)),
-                Reading::NothingDone => {}
+                Reading::NothingDone => {
+                    let why = answers.iter().find_map(|answer| match answer {
+                        Answer::Error(text) => Some(explained(text)),
+                        _ => None,
+                    });
+                    // The bare form is another write: what the instance is by now is asked of the fence again.
+                    if let Ok(facts) = facts(info) {
+                        self.facts = facts;
+                    }
+                    // The order matters more than its frills: clients are not disconnected, nothing is written down.
+                    warn!(
+                        target: "cfgserver::order", address = %self.target.address, %order,
+                        reason = why.as_deref().unwrap_or("transaction aborted"), "the order goes alone"
+                    );
+                }
             }
         }
         Err(OrderError::Refused("transaction aborted".to_owned()))
@@ -151,7 +173,7 @@ async fn close(link: &mut Link, ids: &[u64]) -> Result<Option<Answer>, LinkError
 fn facts(info: Option<Answer>) -> Result<Facts, OrderError> {
     match info {
         Some(Answer::Bulk(text)) => Ok(parse_info(&text)?),
-        Some(Answer::Error(text)) => Err(OrderError::Refused(text.into_owned())),
+        Some(Answer::Error(text)) => Err(OrderError::Refused(explained(&text).into_owned())),
         _ => Err(LinkError::Protocol("info is no text".to_owned()).into()),
     }
 }

@@ -5,25 +5,22 @@
 //! unknown name win here, as it does there. Control characters are refused before all else: a Sentinel would write them
 //! into its configuration file, and read them back as lines of their own.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use crate::failover::Wish;
 use crate::machine::{Command, Outcome, Rejection};
-use crate::model::{Address, GroupName, Setting};
+use crate::model::{Address, GroupName, HostName, Setting};
 use crate::requests::client::parse_integer;
 use crate::requests::lookups::group_named;
-use crate::requests::{Effect, Period, Session, View, Write, WriteError, WriteReply, settings};
+use crate::requests::{Effect, Monitoring, Period, Session, View, Write, WriteError, WriteReply, settings};
 use crate::resp::Reply;
 use crate::sentinel::errors;
 
 pub(super) fn monitor(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
-    match plain(args, "MONITOR").and_then(|()| parse_monitor(args)) {
-        Ok((name, primary, quorum)) => write(Write::Command(Command::Monitor {
-            name,
-            primary,
-            quorum,
-            settings: defaults(view),
-        })),
+    match plain(args, "MONITOR").and_then(|()| parse_monitor(view, args)) {
+        Ok(wanted) => write(wanted.into_write(defaults(view), Means::Monitor)),
         Err(refusal) => Effect::Reply(refusal),
     }
 }
@@ -37,20 +34,86 @@ pub(super) fn plain(args: &[Bytes], request: &str) -> Result<(), Reply> {
     }
 }
 
-/// Name, address and quorum, from the third argument on.
-fn parse_monitor(args: &[Bytes]) -> Result<(GroupName, Address, u32), Reply> {
+/// What both forms of MONITOR have in common.
+struct Wanted {
+    name: GroupName,
+    place: Place,
+    quorum: u32,
+}
+
+/// Where the primary is said to be.
+enum Place {
+    At(Address),
+    Named(HostName, u16),
+}
+
+/// Which form of MONITOR it was.
+enum Means {
+    Monitor,
+    Configure,
+}
+
+impl Wanted {
+    fn into_write(self, settings: Vec<Setting>, means: Means) -> Write {
+        let Self { name, place, quorum } = self;
+        let configures = matches!(means, Means::Configure);
+        match place {
+            Place::Named(host, port) => Write::Monitor(Monitoring {
+                name,
+                host,
+                port,
+                quorum,
+                settings,
+                configures,
+            }),
+            Place::At(primary) if configures => Write::Command(Command::Configure {
+                name,
+                primary,
+                host: None,
+                quorum,
+                settings,
+            }),
+            Place::At(primary) => Write::Command(Command::Monitor {
+                name,
+                primary,
+                host: None,
+                quorum,
+                settings,
+            }),
+        }
+    }
+}
+
+/// Name, place and quorum, from the third argument on.
+fn parse_monitor(view: &View<'_>, args: &[Bytes]) -> Result<Wanted, Reply> {
     let quorum = parse_integer(&args[5]).ok_or(Reply::error(errors::INVALID_QUORUM))?;
     let port = parse_integer(&args[4]).ok_or(Reply::error(errors::INVALID_PORT))?;
     if quorum <= 0 {
         return Err(Reply::error(errors::QUORUM_TOO_SMALL));
     }
     let quorum = u32::try_from(quorum).map_err(|_| Reply::error(errors::INVALID_QUORUM))?;
-    let host = std::str::from_utf8(&args[3]).ok().and_then(|host| host.parse().ok());
-    let host = host.ok_or(Reply::error(errors::INVALID_HOST))?;
-    let port = u16::try_from(port).map_err(|_| Reply::error(errors::INVALID_PORT_NUMBER))?;
-    let primary = Address::new(host, port).map_err(|_| Reply::error(errors::INVALID_PORT_NUMBER))?;
+    let host = std::str::from_utf8(&args[3]).unwrap_or_default();
+    let ip: Option<IpAddr> = host.parse().ok();
+    // Whether it resolves is for the leader to find out.
+    let named = HostName::new(host).ok();
+    let named = named.filter(|_| view.state.header().shared.resolve_hostnames);
+    if ip.is_none() && named.is_none() {
+        return Err(Reply::error(errors::INVALID_HOST));
+    }
+    let wrong_port = || Reply::error(errors::INVALID_PORT_NUMBER);
+    let port = u16::try_from(port)
+        .ok()
+        .filter(|port| *port != 0)
+        .ok_or_else(wrong_port)?;
+    let place = match (ip, named) {
+        (_, Some(host)) => Place::Named(host, port),
+        (ip, None) => {
+            let ip = ip.ok_or(Reply::error(errors::INVALID_HOST))?;
+            Place::At(Address::new(ip, port).map_err(|_| wrong_port())?)
+        }
+    };
     let name = GroupName::new(&args[2]).map_err(|_| Reply::error(errors::INVALID_GROUP_NAME))?;
-    Ok((name, primary, quorum))
+    Ok(Wanted { name, place, quorum })
 }
 
 /// What SENTINEL DEBUG has a new group begin with.
@@ -68,16 +131,11 @@ fn defaults(view: &View<'_>) -> Vec<Setting> {
 pub(super) fn configure(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
     const FIRST_OPTION: usize = 6;
     let parsed = plain(args, "MONITOR").and_then(|()| {
-        let group = parse_monitor(args)?;
+        let group = parse_monitor(view, args)?;
         Ok((group, settings::parse(view, &args[FIRST_OPTION..])?))
     });
     match parsed {
-        Ok(((name, primary, quorum), settings)) => write(Write::Command(Command::Configure {
-            name,
-            primary,
-            quorum,
-            settings,
-        })),
+        Ok((wanted, settings)) => write(wanted.into_write(settings, Means::Configure)),
         Err(refusal) => Effect::Reply(refusal),
     }
 }
@@ -171,7 +229,7 @@ pub(super) fn write(write: Write) -> Effect {
 
 fn answer(result: Result<WriteReply, WriteError>) -> Reply {
     match result {
-        Ok(WriteReply::Accepted) => Reply::OK,
+        Ok(WriteReply::Accepted | WriteReply::Told(_)) => Reply::OK,
         Ok(WriteReply::Outcome { outcome, .. }) => match outcome {
             Outcome::Done { .. } => Reply::OK,
             Outcome::Count(count) => Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)),
@@ -183,6 +241,7 @@ fn answer(result: Result<WriteReply, WriteError>) -> Reply {
         Err(WriteError::NoGoodPrimary(why)) => errors::no_good_primary(&why),
         Err(WriteError::InProgress) => Reply::error(errors::FAILOVER_IN_PROGRESS),
         Err(WriteError::NoSuchGroup) => Reply::error(errors::NO_SUCH_MASTER),
+        Err(WriteError::Unresolved) => Reply::error(errors::INVALID_HOST),
         Err(WriteError::Refused(reason)) => errors::refused(reason),
     }
 }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use std::net::IpAddr;
+
 use crate::machine::{Command, Outcome};
-use crate::model::{Address, GroupName, Instant, NodeId, Revision};
+use crate::model::{Address, GroupName, HostName, Instant, NodeId, Revision, Setting};
 use crate::requests::{Dial, Hello};
 use crate::resp::Reply;
 
@@ -134,6 +136,72 @@ pub enum Write {
     },
     /// `CFG`: membership and leadership.
     Admin(AdminRequest),
+    /// `SENTINEL MONITOR` or `CFG MONITOR` of a host name: the leader finds out where that is.
+    Monitor(Monitoring),
+    /// `CFG EXPLAIN`: changes nothing; the leader knows the votes.
+    Explain {
+        /// Name of the group.
+        name: GroupName,
+    },
+}
+
+/// A group that is to be monitored by the host name of its primary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Monitoring {
+    /// Name of the group.
+    pub name: GroupName,
+    /// Host name of its primary.
+    pub host: HostName,
+    /// Its port, not 0.
+    pub port: u16,
+    /// Down votes that a failover asks for, at least 1.
+    pub quorum: u32,
+    /// Settings.
+    pub settings: Vec<Setting>,
+    /// It came as `CFG MONITOR`: the settings are those that the group is to have, not only to begin with.
+    pub configures: bool,
+}
+
+impl Monitoring {
+    /// The command, when the primary is at this IP address.
+    pub fn at(self, ip: IpAddr) -> Command {
+        let primary = Address {
+            ip: ip.to_canonical(),
+            port: self.port,
+        };
+        let Self {
+            name, quorum, settings, ..
+        } = self;
+        let host = Some(self.host);
+        if self.configures {
+            Command::Configure {
+                name,
+                primary,
+                host,
+                quorum,
+                settings,
+            }
+        } else {
+            Command::Monitor {
+                name,
+                primary,
+                host,
+                quorum,
+                settings,
+            }
+        }
+    }
+}
+
+impl Write {
+    /// The group whose `+monitor` comes after the answer on a connection that hears both. Sentinel tells its events
+    /// while it carries out a request, and the answer last; only MONITOR is answered first.
+    pub fn monitors(&self) -> Option<&GroupName> {
+        match self {
+            Self::Command(Command::Monitor { name, .. }) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// A change of the cluster itself.
@@ -172,6 +240,8 @@ pub enum WriteReply {
     },
     /// An order that needs no answer but that it was taken.
     Accepted,
+    /// Lines for a person.
+    Told(Vec<String>),
 }
 
 /// Why a write was not carried out, or why that is not known.
@@ -196,6 +266,9 @@ pub enum WriteError {
     /// FAILOVER: no group of that name.
     #[error("no such group")]
     NoSuchGroup,
+    /// MONITOR: the host name does not resolve, or none is taken.
+    #[error("the host name cannot be resolved")]
+    Unresolved,
     /// Refused, nothing was done; the text is for the client.
     #[error("{0}")]
     Refused(String),

@@ -2,19 +2,20 @@
 
 use bytes::Bytes;
 
-use crate::model::Group;
+use crate::model::{Group, Timestamp};
 use crate::requests::{Effect, Session, View};
 use crate::resp::Reply;
-use crate::sentinel::{identity_name, mode_name};
+use crate::sentinel::{identity_name, mode_name, renamed};
 
 /// A map per group. Settings have the names and the form that SENTINEL SET takes.
 pub(super) fn groups(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
     session.listed(view);
-    let entries = view.state.groups_by_name().map(|group| entry(group));
+    let now = view.state.time(view.wall);
+    let entries = view.state.groups_by_name().map(|group| entry(group, now));
     Effect::Reply(Reply::Array(entries.collect()))
 }
 
-fn entry(group: &Group) -> Reply {
+fn entry(group: &Group, now: Timestamp) -> Reply {
     const MASK: &str = "******";
     let config = &group.config;
     let replicas: Vec<String> = group.replicas().map(|(address, _)| address.to_string()).collect();
@@ -38,6 +39,18 @@ fn entry(group: &Group) -> Reply {
         ("identity", identity_name(config.identity).to_owned()),
         ("auth-user", config.auth_user.clone()),
         ("auth-pass", masked.to_owned()),
+        ("notification-script", config.notification_script.clone()),
+        ("client-reconfig-script", config.client_reconfig_script.clone()),
+        ("rename-command", renamed(config)),
+        (
+            "host-name",
+            group
+                .hosts
+                .get(&group.primary)
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ),
+        ("failover", config.automatic.at(now).to_string()),
     ];
     let fields = fields
         .into_iter()

@@ -1,12 +1,14 @@
 //! INFO: facts about this node, by section.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::model::Sighting;
+use crate::model::Group;
 use crate::requests::told::ListKind;
-use crate::requests::{Effect, Face, RaftRole, Session, View};
+use crate::requests::{Effect, Face, RaftRole, Session, View, lists};
 use crate::resp::Reply;
-use crate::sentinel::{InfoText, Layout, REDIS_VERSION, SentinelSection, errors};
+use crate::sentinel::{GroupLines, InfoText, Layout, REDIS_VERSION, SentinelSection, errors};
 
 /// A section, in the order of the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,18 +205,23 @@ fn cpu(text: &mut InfoText, view: &View<'_>) {
 }
 
 fn sentinel(text: &mut InfoText, face: Face, view: &View<'_>) {
-    let groups = view.state.groups_by_name();
-    let seen = |id, address| -> Option<Sighting> { view.sightings.sighting(id, address) };
+    let layout = match face {
+        Face::Open => Layout::ByPosition,
+        Face::Strict => Layout::Sentinel,
+        Face::Proxy => Layout::OldProxies,
+    };
+    let make = || {
+        let seen = |group: &Arc<Group>| view.sightings.sighting(group.id, group.primary);
+        let groups = view.state.groups_by_name().map(|group| (group.as_ref(), seen(group)));
+        GroupLines::new(groups, view.other_nodes().count() + 1, layout, view.naming(face))
+    };
     let section = SentinelSection {
-        groups: groups
-            .map(|group| (group.as_ref(), seen(group.id, group.primary)))
-            .collect(),
-        nodes: view.other_nodes().count() + 1,
-        layout: match face {
-            Face::Open => Layout::ByPosition,
-            Face::Strict => Layout::Sentinel,
-            Face::Proxy => Layout::OldProxies,
-        },
+        groups: &lists::lines(layout, view, make),
+        layout,
+        scripts: (
+            view.scripts.iter().filter(|script| script.turn.runs()).count(),
+            view.scripts.len(),
+        ),
         simulated: view.dials.simulated.flags(),
         stalled_ms: view.node.stalled_since.map(|since| view.now.since(since)),
     };
@@ -237,6 +244,7 @@ fn raft(text: &mut InfoText, view: &View<'_>) {
     text.line("raft_ready", u8::from(node.answers()));
     text.line("raft_nodes", view.other_nodes().count() + 1);
     text.line("raft_electorate", view.electorate_size());
+    text.line("scripts_denied", u8::from(node.denies_scripts));
     text.line(
         "cluster_id",
         view.state.header().cluster.as_ref().map_or("", |cluster| &cluster.0),

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Address, Group, Sighting};
+use crate::failover::held_back;
+use crate::model::{Address, Group, HostName, Instant, Sighting};
 use crate::requests::client::parse_integer;
 use crate::requests::told::ListKind;
-use crate::requests::{Effect, Session, View, spec};
+use crate::requests::{Effect, Face, Session, View, lists, spec};
 use crate::resp::Reply;
+use crate::script::{Pending, Turn};
 use crate::sentinel::errors::{self, Missed};
-use crate::sentinel::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry};
+use crate::sentinel::{Held, Moment, NodeEntry, PrimaryEntry, ReplicaEntry};
 
 pub(super) fn my_id(_: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
     Effect::Reply(Reply::bulk(view.node.my_id.0.as_ref()))
@@ -33,10 +35,10 @@ pub(super) fn get_master_address(session: &mut Session, view: &View<'_>, args: &
         return Effect::Reply(Reply::NullArray);
     };
     session.looked_up(view, &group);
-    let Address { ip, port } = group.primary;
+    let place = group.told_primary(view.naming(session.face()));
     Effect::Reply(Reply::Array(vec![
-        Reply::bulk(ip.to_string()),
-        Reply::bulk(port.to_string()),
+        Reply::bulk(place.host()),
+        Reply::bulk(place.address.port.to_string()),
     ]))
 }
 
@@ -46,30 +48,47 @@ pub(super) fn master(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> 
         return Effect::Reply(Reply::error(errors::NO_SUCH_MASTER));
     };
     session.looked_up(view, &group);
-    Effect::Reply(primary_entry(view, &group))
+    Effect::Reply(primary_entry(view, session.face(), &group))
 }
 
 pub(super) fn masters(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
     session.asked_for_list(ListKind::Maps);
     session.listed(view);
-    let entries = view.state.groups_by_name().map(|group| primary_entry(view, group));
-    Effect::Reply(Reply::Array(entries.collect()))
+    let face = session.face();
+    let make = || {
+        let groups = view.state.groups_by_name();
+        let entries = groups.map(|group| primary_entry(view, face, group));
+        Reply::Array(entries.collect())
+    };
+    Effect::Reply(lists::masters(session, view, make))
 }
 
-fn primary_entry(view: &View<'_>, group: &Group) -> Reply {
+fn primary_entry(view: &View<'_>, face: Face, group: &Group) -> Reply {
     PrimaryEntry {
         group,
+        naming: view.naming(face),
         sighting: view.sightings.sighting(group.id, group.primary).as_ref(),
         other_nodes: view.other_nodes().count(),
         electorate: view.electorate_size(),
         revision: view.state.revision(),
         foreign: view.sightings.foreign_sentinels(group.id, view.now),
+        held: held(view, group),
         moment: moment(view),
     }
     .render()
 }
 
-pub(super) fn replicas(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+/// What would hold an automatic failover back, and for how much longer.
+fn held(view: &View<'_>, group: &Group) -> Option<Held> {
+    let now = view.state.time(view.wall);
+    held_back(group, now).map(|held| Held {
+        why: held.to_string(),
+        left_ms: held.left_ms(now),
+    })
+}
+
+pub(super) fn replicas(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
+    let naming = view.naming(session.face());
     with_group(view, &args[2], |group| {
         let mut entries = Vec::new();
         for (address, member) in group.replicas() {
@@ -77,6 +96,7 @@ pub(super) fn replicas(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effe
             let entry = ReplicaEntry {
                 group,
                 address: *address,
+                naming,
                 member,
                 sighting: sighting.as_ref(),
                 moment: moment(view),
@@ -133,12 +153,24 @@ pub(super) fn is_master_down(_: &mut Session, view: &View<'_>, args: &[Bytes]) -
         return Effect::Reply(Reply::error(errors::NOT_AN_INTEGER));
     };
     let host = String::from_utf8_lossy(&args[2]);
-    let down = Address::parse(&host, &port.to_string()).is_ok_and(|address| sees_primary_down(view, address));
+    let asked = Address::parse(&host, &port.to_string()).ok();
+    let down = asked
+        .or_else(|| primary_named(view, &host, port))
+        .is_some_and(|address| sees_primary_down(view, address));
     Effect::Reply(Reply::Array(vec![
         Reply::Integer(i64::from(down)),
         Reply::bulk("*"),
         Reply::Integer(0),
     ]))
+}
+
+/// The primary that has this host name.
+fn primary_named(view: &View<'_>, host: &str, port: i64) -> Option<Address> {
+    let host = HostName::new(host).ok()?;
+    let port = u16::try_from(port).ok()?;
+    let mut groups = view.state.groups();
+    let is_it = |group: &&Arc<Group>| group.member_named(&host, port) == Some(group.primary);
+    groups.find(is_it).map(|group| group.primary)
 }
 
 fn sees_primary_down(view: &View<'_>, address: Address) -> bool {
@@ -173,9 +205,28 @@ fn cached_info(view: &View<'_>, sighting: Option<Sighting>) -> Reply {
     Reply::Array(vec![Reply::Integer(i64::try_from(age_ms).unwrap_or(i64::MAX)), info])
 }
 
-/// None: nothing runs scripts yet.
-pub(super) fn pending_scripts(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
-    Effect::Reply(Reply::Array(Vec::new()))
+pub(super) fn pending_scripts(_: &mut Session, view: &View<'_>, _: &[Bytes]) -> Effect {
+    let scripts = view.scripts.iter().map(|script| pending_script(script, view.now));
+    Effect::Reply(Reply::Array(scripts.collect()))
+}
+
+fn pending_script(script: &Pending, now: Instant) -> Reply {
+    let number = |number: u64| Reply::bulk(number.to_string());
+    let (state, process, period, ms) = match script.turn {
+        Turn::Runs(since, process) => ("running", process.unwrap_or(0), "run-time", now.since(since)),
+        Turn::Waits(due) => ("scheduled", 0, "run-delay", due.since(now)),
+    };
+    let pair = |name: &'static str, value: Reply| (Reply::bulk(name), value);
+    Reply::Map(vec![
+        pair(
+            "argv",
+            Reply::Array(script.words.iter().map(|word| Reply::bulk(word.as_str())).collect()),
+        ),
+        pair("flags", Reply::bulk(state)),
+        pair("pid", number(process.into())),
+        pair(period, number(ms)),
+        pair("retry-num", number(script.tries.into())),
+    ])
 }
 
 pub(super) fn flush_config(_: &mut Session, _: &View<'_>, _: &[Bytes]) -> Effect {
@@ -202,6 +253,6 @@ fn with_group(view: &View<'_>, name: &[u8], answer: impl FnOnce(&Group) -> Reply
 fn moment(view: &View<'_>) -> Moment {
     Moment {
         now: view.now,
-        wall: view.wall,
+        wall: view.state.time(view.wall),
     }
 }

@@ -13,30 +13,33 @@ use crate::requests::{Dials, Effect, Local, Period, Session, View};
 use crate::resp::Reply;
 use crate::sentinel::errors;
 
-/// Where Sentinels say hello.
-const HELLO_CHANNEL: &[u8] = b"__sentinel__:hello";
 /// Longest hello that is looked at.
 const HELLO_BYTES_MAX: usize = 1024;
 /// Longest id; Sentinel's has 40 bytes.
 const ID_BYTES_MAX: usize = 64;
 /// Sentinels that are remembered per group.
 const FOREIGN_MAX: usize = 16;
-/// A Sentinel is forgotten when so many of its hellos did not come.
+/// A Sentinel is forgotten when so many of its hellos did not come,
 const HELLOS_MISSED_MAX: Age = 30;
+/// and it was not found on the primary when that was looked at so often.
+const LOOKS_MISSED_MAX: Age = 3;
 
 /// The hello of a Sentinel that is not ours, about a group that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Which group.
     pub group: GroupId,
-    /// The Sentinel's id.
+    /// The Sentinel's id, or the beginning of it.
     pub id: String,
-    /// Where it listens.
+    /// Where it listens. Port 0: that is not known, only from where it connects.
     pub address: Address,
 }
 
+/// The channel on which Sentinels say hello, on instances as well.
+pub const SENTINELS_CHANNEL: &str = "__sentinel__:hello";
+
 pub(super) fn publish(_: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {
-    if args[1] != HELLO_CHANNEL {
+    if args[1] != SENTINELS_CHANNEL {
         return Effect::Reply(Reply::error(errors::ONLY_HELLO));
     }
     let heard = Effect::Reply(Reply::Integer(1));
@@ -99,9 +102,22 @@ impl Foreigners {
         let known = self.0.entry(hello.group).or_default();
         let since = forgotten_before(dials, now);
         known.retain(|_, one| one.heard_at >= since);
-        let is_new = !known.contains_key(&hello.id);
+        // Connections are named by the beginning of an id, and do not tell where their Sentinel listens.
+        let same = |id: &&String| id.starts_with(&hello.id) || hello.id.starts_with(id.as_str());
+        let before = known.keys().find(same).cloned();
+        let is_new = before.is_none();
         if is_new && known.len() >= FOREIGN_MAX {
             return false;
+        }
+        match before {
+            Some(id) if hello.address.port == 0 => {
+                if let Some(one) = known.get_mut(&id) {
+                    one.heard_at = now;
+                }
+                return false;
+            }
+            Some(id) => _ = known.remove(&id),
+            None => {}
         }
         let address = hello.address;
         known.insert(hello.id, Foreigner { address, heard_at: now });
@@ -120,7 +136,9 @@ impl Foreigners {
 }
 
 fn forgotten_before(dials: &Dials, now: Instant) -> Instant {
-    let patience_ms = dials.period_ms(Period::Publish).saturating_mul(HELLOS_MISSED_MAX);
+    let hellos_ms = dials.period_ms(Period::Publish).saturating_mul(HELLOS_MISSED_MAX);
+    let looks_ms = dials.period_ms(Period::Info).saturating_mul(LOOKS_MISSED_MAX);
+    let patience_ms = hellos_ms.max(looks_ms);
     Instant(now.0.saturating_sub(patience_ms))
 }
 
@@ -134,6 +152,7 @@ mod tests {
     fn state() -> State {
         let mut state = State::default();
         let command = Command::Monitor {
+            host: None,
             name: GroupName::new("g").unwrap(),
             primary: "10.0.0.1:6379".parse().unwrap(),
             quorum: 1,
@@ -175,10 +194,36 @@ mod tests {
     }
 
     #[test]
+    fn a_sentinel_that_is_found_on_an_instance_is_the_one_that_says_hello() {
+        let (state, dials) = (state(), Dials::default());
+        let mut foreigners = Foreigners::default();
+        let said = hello(&state, "10.0.9.9,26379,abcdef0123,0,g,10.0.0.1,6379,0").unwrap();
+        let found = |id: &str| Hello {
+            id: id.to_owned(),
+            address: Address {
+                port: 0,
+                ..said.address
+            },
+            ..said.clone()
+        };
+        let shown = |foreigners: &Foreigners, now| foreigners.of(said.group, &dials, Instant(now));
+        assert!(foreigners.note(found("abcdef01"), &state, &dials, Instant(1)));
+        assert_eq!(shown(&foreigners, 1), [found("").address]);
+        assert!(!foreigners.note(said.clone(), &state, &dials, Instant(2)), "the same");
+        assert_eq!(shown(&foreigners, 2), [said.address]);
+        assert!(!foreigners.note(found("abcdef01"), &state, &dials, Instant(60_000)));
+        assert_eq!(shown(&foreigners, 100_000), [said.address], "it was seen since");
+        assert!(
+            foreigners.note(found("abcdef99"), &state, &dials, Instant(100_000)),
+            "another one"
+        );
+    }
+
+    #[test]
     fn foreign_sentinels_are_bounded_and_forgotten() {
         let (state, dials) = (state(), Dials::default());
         let mut foreigners = Foreigners::default();
-        let text = |id: usize| format!("10.0.9.9,{},id{id},0,g,10.0.0.1,6379,0", id + 1);
+        let text = |id: usize| format!("10.0.9.9,{},id{id:02},0,g,10.0.0.1,6379,0", id + 1);
         for id in 0..FOREIGN_MAX {
             let hello = hello(&state, &text(id)).unwrap();
             assert!(foreigners.note(hello.clone(), &state, &dials, Instant(1_000)), "new");

@@ -33,6 +33,8 @@ pub struct Session {
     pub(super) library_name: String,
     pub(super) library_version: String,
     last_request: &'static str,
+    /// Its line of CLIENT LIST may be another one, apart from how long ago the last request was, and which one it was.
+    relisted: bool,
     answers: Answers,
     /// CLIENT TRACKING, while it is on.
     pub(super) tracking: Option<Tracking>,
@@ -82,13 +84,14 @@ impl Session {
             library_name: String::new(),
             library_version: String::new(),
             last_request: "NULL",
+            relisted: false,
             answers: Answers::On,
             tracking: None,
             no_evict: false,
             is_peer: false,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
-            told: Told::default(),
+            told: Told::nothing(face),
         }
     }
 
@@ -148,12 +151,15 @@ impl Session {
         if !self.hears(event.channel) {
             return None;
         }
-        if let Some((_, to)) = event.switch
+        if let Some((_, to)) = &event.switch
             && !self.told.concerns(self.filter(), event.switched_name(), to)
         {
             return None;
         }
         let event = self.told.admit(&view.state, event)?;
+        if self.told.keeps_name(&event) {
+            return None;
+        }
         self.frames(&event)
     }
 
@@ -161,11 +167,11 @@ impl Session {
     /// that the address which it was told is no longer the last one.
     fn hear_of_name(&mut self, event: &Published, view: &View<'_>) -> Option<Reply> {
         let (name, to) = event.monitored.as_ref()?;
-        if !self.hears(SWITCH_CHANNEL) || !self.told.hears_of_monitored(self.filter(), name, *to) {
+        if !self.hears(SWITCH_CHANNEL) || !self.told.hears_of_monitored(self.filter(), name, to) {
             return None;
         }
         // Where it was before is known only to `told`; the proxies that keep a list do not look at it.
-        let switch = Published::switch(event.group?, name, event.revision, *to, *to);
+        let switch = Published::switch(event.group?, name, event.revision, to.clone(), to.clone());
         let switch = self.told.admit(&view.state, &switch)?;
         self.frames(&switch)
     }
@@ -229,6 +235,16 @@ impl Session {
         )
     }
 
+    /// When the last request came, and which one it was.
+    pub fn last_request(&self) -> (Instant, &'static str) {
+        (self.active, self.last_request)
+    }
+
+    /// Whether more of its line than that may have changed since this was asked before.
+    pub fn take_relisted(&mut self) -> bool {
+        std::mem::take(&mut self.relisted)
+    }
+
     fn list_flags(&self) -> String {
         let flags = [
             (self.is_peer, 'S'),
@@ -281,6 +297,7 @@ impl Session {
     pub(super) fn note(&mut self, request: &'static Spec, now: Instant) {
         self.last_request = request.name;
         self.active = now;
+        self.relisted |= !request.leaves_session();
         if let Some(tracking) = &mut self.tracking
             && !request.name.starts_with("client|")
         {
@@ -297,7 +314,7 @@ impl Session {
         self.no_evict = false;
         self.channels.clear();
         self.patterns.clear();
-        self.told = Told::default();
+        self.told = Told::nothing(self.face);
     }
 
     /// The client is told the primary of a group that it asked for.

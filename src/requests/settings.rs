@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::model::{Identity, Mode, Setting};
-use crate::requests::View;
 use crate::requests::client::parse_integer;
+use crate::requests::{View, maintenance};
 use crate::resp::Reply;
 use crate::sentinel::errors;
 
@@ -22,6 +22,11 @@ pub(super) fn parse(view: &View<'_>, mut words: &[Bytes]) -> Result<Vec<Setting>
                 rest
             }
             (b"rename-command", _) | (_, []) => return Err(errors::set_option(option)),
+            (b"failover", values) => {
+                let (setting, rest) = maintenance::parse(view, option, values)?;
+                settings.push(setting);
+                rest
+            }
             (b"notification-script", [path, rest @ ..]) => {
                 settings.push(Setting::NotificationScript(script(
                     view,
@@ -67,7 +72,7 @@ fn one(lower: &[u8], option: &[u8], value: &[u8]) -> Result<Setting, Reply> {
             Setting::RebootDownAfterMs(number(0)?)
         }
         b"auth-user" => Setting::AuthUser(text()?),
-        b"auth-pass" => Setting::AuthPass(text()?),
+        b"auth-pass" => Setting::AuthPass(text()?.into()),
         b"mode" => Setting::Mode(match value.to_ascii_lowercase().as_slice() {
             b"manage" => Mode::Manage,
             b"observe" => Mode::Observe,

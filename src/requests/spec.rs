@@ -84,6 +84,12 @@ impl Spec {
         CATEGORIES.iter().copied().filter(belongs).collect()
     }
 
+    /// Whether it is sure to leave names, subscriptions and everything else of the session as they are. Those are the
+    /// requests that come by the thousand.
+    pub(super) fn leaves_session(&self) -> bool {
+        self.name.starts_with("sentinel|") || ["ping", "info", "role"].contains(&self.name)
+    }
+
     pub(super) fn takes(&self, arguments: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity < 0 {
@@ -148,6 +154,36 @@ pub(super) fn help(container: &str) -> Effect {
 }
 
 fn named(rows: &'static [Spec], name: &[u8]) -> Option<&'static Spec> {
-    rows.iter()
-        .find(|row| row.short_name().as_bytes().eq_ignore_ascii_case(name))
+    rows.iter().find(|row| is_short_name(row.name.as_bytes(), name))
+}
+
+/// Whether `name` is what stands behind the last bar of `row`. Every request comes here, past most of the rows: it looks
+/// at the end of each, where most of them differ.
+fn is_short_name(row: &[u8], name: &[u8]) -> bool {
+    let Some(start) = row.len().checked_sub(name.len()) else {
+        return false;
+    };
+    let (container, short) = row.split_at(start);
+    let whole = container.last().is_none_or(|byte| *byte == b'|');
+    whole && short.eq_ignore_ascii_case(name) && !name.contains(&b'|')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_found_by_what_stands_behind_the_bar() {
+        for (row, name, found) in [
+            ("ping", "PING", true),
+            ("sentinel|master", "Master", true),
+            ("sentinel|master", "sentinel|master", false),
+            ("sentinel|masters", "master", false),
+            ("sentinel|get-master", "master", false),
+            ("sentinel|master", "", false),
+            ("ping", "xping", false),
+        ] {
+            assert_eq!(is_short_name(row.as_bytes(), name.as_bytes()), found, "{row} {name}");
+        }
+    }
 }

@@ -15,8 +15,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::machine::State;
-use crate::model::{Address, Group, GroupName, Revision};
+use crate::model::{Group, GroupName, Naming, Place, Revision};
 use crate::mutation::{self, Mutation};
+use crate::requests::Face;
 use crate::sentinel::{Published, is_safe_for_old_proxies};
 
 /// Names without a group that are remembered before they are forgotten.
@@ -59,10 +60,12 @@ pub(super) struct Told {
     asked_maps: bool,
     /// Names were looked up since they were compared with each other.
     uncompared: bool,
+    /// The client understands nothing but IP addresses.
+    by_address: bool,
 }
 
 /// A name that a client knows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Name {
     /// What it was told after `base`.
     answer: Option<Answer>,
@@ -70,19 +73,27 @@ struct Name {
     asked: bool,
 }
 
-/// An address that a connection was told.
-#[derive(Clone, Copy, Debug)]
+/// A place that a connection was told.
+#[derive(Clone, Debug)]
 struct Answer {
     revision: Revision,
-    address: Address,
+    place: Place,
 }
 
 impl Told {
+    /// Nothing yet. Old proxies are told IP addresses whatever others are told.
+    pub(super) fn nothing(face: Face) -> Self {
+        Self {
+            by_address: face == Face::Proxy,
+            ..Self::default()
+        }
+    }
+
     /// The client asked for one group and is told its primary.
     pub(super) fn looked_up(&mut self, state: &State, group: &Group) {
         let answer = Answer {
             revision: state.revision(),
-            address: group.primary,
+            place: group.told_primary(self.naming(state)),
         };
         self.ask(state, group.name.clone());
         self.put(state, group.name.clone(), answer);
@@ -123,7 +134,7 @@ impl Told {
 
     /// Whether the client hears as of a switch that a group is monitored under this name: one that was told of the
     /// name, and the old proxy that reads lists, because the addresses in its own file outlive our groups.
-    pub(super) fn hears_of_monitored(&self, filter: Filter, name: &GroupName, to: Address) -> bool {
+    pub(super) fn hears_of_monitored(&self, filter: Filter, name: &GroupName, to: &Place) -> bool {
         let told = self.names.get(name).is_some_and(|known| known.answer.is_some());
         (told || self.reads_lists(filter)) && self.concerns(filter, name.as_str(), to)
     }
@@ -137,9 +148,9 @@ impl Told {
     }
 
     /// Whether a switch of this group is for this client.
-    pub(super) fn concerns(&self, filter: Filter, name: &str, to: Address) -> bool {
+    pub(super) fn concerns(&self, filter: Filter, name: &str, to: &Place) -> bool {
         let asked = || self.names.get(name).is_some_and(|known| known.asked);
-        let safe = || is_safe_for_old_proxies(name, to);
+        let safe = || is_safe_for_old_proxies(name, &self.as_told(to));
         match filter {
             Filter::Nothing => true,
             Filter::BySignature if self.asked_maps || !(self.asked_names || self.asked_info) => true,
@@ -164,24 +175,48 @@ impl Told {
 
     /// The event as this connection must see it; `None` when it would be no news.
     pub(super) fn admit<'e>(&mut self, state: &State, event: &'e Published) -> Option<Cow<'e, Published>> {
-        let Some((from, to)) = event.switch else {
+        let Some((from, to)) = &event.switch else {
             return self.is_news(state, event).then_some(Cow::Borrowed(event));
         };
         let name = GroupName::new(event.switched_name()).ok()?;
         let revision = event.revision.unwrap_or_else(|| state.revision());
         let known = self.known(state, &name);
-        if known.is_some_and(|known| revision <= known.revision) {
+        if known.as_ref().is_some_and(|known| revision <= known.revision) {
             return None;
         }
-        self.put(state, name.clone(), Answer { revision, address: to });
+        let (as_from, as_to) = (self.as_told(from), self.as_told(to));
+        let place = as_to.clone();
+        self.put(state, name.clone(), Answer { revision, place });
         match known {
-            Some(known) if known.address == to => None,
-            Some(known) if known.address != from => {
-                let mut chained = event.clone();
-                chained.rewrite_from(&name, known.address);
-                Some(Cow::Owned(chained))
+            Some(known) if known.place == as_to => None,
+            Some(known) if known.place != as_from => Some(Cow::Owned(event.switched(&name, known.place, as_to))),
+            _ if self.by_address && (from.host.is_some() || to.host.is_some()) => {
+                Some(Cow::Owned(event.switched(&name, as_from, as_to)))
             }
             _ => Some(Cow::Borrowed(event)),
+        }
+    }
+
+    /// Whether the address changed behind a name that is the same: for who is told names that is no switch.
+    pub(super) fn keeps_name(&self, event: &Published) -> bool {
+        let places = event.switch.as_ref();
+        let moved = places.is_some_and(|(from, to)| from.address != to.address);
+        moved && places.is_some_and(|(from, to)| self.as_told(from) == self.as_told(to))
+    }
+
+    fn as_told(&self, place: &Place) -> Place {
+        if self.by_address {
+            place.by_address()
+        } else {
+            place.clone()
+        }
+    }
+
+    fn naming(&self, state: &State) -> Naming {
+        if self.by_address {
+            Naming::Addresses
+        } else {
+            state.header().shared.naming()
         }
     }
 
@@ -194,7 +229,7 @@ impl Told {
         let Some(group) = state.group(group) else {
             return true;
         };
-        let answer = self.names.get(&group.name).and_then(|known| known.answer);
+        let answer = self.names.get(&group.name).and_then(|known| known.answer.as_ref());
         let told = answer.map(|answer| answer.revision).or(self.base);
         told.is_none_or(|told| revision >= told)
     }
@@ -210,21 +245,22 @@ impl Told {
         let mut spared = false;
         let mut switches = Vec::new();
         for group in state.moved_since(settled) {
-            let (known, to) = (self.known(state, &group.name), group.primary);
+            let (known, to) = (self.known(state, &group.name), group.told_primary(self.naming(state)));
             if known.is_none() && !self.reads_lists(filter) {
                 continue;
             }
-            let is_news = known.is_none_or(|known| known.address != to);
-            if !self.concerns(filter, group.name.as_str(), to) {
+            let is_news = known.as_ref().is_none_or(|known| known.place != to);
+            if !self.concerns(filter, group.name.as_str(), &to) {
                 spared |= is_news;
                 continue;
             }
             if !mutation::is_on(Mutation::RepeatedSwitch) {
-                self.put(state, group.name.clone(), Answer { revision, address: to });
+                let place = to.clone();
+                self.put(state, group.name.clone(), Answer { revision, place });
             }
             if is_news {
                 // Unknown, it was monitored since: told as if that had been heard.
-                let from = known.map_or(to, |known| known.address);
+                let from = known.map_or_else(|| to.clone(), |known| known.place);
                 switches.push(Published::switch(group.id, &group.name, Some(revision), from, to));
             }
         }
@@ -237,12 +273,13 @@ impl Told {
 
     /// What the client believes, and at which revision that was true.
     fn known(&self, state: &State, name: &GroupName) -> Option<Answer> {
-        if let Some(answer) = self.names.get(name).and_then(|known| known.answer) {
+        if let Some(answer) = self.names.get(name).and_then(|known| known.answer.clone()) {
             return Some(answer);
         }
         let revision = self.base?;
-        let address = state.group_named(name.as_str())?.primary_at(revision)?;
-        Some(Answer { revision, address })
+        let group = state.group_named(name.as_str())?;
+        let place = group.told_primary_at(revision, self.naming(state))?;
+        Some(Answer { revision, place })
     }
 
     fn ask(&mut self, state: &State, name: GroupName) {
@@ -254,8 +291,8 @@ impl Told {
     }
 
     fn put(&mut self, state: &State, name: GroupName, answer: Answer) {
-        self.names.entry(name).or_default().answer = Some(answer);
         self.note_right_at(answer.revision);
+        self.names.entry(name).or_default().answer = Some(answer);
         self.forget(state);
     }
 

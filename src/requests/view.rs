@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::machine::State;
-use crate::model::{Address, Age, GroupId, Instant, MyId, Node, NodeId, Revision, Sighting, Term, Timestamp};
-use crate::requests::Dials;
+use crate::model::{Address, Age, GroupId, Instant, MyId, Naming, Node, NodeId, Revision, Sighting, Term, Timestamp};
+use crate::requests::{Dials, Face, Lists};
+use crate::script::Pending;
 
 /// The world as one request sees it: one state, one moment.
 pub struct View<'a> {
@@ -18,6 +19,8 @@ pub struct View<'a> {
     pub clients: &'a dyn Clients,
     /// How the dials of this node stand.
     pub dials: Arc<Dials>,
+    /// The scripts that run or wait on this node.
+    pub scripts: Arc<Vec<Pending>>,
     /// The files of this node.
     pub files: &'a dyn Files,
     /// Counters of this node.
@@ -33,6 +36,14 @@ impl View<'_> {
     pub fn other_nodes(&self) -> impl Iterator<Item = (&NodeId, &Node)> {
         let me = self.node.id;
         self.state.nodes().iter().filter(move |(id, _)| **id != me)
+    }
+
+    /// How a client is told where instances are. Old proxies understand nothing but IP addresses.
+    pub fn naming(&self, face: Face) -> Naming {
+        match face {
+            Face::Proxy => Naming::Addresses,
+            Face::Open | Face::Strict => self.state.header().shared.naming(),
+        }
     }
 
     /// What this node knows of another.
@@ -55,6 +66,11 @@ impl View<'_> {
 pub trait Sightings: Send + Sync {
     /// Its sighting of one instance; `None` when it does not watch it.
     fn sighting(&self, group: GroupId, address: Address) -> Option<Sighting>;
+
+    /// Where lists of all groups are kept for a moment; nowhere by default.
+    fn lists(&self) -> Option<&Lists> {
+        None
+    }
 
     /// Where Sentinels listen that are not ours and watch this group, as far as they said so lately.
     fn foreign_sentinels(&self, _group: GroupId, _now: Instant) -> Vec<Address> {

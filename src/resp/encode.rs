@@ -1,7 +1,5 @@
 //! Replies to bytes, in RESP2 or RESP3; and requests to bytes, for instances and peers.
 
-use std::fmt::Write as _;
-
 use bytes::{BufMut, BytesMut};
 
 use super::reply::{Protocol, Reply};
@@ -27,7 +25,7 @@ pub fn encode(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
 
 /// Appends a request: an array of bulk strings.
 pub fn encode_request(arguments: &[impl AsRef<[u8]>], out: &mut BytesMut) {
-    put_header(b'*', arguments.len(), out);
+    put_header(b'*', arguments.len() as i64, out);
     for argument in arguments {
         put_bulk(argument.as_ref(), out);
     }
@@ -41,14 +39,14 @@ fn either<T>(protocol: Protocol, resp2: T, resp3: T) -> T {
 }
 
 fn put_items(kind: u8, items: &[Reply], protocol: Protocol, out: &mut BytesMut) {
-    put_header(kind, items.len(), out);
+    put_header(kind, items.len() as i64, out);
     items.iter().for_each(|item| encode(item, protocol, out));
 }
 
 fn put_map(pairs: &[(Reply, Reply)], protocol: Protocol, out: &mut BytesMut) {
     match protocol {
-        Protocol::Resp2 => put_header(b'*', pairs.len() * 2, out),
-        Protocol::Resp3 => put_header(b'%', pairs.len(), out),
+        Protocol::Resp2 => put_header(b'*', pairs.len() as i64 * 2, out),
+        Protocol::Resp3 => put_header(b'%', pairs.len() as i64, out),
     }
     for (key, value) in pairs {
         encode(key, protocol, out);
@@ -61,14 +59,15 @@ fn put_verbatim(text: &[u8], protocol: Protocol, out: &mut BytesMut) {
     if protocol == Protocol::Resp2 {
         return put_bulk(text, out);
     }
-    put_header(b'=', FORMAT.len() + text.len(), out);
+    put_header(b'=', (FORMAT.len() + text.len()) as i64, out);
     out.put_slice(FORMAT);
     out.put_slice(text);
     out.put_slice(b"\r\n");
 }
 
 fn put_bulk(bytes: &[u8], out: &mut BytesMut) {
-    put_header(b'$', bytes.len(), out);
+    out.reserve(bytes.len() + HEADER_BYTES_MAX + 2);
+    put_header(b'$', bytes.len() as i64, out);
     out.put_slice(bytes);
     out.put_slice(b"\r\n");
 }
@@ -87,10 +86,30 @@ fn put_line(kind: u8, text: &str, out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-fn put_header(kind: u8, number: impl std::fmt::Display, out: &mut BytesMut) {
-    out.put_u8(kind);
-    // Writing to a growing buffer does not fail.
-    let _ = write!(out, "{number}\r\n");
+/// A kind, a sign, as many digits as a number may have, and the end of the line.
+const HEADER_BYTES_MAX: usize = 1 + 1 + 19 + 2;
+
+/// Every element of every reply has one: the digits are put together by hand, from the last one.
+fn put_header(kind: u8, number: i64, out: &mut BytesMut) {
+    let mut line = [0; HEADER_BYTES_MAX];
+    let mut start = line.len() - 2;
+    line[start..].copy_from_slice(b"\r\n");
+    let mut rest = number.unsigned_abs();
+    loop {
+        start -= 1;
+        line[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        start -= 1;
+        line[start] = b'-';
+    }
+    start -= 1;
+    line[start] = kind;
+    out.put_slice(&line[start..]);
 }
 
 #[cfg(test)]
@@ -115,7 +134,9 @@ mod tests {
     #[test]
     fn scalars_have_one_form() {
         assert_eq!(both(&Reply::OK), same("+OK\r\n"));
-        assert_eq!(both(&Reply::Integer(-7)), same(":-7\r\n"));
+        for number in [0, 7, -7, 10, 12_345, i64::MAX, i64::MIN] {
+            assert_eq!(both(&Reply::Integer(number)), same(&format!(":{number}\r\n")));
+        }
         assert_eq!(both(&Reply::bulk("")), same("$0\r\n\r\n"));
         assert_eq!(both(&Reply::Raw(Bytes::from_static(b"raw"))), same("raw"));
     }

@@ -4,13 +4,25 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::model::{Address, Event, EventKind, GroupId, GroupName, InstanceRef, Revision};
+use crate::machine::State;
+use crate::model::{Address, Event, EventKind, GroupId, GroupName, InstanceRef, Naming, Place, Revision};
 
 /// The channel of a changed address.
 pub const SWITCH_CHANNEL: &str = "+switch-master";
 
 /// Longest payload, in bytes. Sentinel's own limit.
 const PAYLOAD_BYTES_MAX: usize = 1023;
+
+/// How loud Sentinel says an event in its log. Scripts hear warnings only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// `verbose`
+    Verbose,
+    /// `notice`
+    Notice,
+    /// `warning`
+    Warning,
+}
 
 /// An event, rendered once for all subscribers of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +31,12 @@ pub struct Published {
     pub revision: Option<Revision>,
     /// The group that it is about.
     pub group: Option<GroupId>,
-    /// Of `+switch-master`: the address before and after.
-    pub switch: Option<(Address, Address)>,
-    /// Of `+monitor`: the group's name and its primary.
-    pub monitored: Option<(GroupName, Address)>,
+    /// Of `+switch-master`: where the primary was, and where it is.
+    pub switch: Option<(Place, Place)>,
+    /// Of `+monitor`: the group's name and where its primary is.
+    pub monitored: Option<(GroupName, Place)>,
+    /// How loud it is.
+    pub level: Level,
     /// Where it is published.
     pub channel: &'static str,
     /// What is published.
@@ -31,23 +45,26 @@ pub struct Published {
 
 impl Published {
     /// A `+switch-master` that says `from` is the old address.
-    pub fn switch(group: GroupId, name: &GroupName, revision: Option<Revision>, from: Address, to: Address) -> Self {
+    pub fn switch(group: GroupId, name: &GroupName, revision: Option<Revision>, from: Place, to: Place) -> Self {
         Self {
             revision,
             group: Some(group),
+            channel: SWITCH_CHANNEL,
+            payload: Bytes::from(switch_payload(name, &from, &to)),
             switch: Some((from, to)),
             monitored: None,
-            channel: SWITCH_CHANNEL,
-            payload: Bytes::from(switch_payload(name, from, to)),
+            level: Level::Warning,
         }
     }
 
-    /// Makes a `+switch-master` of group `name` say that `from` is the old address. Other events stay as they are.
-    pub fn rewrite_from(&mut self, name: &GroupName, from: Address) {
-        if let Some((_, to)) = self.switch {
-            self.switch = Some((from, to));
-            self.payload = Bytes::from(switch_payload(name, from, to));
+    /// A `+switch-master` of group `name` that says this. Other events stay as they are.
+    pub fn switched(&self, name: &GroupName, from: Place, to: Place) -> Self {
+        let mut event = self.clone();
+        if event.switch.is_some() {
+            event.payload = Bytes::from(switch_payload(name, &from, &to));
+            event.switch = Some((from, to));
         }
+        event
     }
 
     /// Whether somebody may learn from it that a name has another address.
@@ -65,21 +82,64 @@ impl Published {
     }
 }
 
-/// Renders an event.
+/// The states before and after what events are about: they have the host names, when those are told. Who is gone after
+/// it, or was elsewhere before, is known by one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// Before.
+    pub before: &'a State,
+    /// After.
+    pub after: &'a State,
+}
+
+/// Where instances are told to be.
+struct Places<'a> {
+    around: Option<Around<'a>>,
+    group: Option<GroupId>,
+}
+
+impl Places<'_> {
+    fn of(&self, address: Address) -> Place {
+        let naming = |around: &Around<'_>| around.after.header().shared.naming();
+        let around = self.around.filter(|around| naming(around) == Naming::Names);
+        let states = around.map(|around| [around.after, around.before]);
+        let groups = states
+            .into_iter()
+            .flatten()
+            .filter_map(|state| state.group(self.group?));
+        let host = groups.filter_map(|group| group.hosts.get(&address)).next().cloned();
+        Place { address, host }
+    }
+}
+
+/// Renders an event; instances are told by their addresses.
 pub fn publish(event: &Event) -> Published {
-    let (channel, mut payload) = render(&event.kind);
+    published(event, None)
+}
+
+/// Renders an event; instances are told by their host names when that is set.
+pub fn publish_around(event: &Event, around: Around<'_>) -> Published {
+    published(event, Some(around))
+}
+
+fn published(event: &Event, around: Option<Around<'_>>) -> Published {
+    let places = Places {
+        around,
+        group: event.group,
+    };
+    let (channel, mut payload) = render(&event.kind, &places);
     while payload.len() > PAYLOAD_BYTES_MAX {
         payload.pop();
     }
     let switch = match event.kind {
-        EventKind::Switch { from, to, .. } => Some((from, to)),
+        EventKind::Switch { from, to, .. } => Some((places.of(from), places.of(to))),
         _ => None,
     };
     let monitored = match &event.kind {
         EventKind::Monitor {
             primary: InstanceRef::Primary { group, address },
             ..
-        } => Some((group.clone(), *address)),
+        } => Some((group.clone(), places.of(*address))),
         _ => None,
     };
     Published {
@@ -87,18 +147,44 @@ pub fn publish(event: &Event) -> Published {
         group: event.group,
         switch,
         monitored,
+        level: level(&event.kind),
         channel,
         payload: Bytes::from(payload),
     }
 }
 
-fn render(kind: &EventKind) -> (&'static str, String) {
+fn level(kind: &EventKind) -> Level {
     match kind {
-        EventKind::Monitor { primary, quorum } => ("+monitor", format!("{} quorum {quorum}", At(primary))),
-        EventKind::Set { primary, option, value } => ("+set", format!("{} {option} {value}", At(primary))),
-        EventKind::Outage { primary, votes, quorum } => ("+odown", format!("{} #quorum {votes}/{quorum}", At(primary))),
+        EventKind::RoleChange { .. } => Level::Verbose,
+        EventKind::SendPromote(_)
+        | EventKind::WaitPromotion(_)
+        | EventKind::Replica(_)
+        | EventKind::ReconfSent(_)
+        | EventKind::ReconfInProgress(_)
+        | EventKind::ReconfDone(_)
+        | EventKind::ReconfTimeout(_)
+        | EventKind::NodeAdded(_)
+        | EventKind::NodeMoved { .. }
+        | EventKind::Reboot(_)
+        | EventKind::ConvertToReplica(_)
+        | EventKind::FixReplica(_) => Level::Notice,
+        _ => Level::Warning,
+    }
+}
+
+fn render(kind: &EventKind, places: &Places<'_>) -> (&'static str, String) {
+    let about = |channel: &'static str, instance: &InstanceRef| (channel, At(instance, places).to_string());
+    match kind {
+        EventKind::Monitor { primary, quorum } => ("+monitor", format!("{} quorum {quorum}", At(primary, places))),
+        EventKind::Set { primary, option, value } => ("+set", format!("{} {option} {value}", At(primary, places))),
+        EventKind::Outage { primary, votes, quorum } => {
+            ("+odown", format!("{} #quorum {votes}/{quorum}", At(primary, places)))
+        }
         EventKind::NewEpoch(epoch) => ("+new-epoch", epoch.to_string()),
-        EventKind::Switch { group, from, to } => (SWITCH_CHANNEL, switch_payload(group, *from, *to)),
+        EventKind::Switch { group, from, to } => (
+            SWITCH_CHANNEL,
+            switch_payload(group, &places.of(*from), &places.of(*to)),
+        ),
         EventKind::RoleChange {
             instance,
             to_primary,
@@ -106,7 +192,7 @@ fn render(kind: &EventKind) -> (&'static str, String) {
         } => {
             let channel = if *agrees { "+role-change" } else { "-role-change" };
             let role = if *to_primary { "master" } else { "slave" };
-            (channel, format!("{} new reported role is {role}", At(instance)))
+            (channel, format!("{} new reported role is {role}", At(instance, places)))
         }
         EventKind::NodeMoved {
             primary,
@@ -115,10 +201,12 @@ fn render(kind: &EventKind) -> (&'static str, String) {
             port,
         } => (
             "+sentinel-address-switch",
-            format!("{} ip {host} port {port} for {my_id}", At(primary)),
+            format!("{} ip {host} port {port} for {my_id}", At(primary, places)),
         ),
         EventKind::Tilt { entered: true } => ("+tilt", "#tilt mode entered".to_owned()),
         EventKind::Tilt { entered: false } => ("-tilt", "#tilt mode exited".to_owned()),
+        EventKind::ScriptError { path, signal, code } => ("-script-error", format!("{path} {signal} {code}")),
+        EventKind::ScriptTimeout { path, process } => ("-script-timeout", format!("{path} {process}")),
         EventKind::Unmonitor(instance) => about("-monitor", instance),
         EventKind::Reset(instance) => about("+reset-master", instance),
         EventKind::Down(instance) => about("+sdown", instance),
@@ -149,31 +237,38 @@ fn render(kind: &EventKind) -> (&'static str, String) {
     }
 }
 
-fn about(channel: &'static str, instance: &InstanceRef) -> (&'static str, String) {
-    (channel, At(instance).to_string())
+/// The five words that proxies parse; nothing may follow them.
+fn switch_payload(name: &GroupName, from: &Place, to: &Place) -> String {
+    format!("{name} {} {}", Words(from), Words(to))
 }
 
-/// The five words that proxies parse; nothing may follow them.
-fn switch_payload(name: &GroupName, from: Address, to: Address) -> String {
-    format!("{name} {} {} {} {}", from.ip, from.port, to.ip, to.port)
+/// Host and port.
+struct Words<'a>(&'a Place);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.host(), self.0.address.port)
+    }
 }
 
 /// Sentinel's `%@`.
-struct At<'a>(&'a InstanceRef);
+struct At<'a>(&'a InstanceRef, &'a Places<'a>);
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        let Self(instance, places) = self;
+        match instance {
             InstanceRef::Primary { group, address } => {
-                write!(f, "master {group} {} {}", address.ip, address.port)
+                write!(f, "master {group} {}", Words(&places.of(*address)))
             }
             InstanceRef::Replica {
                 group,
                 address,
                 primary,
             } => {
-                write!(f, "slave {address} {} {}", address.ip, address.port)?;
-                write!(f, " @ {group} {} {}", primary.ip, primary.port)
+                let replica = places.of(*address);
+                write!(f, "slave {replica} {}", Words(&replica))?;
+                write!(f, " @ {group} {}", Words(&places.of(*primary)))
             }
             InstanceRef::Node {
                 group,
@@ -183,7 +278,7 @@ impl fmt::Display for At<'_> {
                 primary,
             } => {
                 write!(f, "sentinel {my_id} {host} {port}")?;
-                write!(f, " @ {group} {} {}", primary.ip, primary.port)
+                write!(f, " @ {group} {}", Words(&places.of(*primary)))
             }
         }
     }
@@ -246,6 +341,17 @@ mod tests {
         assert_eq!(shown(EventKind::Tilt { entered: true }), "+tilt #tilt mode entered");
         assert_eq!(shown(EventKind::Tilt { entered: false }), "-tilt #tilt mode exited");
         assert_eq!(shown(EventKind::NewEpoch(7)), "+new-epoch 7");
+        let error = EventKind::ScriptError {
+            path: "/a b".into(),
+            signal: 9,
+            code: 0,
+        };
+        let timeout = EventKind::ScriptTimeout {
+            path: "/a".into(),
+            process: 77,
+        };
+        assert_eq!(shown(error), "-script-error /a b 9 0");
+        assert_eq!(shown(timeout), "-script-timeout /a 77");
         assert_eq!(
             shown(EventKind::Reset(primary())),
             "+reset-master master g-1 10.0.0.1 1"
@@ -259,12 +365,12 @@ mod tests {
     #[test]
     fn a_switch_is_five_words_and_can_start_from_another_address() {
         let name = GroupName::new("g-1").unwrap();
-        let mut event = Published::switch(GroupId(1), &name, Some(4), at(1), at(2));
+        let event = Published::switch(GroupId(1), &name, Some(4), at(1).into(), at(2).into());
         assert_eq!(event.payload, "g-1 10.0.0.1 1 10.0.0.1 2");
         assert_eq!(event.switched_name(), "g-1");
-        event.rewrite_from(&name, at(9));
+        let event = event.switched(&name, at(9).into(), at(2).into());
         assert_eq!(event.payload, "g-1 10.0.0.1 9 10.0.0.1 2");
-        assert_eq!(event.switch, Some((at(9), at(2))));
+        assert_eq!(event.switch, Some((at(9).into(), at(2).into())));
     }
 
     #[test]

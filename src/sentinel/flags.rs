@@ -15,6 +15,8 @@ pub fn primary_flags(group: &Group, sighting: Option<&Sighting>) -> String {
         (failover.is_some(), "failover_in_progress"),
         (is(FailoverKind::Operator), "force_failover"),
         (is(FailoverKind::Coordinated), "coordinated_failover"),
+        (is_script_killed(sighting), "script_kill_sent"),
+        (sighting.is_some_and(|sighting| sighting.rebooting), "master_reboot"),
     ])
 }
 
@@ -29,6 +31,7 @@ pub fn replica_flags(group: &Group, address: Address, sighting: Option<&Sighting
         (step == Some(ReconfStep::Sent), "reconf_sent"),
         (step == Some(ReconfStep::InProgress), "reconf_inprog"),
         (step == Some(ReconfStep::Done), "reconf_done"),
+        (is_script_killed(sighting), "script_kill_sent"),
     ])
 }
 
@@ -43,6 +46,10 @@ fn is_down(sighting: Option<&Sighting>) -> bool {
 
 fn is_disconnected(sighting: Option<&Sighting>) -> bool {
     sighting.is_none_or(|sighting| sighting.link == LinkState::Disconnected)
+}
+
+fn is_script_killed(sighting: Option<&Sighting>) -> bool {
+    sighting.is_some_and(|sighting| sighting.script_killed)
 }
 
 fn is_candidate(group: &Group, address: Address) -> bool {

@@ -4,8 +4,8 @@
 use std::fmt::Display;
 
 use crate::model::{
-    Address, Age, Fault, Group, Identity, Instant, Member, Mode, Node, NodeId, NodeRole, Revision, Role, Sighting,
-    Stage, Timestamp, Verdict,
+    Address, Age, Fault, Group, GroupConfig, Identity, Instant, Member, Mode, Naming, Node, NodeId, NodeRole, Place,
+    Revision, Role, Sighting, Stage, Timestamp, Verdict,
 };
 use crate::resp::Reply;
 use crate::sentinel::{node_flags, primary_flags, replica_flags};
@@ -15,8 +15,17 @@ use crate::sentinel::{node_flags, primary_flags, replica_flags};
 pub struct Moment {
     /// Monotonic.
     pub now: Instant,
-    /// Wall clock: only replicated times are measured by it.
+    /// Wall clock, not behind the time of the state: only replicated times are measured by it.
     pub wall: Timestamp,
+}
+
+/// What holds an automatic failover back.
+#[derive(Debug)]
+pub struct Held {
+    /// The reason.
+    pub why: String,
+    /// For how much longer, where that is known.
+    pub left_ms: Option<Age>,
 }
 
 /// A group as MASTER shows it.
@@ -24,6 +33,8 @@ pub struct Moment {
 pub struct PrimaryEntry<'a> {
     /// The group.
     pub group: &'a Group,
+    /// How it is told where it is.
+    pub naming: Naming,
     /// What this node sees of its primary.
     pub sighting: Option<&'a Sighting>,
     /// How many other nodes there are.
@@ -34,6 +45,8 @@ pub struct PrimaryEntry<'a> {
     pub revision: Revision,
     /// Where Sentinels listen that are not ours and watch the group.
     pub foreign: Vec<Address>,
+    /// What would hold an automatic failover back.
+    pub held: Option<Held>,
     /// When.
     pub moment: Moment,
 }
@@ -44,7 +57,7 @@ impl PrimaryEntry<'_> {
         let Self { group, sighting, .. } = *self;
         let mut fields = Fields::default();
         fields.put("name", &group.name);
-        fields.address(group.primary);
+        fields.place(&group.told_primary(self.naming));
         fields.put("runid", run_id(sighting, group.primary_member()));
         fields.put("flags", primary_flags(group, sighting));
         fields.link(sighting);
@@ -86,8 +99,19 @@ impl PrimaryEntry<'_> {
         fields.put("last-error", self.sighting.map_or("", |sighting| &sighting.error));
         fields.put("warning", self.warning());
         fields.put("auth-user", &config.auth_user);
-        fields.put("rename-command", self.renamed());
+        fields.put("rename-command", renamed(config));
         fields.put("foreign-sentinels", self.foreign_sentinels());
+        fields.host_name(self.group, self.group.primary);
+        fields.put("automatic-failover", config.automatic.at(self.moment.wall));
+        fields.put("failover-held", self.held.as_ref().map_or("", |held| &held.why));
+        fields.put("failover-held-ms", self.held_ms());
+    }
+
+    /// 0 when nothing holds it, -1 when nobody knows for how long.
+    fn held_ms(&self) -> i64 {
+        let Some(held) = &self.held else { return 0 };
+        held.left_ms
+            .map_or(-1, |left_ms| i64::try_from(left_ms).unwrap_or(i64::MAX))
     }
 
     fn last_abort(&self) -> String {
@@ -103,16 +127,13 @@ impl PrimaryEntry<'_> {
         }
     }
 
-    /// `command=name`, joined by commas.
-    fn renamed(&self) -> String {
-        let pairs = self.group.config.renamed.iter();
-        let pairs: Vec<_> = pairs.map(|(command, to)| format!("{command}={to}")).collect();
-        pairs.join(",")
-    }
-
-    /// `ip:port`, joined by commas.
+    /// `ip:port`, joined by commas; of a Sentinel that was only seen to connect, `ip`.
     fn foreign_sentinels(&self) -> String {
-        let addresses: Vec<_> = self.foreign.iter().map(ToString::to_string).collect();
+        let place = |address: &Address| match address.port {
+            0 => address.ip.to_string(),
+            _ => address.to_string(),
+        };
+        let addresses: Vec<_> = self.foreign.iter().map(place).collect();
         addresses.join(",")
     }
 
@@ -126,6 +147,13 @@ impl PrimaryEntry<'_> {
     }
 }
 
+/// What the instances of a group call commands: `command=name`, joined by commas.
+pub fn renamed(config: &GroupConfig) -> String {
+    let pairs = config.renamed.iter();
+    let pairs: Vec<_> = pairs.map(|(command, to)| format!("{command}={to}")).collect();
+    pairs.join(",")
+}
+
 /// A replica as REPLICAS shows it.
 #[derive(Debug)]
 pub struct ReplicaEntry<'a> {
@@ -133,6 +161,8 @@ pub struct ReplicaEntry<'a> {
     pub group: &'a Group,
     /// Where it is.
     pub address: Address,
+    /// How that is told.
+    pub naming: Naming,
     /// What is recorded about it.
     pub member: &'a Member,
     /// What this node sees of it.
@@ -152,8 +182,9 @@ impl ReplicaEntry<'_> {
     pub fn render(&self) -> Reply {
         let sighting = self.sighting;
         let mut fields = Fields::default();
-        fields.put("name", self.address);
-        fields.address(self.address);
+        let place = self.group.told(self.address, self.naming);
+        fields.put("name", &place);
+        fields.place(&place);
         fields.put("runid", run_id(sighting, Some(self.member)));
         fields.put("flags", replica_flags(self.group, self.address, sighting));
         fields.link(sighting);
@@ -191,6 +222,7 @@ impl ReplicaEntry<'_> {
         fields.put("quarantine", self.member.quarantine.as_deref().unwrap_or_default());
         fields.put("not-promoted", fault.map_or("", |fault| fault));
         fields.put("last-error", self.sighting.map_or("", |sighting| &sighting.error));
+        fields.host_name(self.group, self.address);
     }
 }
 
@@ -290,9 +322,17 @@ impl Fields {
         }
     }
 
-    fn address(&mut self, address: Address) {
-        self.put("ip", address.ip);
-        self.put("port", address.port);
+    fn place(&mut self, place: &Place) {
+        self.put("ip", place.host());
+        self.put("port", place.address.port);
+    }
+
+    /// Both of what is told and what is not: an instance that has a host name has an address as well.
+    fn host_name(&mut self, group: &Group, address: Address) {
+        if let Some(host) = group.hosts.get(&address) {
+            self.put("host-name", host);
+            self.put("address", address.ip);
+        }
     }
 
     fn link(&mut self, sighting: Option<&Sighting>) {

@@ -10,10 +10,12 @@ mod flags;
 mod info;
 mod instance;
 
-pub use events::{Published, SWITCH_CHANNEL, publish};
+pub use events::{Around, Level, Published, SWITCH_CHANNEL, publish, publish_around};
 pub use flags::{node_flags, primary_flags, replica_flags};
-pub use info::{InfoText, Layout, SentinelSection, is_safe_for_old_proxies};
-pub use instance::{Moment, NodeEntry, PrimaryEntry, ReplicaEntry, identity_name, mode_name, node_role_name};
+pub use info::{GroupLines, InfoText, Layout, SentinelSection, is_safe_for_old_proxies};
+pub use instance::{
+    Held, Moment, NodeEntry, PrimaryEntry, ReplicaEntry, identity_name, mode_name, node_role_name, renamed,
+};
 
 /// The version of Redis whose Sentinel this surface is.
 pub const REDIS_VERSION: &str = "7.0.15";

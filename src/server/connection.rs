@@ -7,6 +7,7 @@
 //! Full: while more than `output_bytes_high` of output is unsent, nothing is read, answered or taken from the
 //! hub. A client that only asks is slowed down; a subscriber's queue in the hub fills, and then it is closed.
 
+mod events;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -17,14 +18,15 @@ use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use tracing::{debug, trace, warn};
 
-use crate::model::Instant;
+use crate::model::{GroupName, Instant};
 use crate::net::TcpStream;
-use crate::pubsub::{Subscription, Wanted};
+use crate::pubsub::Subscription;
 use crate::requests::{Effect, Face, Render, Session, Stats, View, WriteError, WriteReply, dispatch};
 use crate::resp::{Reply, Request, encode};
+use crate::sentinel::Published;
 
 use super::Shared;
-use super::glance::{asks_for_events, asks_for_more_than_switches, is_foreign};
+use super::glance::{asks_for_counters, asks_for_events, is_foreign};
 use super::input::Input;
 use super::local::Disk;
 use super::pause::Pause;
@@ -79,8 +81,26 @@ struct Connection {
 
 /// A write that the cluster is carrying out. Later requests wait for it, events do not.
 struct Writing {
-    result: BoxFuture<'static, Result<WriteReply, WriteError>>,
+    stage: Stage,
     render: Option<Render>,
+    /// The `+monitor` of this group comes after the answer.
+    monitors: Option<GroupName>,
+    /// That `+monitor`, and nothing behind it, while it waits for the answer.
+    held: Option<Arc<Published>>,
+}
+
+impl Writing {
+    fn holds(&self, event: &Published) -> bool {
+        let monitored = event.monitored.as_ref().map(|(name, _)| name);
+        monitored.is_some() && monitored == self.monitors.as_ref()
+    }
+}
+
+enum Stage {
+    /// Under way.
+    Waits(BoxFuture<'static, Result<WriteReply, WriteError>>),
+    /// Came back; what is to be told before its answer may not be told yet.
+    Done(Result<WriteReply, WriteError>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,17 +230,20 @@ impl Connection {
             return None;
         }
         self.keep_subscription();
+        if self.subscription.is_none() && self.told_before_answer().is_some() {
+            self.answer_write();
+        }
         if self.requests.is_empty() && self.subscription.is_none() {
             return None;
         }
         let shared = self.shared.clone();
         // Events come before the state that they led to: whoever holds the state has them in the queue.
         let (state, node) = (shared.board.state(), shared.board.status());
-        // Events come by the thousand, and need no counters.
-        let stats = if self.requests.is_empty() {
-            Stats::default()
-        } else {
+        // Events and lookups come by the thousand, and need no counters.
+        let stats = if self.requests.iter().any(asks_for_counters) {
             shared.stats(state.revision())
+        } else {
+            Stats::default()
         };
         let view = View {
             state,
@@ -228,6 +251,7 @@ impl Connection {
             node: &node,
             clients: &*shared.registry,
             dials: shared.board.dials(),
+            scripts: shared.board.scripts(),
             files: &Disk,
             stats: &stats,
             now,
@@ -265,47 +289,8 @@ impl Connection {
         self.output.len() < self.shared.options.output_bytes_high
     }
 
-    /// Subscribes to the hub before the state is loaded from which a subscription will be confirmed, so that no
-    /// event falls in between.
-    fn keep_subscription(&mut self) {
-        let wants = self.session.subscribed() || self.requests.iter().any(asks_for_events);
-        match (&self.subscription, wants) {
-            (None, true) => self.subscription = Some(self.shared.hub.subscribe()),
-            (Some(_), false) => self.subscription = None,
-            _ => {}
-        }
-        if let Some(subscription) = &mut self.subscription {
-            let asks_for_more = self.requests.iter().any(asks_for_more_than_switches);
-            subscription.want(if self.session.hears_only_switches() && !asks_for_more {
-                Wanted::Switches
-            } else {
-                Wanted::Everything
-            });
-        }
-    }
-
-    fn deliver(&mut self, view: &View<'_>) {
-        let Some(mut subscription) = self.subscription.take() else {
-            return;
-        };
-        if subscription.overflowed() {
-            warn!(target: "cfgserver::server", id = self.seat.id(), "subscriber is too slow, closing it");
-            self.phase = Phase::Gone;
-            return;
-        }
-        while self.has_room()
-            && let Some(event) = subscription.try_next(view.state.revision())
-        {
-            if let Some(reply) = self.session.deliver(&event, view) {
-                self.put(&reply);
-            }
-        }
-        self.subscription = Some(subscription);
-    }
-
     fn carry_out(&mut self, request: &Request, view: &View<'_>) {
         self.shared.counters.command();
-        self.unshown = true;
         if request.name().eq_ignore_ascii_case(b"CLIENT") {
             // It may look at itself.
             self.show();
@@ -316,6 +301,8 @@ impl Connection {
             return;
         }
         let effect = dispatch(&mut self.session, view, request);
+        self.seat.show_request(self.session.last_request());
+        self.unshown |= self.session.take_relisted();
         self.take_effect(effect);
         if asks_for_events(request)
             && let Some((short, long)) = self.session.take_prefix()
@@ -333,7 +320,9 @@ impl Connection {
             }
             Effect::Write { write, render } => {
                 self.writing = Some(Writing {
-                    result: self.shared.writes.write(write),
+                    monitors: write.monitors().cloned(),
+                    held: None,
+                    stage: Stage::Waits(self.shared.writes.write(write)),
                     render: Some(render),
                 });
             }

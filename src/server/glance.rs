@@ -13,6 +13,11 @@ pub(super) fn asks_for_more_than_switches(request: &Request) -> bool {
     asks_for_events(request) && request.0.iter().skip(1).any(|name| name != SWITCH_CHANNEL)
 }
 
+/// Whether the answer to it holds the node's counters.
+pub(super) fn asks_for_counters(request: &Request) -> bool {
+    is_one_of(request, &[b"INFO"])
+}
+
 /// The first lines of an HTTP request: a web page had a browser on this machine send it.
 pub(super) fn is_foreign(request: &Request) -> bool {
     is_one_of(request, &[b"POST", b"Host:"])

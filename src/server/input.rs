@@ -5,7 +5,7 @@ use std::io;
 use bytes::BytesMut;
 
 use crate::model::Instant;
-use crate::net::TcpStream;
+use crate::net::{self, TcpStream};
 use crate::resp::{Decoder, Limits, ProtocolError, Request};
 
 /// Bytes per read.
@@ -56,6 +56,10 @@ impl Input {
                 self.bytes.extend_from_slice(&chunk[..count]);
                 self.dry = false;
                 self.unheard = false;
+                if count < READ_BYTES {
+                    // That was all: the next look need not ask the kernel.
+                    net::note_read_all(stream);
+                }
                 Ok(Read::Bytes(count))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),

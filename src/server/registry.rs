@@ -34,11 +34,18 @@ struct Inner {
 }
 
 /// What CLIENT LIST shows of a connection.
-#[derive(Default)]
 struct Row {
     /// The line as it was at `at`.
     line: String,
     at: Instant,
+    activity: Arc<Mutex<Activity>>,
+}
+
+/// What changes with every request, and is put into the line when somebody asks for it.
+#[derive(Clone, Copy)]
+struct Activity {
+    at: Instant,
+    request: &'static str,
 }
 
 /// Who asks for a seat.
@@ -86,9 +93,14 @@ impl Registry {
         inner.last_id += 1;
         let (id, ended) = (inner.last_id, CancellationToken::new());
         inner.ends.insert(id, ended.clone());
+        let activity = Activity {
+            at: self.clock.now(),
+            request: "NULL",
+        };
         Some(Seat {
             id,
             ended,
+            activity: Arc::new(Mutex::new(activity)),
             registry: self.clone(),
         })
     }
@@ -131,9 +143,13 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No code panics while it holds this lock, so a poisoned one is as good as any.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
+}
+
+/// No code panics while it holds one of these locks, so a poisoned one is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {
@@ -150,11 +166,7 @@ impl Clients for Registry {
     fn list(&self) -> String {
         let now = self.clock.now();
         let inner = self.lock();
-        inner
-            .rows
-            .values()
-            .map(|row| age_line(&row.line, now.since(row.at)))
-            .collect()
+        inner.rows.values().map(|row| row.line_at(now)).collect()
     }
 
     fn count(&self) -> u64 {
@@ -166,25 +178,29 @@ impl Clients for Registry {
     }
 }
 
-/// A line that was true `later_ms` ago: `age` and `idle` have gone on since.
-fn age_line(line: &str, later_ms: u64) -> String {
-    let words = line
-        .trim_end_matches('\n')
-        .split(' ')
-        .map(|word| match word.split_once('=') {
-            Some((name @ ("age" | "idle"), seconds)) => match seconds.parse::<u64>() {
-                Ok(seconds) => format!("{name}={}", seconds + later_ms / 1000),
+impl Row {
+    /// The line as it is now: time has gone on since it was written, and so have requests.
+    fn line_at(&self, now: Instant) -> String {
+        let activity = *lock(&self.activity);
+        let word = |word: &str| match word.split_once('=') {
+            Some(("age", seconds)) => match seconds.parse::<u64>() {
+                Ok(seconds) => format!("age={}", seconds + now.since(self.at) / 1000),
                 Err(_) => word.to_owned(),
             },
+            Some(("idle", _)) => format!("idle={}", now.since(activity.at) / 1000),
+            Some(("cmd", _)) => format!("cmd={}", activity.request),
             _ => word.to_owned(),
-        });
-    words.collect::<Vec<_>>().join(" ") + "\n"
+        };
+        let words = self.line.trim_end_matches('\n').split(' ').map(word);
+        words.collect::<Vec<_>>().join(" ") + "\n"
+    }
 }
 
 /// A place among the connections; free again when it is dropped.
 pub(super) struct Seat {
     id: u64,
     ended: CancellationToken,
+    activity: Arc<Mutex<Activity>>,
     registry: Arc<Registry>,
 }
 
@@ -201,11 +217,20 @@ impl Seat {
 
     /// Shows the connection in CLIENT LIST as it is now.
     pub(super) fn show(&self, line: String) {
-        let at = self.registry.clock.now();
+        let row = Row {
+            line,
+            at: self.registry.clock.now(),
+            activity: self.activity.clone(),
+        };
         let mut inner = self.registry.lock();
         if inner.ends.contains_key(&self.id) {
-            inner.rows.insert(self.id, Row { line, at });
+            inner.rows.insert(self.id, row);
         }
+    }
+
+    /// Shows that a request came: when, and which one.
+    pub(super) fn show_request(&self, (at, request): (Instant, &'static str)) {
+        *lock(&self.activity) = Activity { at, request };
     }
 
     /// Counts what the connection subscribes to now.
@@ -290,10 +315,10 @@ mod tests {
             ..Topics::default()
         };
         let (first, second) = (registry.seat().unwrap(), registry.seat().unwrap());
-        second.show("id=2 age=0 idle=0\n".to_owned());
+        second.show("id=2 age=0\n".to_owned());
         second.show_topics(topics.clone());
-        first.show("id=1 age=5 idle=1\n".to_owned());
-        assert_eq!(registry.list(), "id=1 age=5 idle=1\nid=2 age=0 idle=0\n");
+        first.show("id=1 age=5\n".to_owned());
+        assert_eq!(registry.list(), "id=1 age=5\nid=2 age=0\n");
         assert_eq!(
             (registry.count(), registry.subscribers(), registry.topics()),
             (2, 1, (1, 0))
@@ -307,9 +332,15 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_line_ages_while_its_connection_sleeps() {
-        let line = "id=3 name= age=10 idle=0 cmd=ping\n";
-        assert_eq!(age_line(line, 2_500), "id=3 name= age=12 idle=2 cmd=ping\n");
+    #[tokio::test]
+    async fn a_line_is_of_the_moment_in_which_it_is_asked_for() {
+        let registry = registry(10, 0);
+        let seat = registry.seat().unwrap();
+        seat.show("id=1 name= age=10 idle=0 cmd=NULL\n".to_owned());
+        let later = registry.clock.now().plus(2_999);
+        let line_at = |later| registry.lock().rows[&1].line_at(later);
+        assert_eq!(line_at(later), "id=1 name= age=12 idle=2 cmd=NULL\n");
+        seat.show_request((later, "ping"));
+        assert_eq!(line_at(later), "id=1 name= age=12 idle=0 cmd=ping\n");
     }
 }

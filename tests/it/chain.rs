@@ -123,6 +123,7 @@ impl World {
     fn monitor(&mut self, group: usize, at: u16) {
         let primary = address(group, at);
         self.apply(Command::Monitor {
+            host: None,
             name: GroupName::new(name(group)).unwrap(),
             primary,
             quorum: 1,
@@ -183,6 +184,7 @@ impl World {
             node: &node,
             clients: &Nothing,
             dials: Arc::default(),
+            scripts: Arc::default(),
             files: &NoFiles,
             stats: &Stats::default(),
             now: Instant(0),

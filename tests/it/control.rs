@@ -1,6 +1,7 @@
 //! The control with fakes around it: an in-memory log with the real state machine, and instances in a map.
 
 mod fakes;
+mod names;
 mod ports;
 mod real;
 

@@ -14,7 +14,7 @@ use source::paths;
 const FLOORS: &[&[&str]] = &[
     &["main"],
     &["app", "cli"],
-    &["server", "control", "probe", "agent"],
+    &["server", "control", "probe", "runner", "agent", "fleet"],
     &[
         "raft",
         "pubsub",
@@ -33,7 +33,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     // ---- the line ----
     &["requests"],
-    &["import", "failover", "sentinel"],
+    &["import", "failover", "script", "sentinel"],
     &["machine", "detect", "resp", "template"],
     // Tests of every floor read golden files.
     &["model", "mutation", "golden"],

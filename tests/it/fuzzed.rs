@@ -119,6 +119,8 @@ const INFO: &[&str] = &[
 const CLIENTS: &[&str] = &[
     "id=3 addr=10.0.0.9:1 name=cfgserver-aaaaaaaa-leader-6 age=1",
     "id=4 name=cfgserver-bbbbbbbb-leader-7",
+    "id=6 name=cfgserver-bbbbbbbb/10.0.0.1:6379-leader-7",
+    "id=7 name=cfgserver-bbbbbbbb/10.0.0.1:6379-leader-7 age=1",
     "id=5 name=cfgserver-cccccccc-leader-7 name=",
     "name=cfgserver-aaaaaaaa-leader-6 id=",
     "id=",

@@ -2,6 +2,7 @@
 
 mod configure;
 mod differences;
+mod hosts;
 mod records;
 mod settings;
 
@@ -137,6 +138,7 @@ impl World {
 
 fn monitor(group: &str, port: u16, quorum: u32) -> Command {
     Command::Monitor {
+        host: None,
         name: name(group),
         primary: at(port),
         quorum,
@@ -185,7 +187,10 @@ fn set_is_all_or_nothing() {
     let bad = vec![Setting::Quorum(5), Setting::ParallelSyncs(0)];
     assert_eq!(world.refused(set(bad)), Rejection::Invalid);
     assert_eq!(world.group("g").config.quorum, 2);
-    let events = world.done(set(vec![Setting::Quorum(5), Setting::AuthPass("secret".into())]));
+    let events = world.done(set(vec![
+        Setting::Quorum(5),
+        Setting::AuthPass("secret".to_owned().into()),
+    ]));
     assert_eq!(kinds(&events), ["Set", "Set"]);
     assert!(
         !format!("{events:?}").contains("secret"),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use cfgserver::machine::{Command, Entry, Outcome, Rejection, ResetGroup, State, SwitchProof, apply, check};
 use cfgserver::model::{
-    Address, EventKind, FailoverKind, Fault, GroupId, GroupName, Member, ReconfStep, RunId, Setting, Timestamp,
+    Address, EventKind, FailoverKind, Fault, GroupId, GroupName, HostName, Member, ReconfStep, RunId, Setting,
+    Timestamp,
 };
 use proptest::prelude::*;
 
@@ -46,13 +47,29 @@ impl Draft {
             lineage: None,
         };
         match self.kind {
+            2 if self.flag => Command::Name {
+                group,
+                on,
+                hosts: [(candidate, HostName::new(&format!("h{}", self.port % 2)).unwrap())].into(),
+            },
+            12 if self.stale => Command::Readdress {
+                group,
+                on: known.map_or(0, |group| group.version),
+                from: known.map_or(candidate, |group| group.primary),
+                to: Address {
+                    ip: [10, 0, 0, 1 + (self.port % 3) as u8].into(),
+                    ..known.map_or(candidate, |group| group.primary)
+                },
+            },
             0 if self.stale => Command::Configure {
+                host: HostName::new(&format!("h{}", self.port % 2)).ok().filter(|_| self.flag),
                 name,
                 primary: candidate,
                 quorum: u32::from(self.flag) + 1,
                 settings: vec![Setting::ParallelSyncs(u32::from(self.port % 3))],
             },
             0 => Command::Monitor {
+                host: HostName::new(&format!("h{}", self.port % 2)).ok().filter(|_| self.flag),
                 name,
                 primary: candidate,
                 quorum: u32::from(self.flag) + 1,

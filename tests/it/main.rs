@@ -18,11 +18,14 @@ mod fuzzed;
 #[path = "../golden/mod.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod golden;
+mod host_names;
 mod hosts;
 mod import;
 mod linear;
+mod locked;
 mod machine;
 mod machine_random;
+mod maintenance;
 mod node_dials;
 mod operations;
 mod probe;
@@ -33,7 +36,10 @@ mod read_policy;
 mod real_sentinel;
 mod redis_link;
 mod removal;
+mod renamed;
+mod safety;
 mod scenarios;
+mod scripts;
 mod server;
 mod servers;
 mod store;
@@ -44,4 +50,5 @@ mod store_process;
 #[cfg(feature = "rocksdb")]
 mod store_ruin;
 mod transcripts;
+mod watched;
 mod world;

@@ -1,5 +1,6 @@
 //! The probe against real redis-servers: what it sees, says and sends.
 
+mod oddities;
 mod world;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -170,11 +171,12 @@ async fn a_wrong_password_is_shown_and_the_right_one_counts_at_once() {
         return;
     }
     let server = Server::start(&["requirepass right"]).await;
-    let settings = [Setting::DownAfterMs(300), Setting::AuthPass("wrong".to_owned())];
+    let settings = [Setting::DownAfterMs(300), Setting::AuthPass("wrong".to_owned().into())];
     let world = World::watching(&server, &settings);
     let seen = world.wait_down(server.address).await;
     assert!(seen.error.starts_with("WRONGPASS"), "{}", seen.error);
-    world.set(&[Setting::AuthPass("right".to_owned())]);
+    assert!(seen.locked, "it was taken for dead");
+    world.set(&[Setting::AuthPass("right".to_owned().into())]);
     let seen = world.wait_up(server.address).await;
     assert_eq!(&*seen.error, "");
 }

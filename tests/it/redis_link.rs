@@ -1,9 +1,10 @@
 //! Links and orders against real redis-servers.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cfgserver::model::{Address, MyId, Role, RunId, Term};
+use cfgserver::model::{Address, Facts, MyId, Role, RunId, Term};
 use cfgserver::redis::{Answer, LeaderName, Link, LinkError, Order, OrderError, OrderLink, request};
 
 use crate::fake_redis::{Deed, FakeRedis, healthy, info};
@@ -15,6 +16,7 @@ fn leader(node: &str, term: Term) -> LeaderName {
     LeaderName {
         node: MyId(node.into()),
         term,
+        instance: "10.0.0.1:6379".parse().unwrap(),
     }
 }
 
@@ -26,12 +28,13 @@ async fn open(server: &Server) -> OrderLink {
 
 async fn give(link: &mut OrderLink, order: Order) -> Result<Option<Role>, OrderError> {
     let expected = link.facts().run_id.clone();
-    let reply = link.execute(&order, &expected, &|| true, SOON).await?;
+    let reply = link.execute(&order, &expected, &|_: &Facts| true, SOON).await?;
     Ok(reply.facts.map(|facts| facts.role))
 }
 
 fn follow(primary: Address) -> Order {
     Order::Follow {
+        host: None,
         primary,
         disconnect_clients: false,
     }
@@ -97,6 +100,7 @@ async fn an_instance_is_made_to_follow() {
         "clients were not to be dropped"
     );
     let order = Order::Follow {
+        host: None,
         primary: primary.address,
         disconnect_clients: true,
     };
@@ -118,6 +122,29 @@ async fn orders_work_where_config_client_or_multi_are_renamed_away() {
         let followed = give(&mut link, follow(primary.address)).await;
         assert_eq!(followed, Ok(Some(Role::Replica)), "without {missing}");
     }
+}
+
+#[tokio::test]
+async fn orders_go_out_under_the_names_that_the_instance_has_for_them() {
+    if redis_is_missing() {
+        return;
+    }
+    let commands = ["auth", "client", "config", "exec", "info", "multi", "slaveof"];
+    let renamed: BTreeMap<String, String> = commands.map(|name| (name.to_owned(), format!("own-{name}"))).into();
+    let lines = renamed
+        .iter()
+        .map(|(usual, own)| format!("rename-command {usual} {own}"));
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    let replica = Server::start(&[&lines, "requirepass secret", "replicaof 127.0.0.1 1"]).await;
+    let target = cfgserver::redis::Target {
+        renamed,
+        ..replica.target_with("", "secret")
+    };
+    let mut link = OrderLink::open(&target, leader("0123456789", 7), SOON).await.unwrap();
+    assert_eq!(link.facts().role, Role::Replica);
+    assert_eq!(give(&mut link, Order::Promote).await, Ok(Some(Role::Primary)));
+    let file = std::fs::read_to_string(replica.folder.path().join("redis.conf")).unwrap();
+    assert!(!file.contains("replicaof 127"), "it was no transaction: {file}");
 }
 
 #[tokio::test]
@@ -152,7 +179,7 @@ async fn another_process_gets_no_order() {
     let mut link = open(&replica).await;
     let found = link.facts().run_id.clone();
     let refused = link
-        .execute(&Order::Promote, &RunId::new("other"), &|| true, SOON)
+        .execute(&Order::Promote, &RunId::new("other"), &|_: &Facts| true, SOON)
         .await;
     assert_eq!(refused, Err(OrderError::OtherProcess { found }));
     assert!(replica.says("role:slave").await);
@@ -167,11 +194,14 @@ async fn a_process_that_was_restarted_gets_no_order_over_the_old_link() {
     let mut link = open(&replica).await;
     let before = link.facts().run_id.clone();
     replica.restart().await;
-    let reply = link.execute(&Order::Promote, &before, &|| true, SOON).await.unwrap();
+    let reply = link
+        .execute(&Order::Promote, &before, &|_: &Facts| true, SOON)
+        .await
+        .unwrap();
     let facts = reply.facts.unwrap();
     assert_ne!(facts.run_id, before, "the new process was only looked at");
     assert_eq!(facts.role, Role::Replica);
-    let refused = link.execute(&Order::Promote, &before, &|| true, SOON).await;
+    let refused = link.execute(&Order::Promote, &before, &|_: &Facts| true, SOON).await;
     assert!(matches!(refused, Err(OrderError::OtherProcess { .. })), "{refused:?}");
     assert!(replica.says("role:slave").await);
 }
@@ -184,10 +214,10 @@ async fn the_fence_is_asked_right_before_each_write() {
     let (_primary, replica) = pair(&["rename-command CONFIG \"\""]).await;
     let mut link = open(&replica).await;
     let run_id = link.facts().run_id.clone();
-    let refused = link.execute(&Order::Promote, &run_id, &|| false, SOON).await;
+    let refused = link.execute(&Order::Promote, &run_id, &|_: &Facts| false, SOON).await;
     assert_eq!(refused, Err(OrderError::LeaseLost));
     let asked = AtomicU32::new(0);
-    let once = || asked.fetch_add(1, Ordering::Relaxed) == 0;
+    let once = |_: &Facts| asked.fetch_add(1, Ordering::Relaxed) == 0;
     let refused = link.execute(&Order::Promote, &run_id, &once, SOON).await;
     assert_eq!(
         refused,
@@ -198,7 +228,7 @@ async fn the_fence_is_asked_right_before_each_write() {
 }
 
 #[tokio::test]
-async fn links_of_older_leaders_are_closed_and_others_are_not() {
+async fn links_of_older_leaders_and_those_that_were_given_up_are_closed_and_others_are_not() {
     if redis_is_missing() {
         return;
     }
@@ -209,13 +239,20 @@ async fn links_of_older_leaders_are_closed_and_others_are_not() {
     let mut probe = Link::connect(&server.target(), SOON).await.unwrap();
     let name = request(["CLIENT", "SETNAME", "cfgserver-aaaaaaaa-probe"]);
     probe.call(&[name], SOON).await.unwrap();
-    let mut own = connect(leader("bbbbbbbbbb", 7)).await;
+    let mut given_up = connect(leader("bbbbbbbbbb", 7)).await;
+    let by_another_way = LeaderName {
+        instance: "10.0.0.2:6379".parse().unwrap(),
+        ..leader("bbbbbbbbbb", 7)
+    };
+    let mut by_another_way = connect(by_another_way).await;
     let mut again = connect(leader("bbbbbbbbbb", 7)).await;
-    assert_eq!(
-        older.refresh(SOON).await.unwrap_err(),
-        OrderError::Link(LinkError::Closed)
-    );
-    for link in [&mut newer, &mut own, &mut again] {
+    for link in [&mut older, &mut given_up] {
+        assert_eq!(
+            link.refresh(SOON).await.unwrap_err(),
+            OrderError::Link(LinkError::Closed)
+        );
+    }
+    for link in [&mut newer, &mut by_another_way, &mut again] {
         link.refresh(SOON).await.unwrap();
     }
     probe.call(&[request(["PING"])], SOON).await.unwrap();
@@ -256,6 +293,7 @@ async fn a_paused_primary_can_be_made_to_follow() {
     give(&mut old, Order::Pause { ms: 60_000 }).await.unwrap();
     give(&mut open(&replica).await, Order::Promote).await.unwrap();
     let order = Order::Follow {
+        host: None,
         primary: replica.address,
         disconnect_clients: true,
     };
@@ -334,6 +372,7 @@ fn target(fake: &FakeRedis) -> cfgserver::redis::Target {
         address: fake.address,
         user: String::new(),
         password: String::new(),
+        renamed: BTreeMap::new(),
     }
 }
 
@@ -388,7 +427,9 @@ async fn an_order_without_an_answer_times_out_and_the_link_is_not_used_again() {
         .unwrap();
     let expected = RunId::new("aa");
     for _ in 0..2 {
-        let reply = link.execute(&Order::Promote, &expected, &|| true, PATIENCE).await;
+        let reply = link
+            .execute(&Order::Promote, &expected, &|_: &Facts| true, PATIENCE)
+            .await;
         assert_eq!(reply, Err(OrderError::Link(LinkError::TimedOut)));
     }
     assert_eq!(fake.connections(), 1);

@@ -1,5 +1,6 @@
 //! Real redis-servers on loopback, each in its own folder, ended by their process id.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -100,6 +101,7 @@ impl Server {
             address: self.address,
             user: String::new(),
             password: String::new(),
+            renamed: BTreeMap::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a sweep should reach: stages, rules, reasons. One that it never reaches is reported.
 
 use cfgserver::machine::{Command, Outcome};
-use cfgserver::model::{FailoverKind, Fault, ReconfStep};
+use cfgserver::model::{Automatic, FailoverKind, Fault, ReconfStep, Setting};
 
 use crate::faults::{KINDS, moments};
 use crate::invariants::Invariants;
@@ -56,6 +56,7 @@ const OTHERS: &[&str] = &[
     "commit: repaired follower",
     "commit: repaired master",
     "commit: reset",
+    "commit: automatic failover off",
     "commit: set",
     "commit: monitor",
     "commit: remove",
@@ -92,7 +93,7 @@ const OTHERS: &[&str] = &[
     "operator: leader transfer",
     "operator: no leader",
     "operator: outcome unknown",
-    "order link: closes an older leader's",
+    "order link: closes those of the past",
     "order: bare form",
     "order: connection closed under it",
     "order: its link was replaced",
@@ -182,6 +183,10 @@ fn step_name(step: ReconfStep) -> &'static str {
     }
 }
 
+fn turns_off(setting: &Setting) -> bool {
+    matches!(setting, Setting::Automatic(Automatic::Off | Automatic::OffUntil(_)))
+}
+
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::OpenFailover { kind, .. } => match kind {
@@ -200,6 +205,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Repaired { .. } => "commit: repaired follower",
         Command::Monitor { .. } => "commit: monitor",
         Command::Remove { .. } => "commit: remove",
+        Command::Set { settings, .. } if settings.iter().any(turns_off) => "commit: automatic failover off",
         Command::Set { .. } => "commit: set",
         Command::Share { .. } => "commit: share",
         Command::Reset { .. } => "commit: reset",

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 
+import emptied
 import measures
 import proxied
 import table
@@ -31,6 +32,10 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=45, help="give up after this long (default 45)")
     parser.add_argument("--raw", default=None, help="file for the raw numbers (default: target/compare/<time>.json)")
     parser.add_argument("--proxies", action="store_true", help="measure what clients of a proxy see instead")
+    parser.add_argument("--emptied", action="store_true",
+                        help="measure what becomes of the data when a primary comes back empty (of cfgserver only)")
+    parser.add_argument("--case", action="append", default=[], metavar="NAME=VALUE,...",
+                        help="with --emptied: only these values of a setting (repeatable)")
     for kind in KINDS:
         parser.add_argument(f"--{kind.name}", metavar="FILE", help=f"binary of the proxy {kind.name}")
     parser.add_argument("--binary", default=None, help=argparse.SUPPRESS)
@@ -60,7 +65,9 @@ def main():
     signal.alarm(int(given.minutes * 60))
     results, failed = {}, []
     try:
-        if given.proxies:
+        if given.emptied:
+            results = emptied.measure(given.runs or 5, failed, cases(given.case))
+        elif given.proxies:
             through_proxies(given, planes, results, failed)
         else:
             directly(given, planes, results, failed)
@@ -70,13 +77,27 @@ def main():
         with open(raw, "w", encoding="utf-8") as file:
             facts = {"machine": platform.platform(), "cpus": os.cpu_count(), "runs": given.runs, "results": results}
             json.dump(facts, file, indent=1)
-    text, reached = (proxied if given.proxies else table).lines(results)
+    page = emptied if given.emptied else proxied if given.proxies else table
+    text, reached = page.lines(results)
     print()
     print("\n".join(text))
     print(f"raw numbers: {raw}")
     for failure in failed:
         print(f"failed: {failure}")
     return 0 if reached and not failed else 1
+
+
+def cases(given):
+    """What is asked for, by the name of the setting."""
+    known = {name: {str(value): value for value in values} for name, values in emptied.CASES.items()}
+    chosen = {}
+    for text in given:
+        name, _, values = text.partition("=")
+        try:
+            chosen[name] = [known[name][value] for value in values.split(",")]
+        except KeyError as error:
+            raise SystemExit(f"--case {text}: what is {error}? known: {emptied.CASES}") from error
+    return chosen
 
 
 def directly(given, planes, results, failed):

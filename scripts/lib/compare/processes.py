@@ -98,15 +98,20 @@ class Process:
 class Redis:
     """A redis-server on loopback that keeps nothing on disk."""
 
-    def __init__(self, world, follow=None):
+    def __init__(self, world, follow=None, options=()):
         self.port = world.port()
         self.folder = os.path.join(world.folder, f"redis-{self.port}")
         os.makedirs(self.folder)
-        words = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder,
-                 "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]
+        self.words = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder,
+                      "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0", *options]
         if follow:
-            words += ["--replicaof", "127.0.0.1", str(follow)]
-        self.process = world.start(f"redis-{self.port}", words)
+            self.words += ["--replicaof", "127.0.0.1", str(follow)]
+        self.process = world.start(f"redis-{self.port}", self.words)
+
+    def restart(self, world):
+        """`kill -9`, and the same again at once, empty."""
+        self.process.kill()
+        self.process = world.start(f"redis-{self.port}", self.words)
 
     def answers(self):
         return try_ask(self.port, "PING") == "PONG"
@@ -119,15 +124,19 @@ class Redis:
 class Group:
     """A primary and its replicas under a name."""
 
-    def __init__(self, world, name, replicas):
+    def __init__(self, world, name, replicas, options=()):
         self.name = name
-        self.primary = Redis(world)
+        self.primary = Redis(world, options=options)
         wait_until(f"redis {self.primary.port} answers", 10, self.primary.answers)
-        self.replicas = [Redis(world, self.primary.port) for _ in range(replicas)]
+        self.replicas = []
+        self.add_replicas(world, replicas, options)
 
-    def wait_in_sync(self):
+    def add_replicas(self, world, count, options=()):
+        self.replicas += [Redis(world, self.primary.port, options) for _ in range(count)]
+
+    def wait_in_sync(self, seconds=20):
         for replica in self.replicas:
-            wait_until(f"redis {replica.port} is in sync", 20, lambda: replica.follows(self.primary.port))
+            wait_until(f"redis {replica.port} is in sync", seconds, lambda: replica.follows(self.primary.port))
         # What the replicas have received is what makes them eligible, for both planes.
         ask(self.primary.port, "SET", "born", self.name)
         for replica in self.replicas:

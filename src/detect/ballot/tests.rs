@@ -19,6 +19,7 @@ fn vote(group: u64, verdict: Judgement) -> Vote {
         key: key(group),
         verdict,
         reach: BTreeSet::from(["10.0.0.2:6379".parse().unwrap()]),
+        fit: None,
     }
 }
 
@@ -57,6 +58,21 @@ fn a_whole_report_is_taken_and_counted() {
     assert_eq!(counts(&ballot, &key(2), 10), (0, 1));
     let tally = ballot.tally(&key(1), VOTERS.into_iter(), Instant(10));
     assert_eq!(tally.reach, BTreeMap::from([(1, vote(1, Judgement::Down).reach)]));
+}
+
+#[test]
+fn a_node_that_does_not_say_whom_it_would_promote_is_believed_for_all_that_it_reaches() {
+    let fit = |says: Option<BTreeSet<_>>| {
+        let mut ballot = Ballot::new(1_500);
+        let vote = Vote {
+            fit: says,
+            ..vote(1, Judgement::Down)
+        };
+        ballot.receive(1, &whole(7, &[vote]), Instant(0));
+        ballot.tally(&key(1), VOTERS.into_iter(), Instant(10)).fit
+    };
+    assert_eq!(fit(None), BTreeMap::from([(1, vote(1, Judgement::Down).reach)]));
+    assert_eq!(fit(Some(BTreeSet::new())), BTreeMap::from([(1, BTreeSet::new())]));
 }
 
 #[test]

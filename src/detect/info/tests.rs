@@ -108,13 +108,34 @@ fn a_connection_that_only_carries_the_data_set_is_not_online() {
 }
 
 #[test]
+fn a_replica_that_announces_a_host_name_is_told_from_one_with_an_address() {
+    let facts = info(
+        "role:master\nslave0:ip=Redis-2.example,port=6379,state=wait_bgsave,offset=7,lag=0\n\
+         slave1:ip=10.0.0.2,port=6379,state=online,offset=1,lag=0\n",
+    );
+    let line = &facts.named_replicas[0];
+    assert_eq!(
+        (line.host.as_str(), line.online, line.offset),
+        ("redis-2.example", false, 7)
+    );
+    assert_eq!((facts.named_replicas.len(), facts.replicas.len()), (1, 1));
+}
+
+#[test]
 fn odd_replica_lines_are_skipped() {
     let facts = info(
-        "role:master\nslave0:ip=redis-2.example,port=6379,state=online,offset=1,lag=0\nslave1:\nslave2:ip=,port=\n\
+        "role:master\nslave0:ip=redis-2.example,port=6379,state=online,offset=1,lag=0\nslave6:ip=a b,port=1\n\
+         slave7:ip=redis-2.example,port=0\nslave1:\nslave2:ip=,port=\n\
          slave3:ip=10.0.0.2,port=0\nslave4:ip=10.0.0.2,port=99999\nslave:ip=10.0.0.2,port=1\nslaves:x\nslave5:,,,\n\
          slavex1:ip=10.0.0.2,port=1\nslave_priority:7\n",
     );
     assert_eq!(facts.replicas, []);
+    let named: Vec<_> = facts
+        .named_replicas
+        .iter()
+        .map(|line| (line.host.as_str(), line.port))
+        .collect();
+    assert_eq!(named, [("redis-2.example", 6379)]);
     assert_eq!(facts.priority, 7);
 }
 

@@ -87,6 +87,39 @@ fn other_answers_do_not_count() {
     assert_eq!(watch.judge(at(1_200)), None);
 }
 
+/// It answers: that it refuses a password is no proof that it serves nobody, until it falls silent.
+#[test]
+fn a_refused_password_makes_it_down_and_not_dead() {
+    let mut watch = up(RULES);
+    let mut cause = None;
+    for ms in [300, 1_300, 2_300, 3_300] {
+        watch.answered(PingAnswer::Locked, at(ms));
+        watch.judge(at(ms + 999));
+        cause = watch.cause(at(ms + 999));
+    }
+    assert!(watch.verdict().is_down());
+    assert_eq!(cause, Some(Cause::Locked));
+    // A restart is refused for a moment: no proof either.
+    watch.refused(at(4_400));
+    assert_eq!(watch.cause(at(4_400)), Some(Cause::Locked));
+    assert_eq!(watch.deadline(at(4_400)), Some(at(5_300)));
+    assert_eq!(watch.cause(at(5_300)), Some(Cause::Silence));
+    watch.answered(PingAnswer::Pong, at(5_400));
+    assert_eq!(watch.judge(at(5_400)), UP);
+}
+
+#[test]
+fn refused_connections_tell_more_than_a_refused_password() {
+    let mut watch = up(WatchRules {
+        refused_after_ms: 100,
+        ..RULES
+    });
+    watch.answered(PingAnswer::Locked, at(1_200));
+    watch.refused(at(1_300));
+    watch.refused(at(1_400));
+    assert_eq!(watch.cause(at(1_400)), Some(Cause::Refused));
+}
+
 #[test]
 fn an_acceptable_answer_makes_it_up_again() {
     let mut watch = up(RULES);

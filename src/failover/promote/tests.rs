@@ -339,3 +339,25 @@ fn a_refused_link_of_a_while_ago_does_not_mean_that_the_primary_cannot_be_fenced
     };
     assert!(refused_at(NOW).contains(&promote), "found out just now");
 }
+
+/// Found by the simulator, seeds 2177152 and 3400105: its writes, held back for the switch before, were being let through
+/// again. That answer was taken for the answer to the promotion, which was given up while its order was on its way.
+#[test]
+fn a_candidate_that_still_has_to_answer_another_order_is_not_ordered_yet() {
+    let mut stand = Stand::new();
+    stand.candidate_has(200, NOW);
+    let unpause = OrderMemory {
+        order: Order::Unpause,
+        at: Instant(NOW.0 - 10),
+        epoch: None,
+        answer: None,
+    };
+    stand.memory.orders.insert(CANDIDATE, unpause);
+    assert_eq!(stand.plan(), []);
+    stand
+        .memory
+        .answered(CANDIDATE, Ok(Some(facts("b", Role::Replica))), NOW.plus(5));
+    // The primary says nothing: the order no longer waits for it.
+    stand.candidate_has(200, NOW.plus(1_100));
+    assert!(stand.promotes_at(NOW.plus(1_200)));
+}

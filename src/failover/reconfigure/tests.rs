@@ -69,6 +69,7 @@ fn told_beside(second_is: ReconfStep, fault: OrderFault, waited: Age) -> Vec<Add
     });
     let order = OrderMemory {
         order: Order::Follow {
+            host: None,
             primary,
             disconnect_clients: false,
         },

@@ -81,6 +81,8 @@ fn each_filter_gives_its_reason() {
     );
     assert_eq!(unfit(|seen| seen.facts = None), Some(Unfit::NoInfo));
     assert_eq!(changed(|facts| facts.priority = 0), Some(Unfit::PriorityZero));
+    // Who does not want to be shown can still be promoted, as by Sentinel.
+    assert_eq!(changed(|facts| facts.announced = false), None);
     assert_eq!(changed(|facts| facts.loading = true), Some(Unfit::Loading));
     assert_eq!(changed(|facts| facts.sync_in_progress = true), Some(Unfit::Resyncing));
     assert_eq!(

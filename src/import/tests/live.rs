@@ -36,7 +36,7 @@ fn a_live_sentinel_is_taken_over_without_what_it_does_not_tell() {
         "replicas known there: 10.0.0.2:6379\n",
         "Sentinels that have it: 3;",
         "note: auth-user, auth-pass and rename-command cannot be read from a live Sentinel",
-        "note: notification-script is not taken over",
+        "note: notification-script is not taken over: the nodes were started without",
         "note: a failover is in progress there",
         "note: its primary is down there",
     ] {

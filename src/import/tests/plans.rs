@@ -24,6 +24,54 @@ fn only_settings_that_differ_are_set() {
 }
 
 #[test]
+fn names_of_commands_are_compared_set_and_taken_back() {
+    let text = format!("{ONE}sentinel rename-command a CONFIG mine\nsentinel rename-command a slaveof obey\n");
+    let same = having("a", "10.0.0.1:6379", &[("rename-command", "config=mine,slaveof=obey")]);
+    assert_eq!(deed(&text, &same, &Wish::default()), Deed::Nothing);
+    let other = having("a", "10.0.0.1:6379", &[("rename-command", "client=x,config=yours")]);
+    let plan = Plan::new(&parsed(&text), &other, &Wish::default());
+    let request = "SENTINEL SET a rename-command client client rename-command config mine rename-command slaveof obey";
+    assert_eq!(plan.groups[0].requests(), [request.split(' ').collect::<Vec<_>>()]);
+    let none = parsed(ONE);
+    assert!(
+        Plan::new(&none, &other, &Wish::default()).is_done(),
+        "what the file does not say is left"
+    );
+    let faults = parse_conf(format!("{ONE}sentinel rename-command a config \"\"").as_bytes()).unwrap_err();
+    assert_eq!(faults[0].to_string(), "2: rename-command: a name is empty");
+}
+
+#[test]
+fn scripts_are_taken_over_where_the_nodes_run_them() {
+    let text = format!("{ONE}sentinel notification-script a /bin/true\nsentinel client-reconfig-script a /bin/x\n");
+    let mut present = having("a", "10.0.0.1:6379", &[("notification-script", "/bin/true")]);
+    let plan = Plan::new(&parsed(&text), &present, &Wish::default());
+    assert!(plan.is_done(), "{}", plan.to_text());
+    assert!(
+        plan.to_text()
+            .contains("note: client-reconfig-script is not taken over"),
+        "{}",
+        plan.to_text()
+    );
+    present.runs_scripts = true;
+    let plan = Plan::new(&parsed(&text), &present, &Wish::default());
+    let request = "SENTINEL SET a client-reconfig-script /bin/x";
+    assert_eq!(plan.groups[0].requests(), [request.split(' ').collect::<Vec<_>>()]);
+}
+
+#[test]
+fn what_is_written_down_can_be_read_again() {
+    let settings = [
+        ("rename-command", "config=mine,slaveof=obey"),
+        ("notification-script", "/opt/my script"),
+    ];
+    let mut present = having("a", "10.0.0.1:6379", &settings);
+    present.runs_scripts = true;
+    let plan = Plan::new(&parsed(&export(&present)), &present, &Wish::default());
+    assert!(plan.is_done(), "{}", plan.to_text());
+}
+
+#[test]
 fn a_group_keeps_its_mode_until_one_is_asked_for_and_a_new_one_observes() {
     let mode_of = |deed: &Deed| match deed {
         Deed::Monitor { settings, .. } => settings[0].1.to_string(),
@@ -110,6 +158,34 @@ fn a_group_elsewhere_is_refused_unless_it_shall_be_replaced() {
 }
 
 #[test]
+fn a_host_name_is_taken_over_as_one() {
+    const NAMED: &str = "sentinel monitor a Redis.example.com 6379 2";
+    let plan = Plan::new(&parsed(NAMED), &empty(3), &Wish::default());
+    let requests = plan.groups[0].requests();
+    assert_eq!(requests[0].join(" "), "SENTINEL CONFIG SET resolve-hostnames yes");
+    let monitor = "CFG MONITOR a redis.example.com 6379 2 mode observe ";
+    assert!(requests[1].join(" ").starts_with(monitor), "{requests:?}");
+    let mut present = having("a", "10.0.0.1:6379", &[("quorum", "2")]);
+    assert!(
+        matches!(deed(NAMED, &present, &Wish::default()), Deed::Refused(_)),
+        "it may be anybody"
+    );
+    let standing = present.groups.values_mut().next().unwrap();
+    standing.host = "redis.example.com".to_owned();
+    assert!(matches!(deed(NAMED, &present, &Wish::default()), Deed::Nothing));
+    assert!(
+        matches!(deed(ONE, &present, &Wish::default()), Deed::Nothing),
+        "by its address"
+    );
+    let written = crate::import::export(&present);
+    assert!(
+        written.contains("\nsentinel monitor a redis.example.com 6379 2\n"),
+        "{written}"
+    );
+    assert!(written.contains("sentinel resolve-hostnames yes\n"));
+}
+
+#[test]
 fn what_the_cluster_cannot_have_is_refused() {
     let refused = |text: &str, present: &Present| match deed(text, present, &Wish::default()) {
         Deed::Refused(why) => why,
@@ -119,8 +195,6 @@ fn what_the_cluster_cannot_have_is_refused() {
     assert_eq!(refused(ONE, &other), "10.0.0.1:6379 belongs to group b of the cluster");
     let replica = refused("sentinel monitor a 10.9.9.9 6379 2", &other);
     assert_eq!(replica, "10.9.9.9:6379 belongs to group b of the cluster");
-    let name = refused("sentinel monitor a redis.example.com 6379 2", &empty(3));
-    assert!(name.starts_with("redis.example.com:6379 is a host name"), "{name}");
     let both = format!("{ONE}sentinel monitor b 10.0.0.1 6379 2");
     let plan = Plan::new(&parsed(&both), &empty(3), &Wish::default());
     assert!(plan.is_refused());

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
 use socket::Socket;
-pub use socket::forget;
+pub use socket::{forget, orphan};
 
 use super::weather;
 use crate::task;
@@ -97,6 +97,13 @@ pub async fn connect(host_port: &str, limit: Duration) -> io::Result<TcpStream> 
     connected.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connect timed out"))?
 }
 
+/// There are no host names here.
+pub async fn resolve(host: String, _limit: Duration) -> io::Result<Vec<IpAddr>> {
+    let ip = host.parse();
+    ip.map(|ip| vec![ip])
+        .map_err(|_| io::Error::new(io::ErrorKind::NotFound, "only addresses are known here"))
+}
+
 async fn connect_to(peer: SocketAddr) -> io::Result<TcpStream> {
     if let Some(own) = own_address() {
         weather::open((own, peer.ip())).await;
@@ -118,6 +125,9 @@ fn own_address() -> Option<IpAddr> {
 pub fn prepare(_stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
+
+/// What a kernel's socket needs to be told; a simulated one knows.
+pub fn note_read_all(_stream: &TcpStream) {}
 
 /// Nothing to do: whoever sent something is reset by turmoil when it is not read.
 pub fn reset(_stream: &TcpStream) -> io::Result<()> {

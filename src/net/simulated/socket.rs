@@ -38,6 +38,8 @@ struct Inner {
     sending: bool,
     /// The other side is not there any more.
     dead: bool,
+    /// The process on the other side ended while nothing was heard of its machine.
+    orphaned: bool,
     /// Waits for bytes.
     reader: Option<Waker>,
     /// Waits for room.
@@ -56,6 +58,7 @@ impl Socket {
             finished: false,
             sending: false,
             dead: false,
+            orphaned: false,
             reader: None,
             writer: None,
         };
@@ -80,12 +83,16 @@ impl Socket {
         (self.local.ip(), self.peer.ip())
     }
 
+    fn way_back(&self) -> weather::Way {
+        (self.peer.ip(), self.local.ip())
+    }
+
     pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
         let mut inner = self.inner();
         inner.reader = Some(context.waker().clone());
-        if inner.dead {
+        if inner.found_dead(self.way_back(), context) {
             return Poll::Ready(Ok(()));
         }
         match &mut inner.stream {
@@ -107,7 +114,7 @@ impl Socket {
 
     pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.inner();
-        if inner.dead {
+        if inner.found_dead(self.way_back(), context) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         // A look in between must not replace who waits.
@@ -191,6 +198,12 @@ impl Inner {
         self.sending || !weather::is_open(way)
     }
 
+    /// Its other side is not there any more, and that can be known.
+    fn found_dead(&mut self, way_back: weather::Way, context: &mut Context<'_>) -> bool {
+        self.dead |= self.orphaned && weather::poll_open(way_back, context).is_ready();
+        self.dead
+    }
+
     fn room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.held.len() < HELD_MAX {
             return Poll::Ready(Ok(()));
@@ -235,11 +248,21 @@ thread_local! {
 
 /// A machine has lost its power and is back: what others had open to it is found to be dead, as keepalive finds it.
 pub fn forget(machine: IpAddr) {
+    change_those_to(machine, |_, inner| inner.dead = true);
+}
+
+/// The process of a machine has ended, and some others hear nothing of that machine. Its kernel says so again and again:
+/// what they had open to it is found to be dead when they hear of it.
+pub fn orphan(machine: IpAddr, deaf: &[IpAddr]) {
+    change_those_to(machine, |local, inner| inner.orphaned |= deaf.contains(&local));
+}
+
+fn change_those_to(machine: IpAddr, change: impl Fn(IpAddr, &mut Inner)) {
     let all: Vec<Arc<Socket>> = OPEN.with_borrow(|open| open.sockets.values().filter_map(Weak::upgrade).collect());
     for socket in all.iter().filter(|socket| socket.peer.ip() == machine) {
         let reader = {
             let mut inner = socket.inner();
-            inner.dead = true;
+            change(socket.local.ip(), &mut inner);
             inner.reader.take()
         };
         if let Some(reader) = reader {

@@ -20,6 +20,7 @@ pub(super) fn address(port: u16) -> Address {
 #[expect(clippy::expect_used, reason = "literals of this file")]
 pub(super) fn monitor(name: &str, port: u16) -> Command {
     Command::Monitor {
+        host: None,
         name: GroupName::new(name).expect("a name"),
         primary: address(port),
         quorum: 1,

@@ -7,9 +7,9 @@ use openraft::EntryPayload;
 use crate::detect::{Judgement, Vote, VoteAck, VoteReport};
 use crate::machine::{Announced, Command, Entry, Header, ResetGroup, SharedSetting, SharedSettings, SwitchProof};
 use crate::model::{
-    Abort, Address, ClusterId, Failover, FailoverKind, Fault, Group, GroupConfig, GroupId, GroupName, Identity,
-    Lineage, Member, Mode, Monitored, MyId, Node, NodeRole, Outage, ReconfStep, RunId, Setting, Stage, Switch,
-    Timestamp, VoteKey,
+    Abort, Address, Automatic, ClusterId, Failover, FailoverKind, Fault, Group, GroupConfig, GroupId, GroupName,
+    HostName, Identity, Lineage, Member, Mode, Monitored, MyId, Node, NodeRole, Outage, ReconfStep, RunId, Setting,
+    Stage, Switch, Timestamp, VoteKey,
 };
 use crate::raft::types::{LogEntry, LogId};
 
@@ -53,6 +53,10 @@ pub(super) fn name(text: &str) -> GroupName {
 
 fn v4(last: u8) -> Address {
     format!("10.0.0.{last}:6379").parse().unwrap()
+}
+
+pub(super) fn host() -> HostName {
+    HostName::new("redis-1.example").unwrap()
 }
 
 fn v6() -> Address {
@@ -110,7 +114,7 @@ fn settings() -> Vec<Setting> {
         Setting::Identity(Identity::Open),
         Setting::Identity(Identity::Strict),
         Setting::AuthUser("user".to_owned()),
-        Setting::AuthPass("secret".to_owned()),
+        Setting::AuthPass("secret".to_owned().into()),
     ]
 }
 
@@ -123,6 +127,12 @@ fn later_settings() -> Vec<Setting> {
         Setting::NotificationScript("/bin/tell".to_owned()),
         Setting::ClientReconfigScript("/bin/move".to_owned()),
     ]
+}
+
+fn maintenance() -> Vec<Setting> {
+    let end = Timestamp(1_700_000_000_000);
+    let all = [Automatic::On, Automatic::Off, Automatic::OffUntil(end)];
+    all.map(Setting::Automatic).into()
 }
 
 fn faults() -> [Fault; 5] {
@@ -149,6 +159,7 @@ pub(super) fn commands() -> Vec<Command> {
     let mut commands = vec![
         Command::Noop,
         Command::Monitor {
+            host: None,
             name: name("orders"),
             primary: v4(1),
             quorum: 2,
@@ -233,12 +244,14 @@ pub(super) fn commands() -> Vec<Command> {
             cluster: ClusterId("0011".into()),
         },
         Command::Configure {
+            host: None,
             name: name("orders"),
             primary: v4(1),
             quorum: 2,
             settings: settings(),
         },
         Command::Monitor {
+            host: None,
             name: name("orders"),
             primary: v4(1),
             quorum: 2,
@@ -258,6 +271,35 @@ pub(super) fn commands() -> Vec<Command> {
                 },
                 SharedSetting::AnnouncePort { node: 2, port: 26_380 },
             ],
+        },
+        Command::Monitor {
+            name: name("orders"),
+            primary: v4(1),
+            host: Some(host()),
+            quorum: 2,
+            settings: Vec::new(),
+        },
+        Command::Configure {
+            name: name("orders"),
+            primary: v4(1),
+            host: Some(host()),
+            quorum: 2,
+            settings: Vec::new(),
+        },
+        Command::Name {
+            group,
+            on,
+            hosts: BTreeMap::from([(v4(2), host())]),
+        },
+        Command::Readdress {
+            group,
+            on,
+            from: v4(2),
+            to: v4(3),
+        },
+        Command::Set {
+            name: name("orders"),
+            settings: maintenance(),
         },
     ]);
     commands
@@ -286,6 +328,8 @@ pub(super) fn command_name(command: &Command) -> &'static str {
         Command::Nodes { .. } => "nodes",
         Command::Found { .. } => "found",
         Command::Configure { .. } => "configure",
+        Command::Name { .. } => "name",
+        Command::Readdress { .. } => "readdress",
     }
 }
 
@@ -322,6 +366,15 @@ pub(super) fn with_later_settings(mut group: Group) -> Group {
     group.config.renamed = BTreeMap::from([("config".to_owned(), "secret".to_owned())]);
     group.config.notification_script = "/bin/tell".to_owned();
     group.config.client_reconfig_script = "/bin/move".to_owned();
+    group.monitored.host = Some(host());
+    group.switches[0].from_host = Some(host());
+    group.hosts = BTreeMap::from([(v4(1), host())]);
+    group
+}
+
+/// The same, and automatic failover is off for a while.
+pub(super) fn in_maintenance(mut group: Group) -> Group {
+    group.config.automatic = Automatic::OffUntil(Timestamp(1_700_000_000_000));
     group
 }
 
@@ -332,16 +385,18 @@ pub(super) fn group() -> Group {
         id: GroupId(7),
         name: name("orders"),
         monitored: Monitored {
+            host: None,
             address: v4(1),
             quorum: 2,
         },
         config: GroupConfig {
             auth_user: "user".to_owned(),
-            auth_pass: "secret".to_owned(),
+            auth_pass: "secret".to_owned().into(),
             ..GroupConfig::default()
         },
         primary: v4(2),
         members: BTreeMap::from([(v4(1), Member::default()), (v4(2), member())]),
+        hosts: BTreeMap::new(),
         epoch: 70_001,
         config_epoch: 70_000,
         failover: Some(Failover {
@@ -358,6 +413,7 @@ pub(super) fn group() -> Group {
         switches: vec![Switch {
             revision: 290,
             from: v4(1),
+            from_host: None,
             to: v4(2),
             epoch: 70_000,
             at,
@@ -407,6 +463,7 @@ pub(super) fn vote_report() -> VoteReport {
         },
         verdict,
         reach: BTreeSet::from([v4(2), v6()]),
+        fit: Some(BTreeSet::from([v4(2)])),
     };
     VoteReport {
         sequence: 5,

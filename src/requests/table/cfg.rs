@@ -1,7 +1,7 @@
 //! The rows of CFG.
 
 use crate::requests::spec::Spec;
-use crate::requests::{cfg, changes, groups};
+use crate::requests::{cfg, changes, explain, groups};
 
 use super::ROW;
 
@@ -19,6 +19,14 @@ pub(super) const CONTAINER: Spec = Spec {
 const CFG_ROW: Spec = CONTAINER;
 
 pub(super) const REQUESTS: &[Spec] = &[
+    Spec {
+        name: "cfg|explain",
+        arity: 3,
+        usage: "<group>",
+        summary: "Why a group is not failed over, or how far its failover is: votes, replicas, what holds it back.",
+        run: explain::group,
+        ..CFG_ROW
+    },
     Spec {
         name: "cfg|groups",
         arity: 2,

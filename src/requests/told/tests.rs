@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::machine::{Command, Entry, Outcome, SwitchProof, apply};
-use crate::model::{Member, RunId, Timestamp};
+use crate::model::{Address, Member, RunId, Timestamp};
 
 fn at(port: u16) -> Address {
     Address::parse("10.0.0.1", &port.to_string()).unwrap()
@@ -34,6 +34,7 @@ fn monitor(state: &mut State, name: &str, primary: Address) {
     done(
         state,
         Command::Monitor {
+            host: None,
             name,
             primary,
             quorum: 1,
@@ -176,7 +177,7 @@ fn a_name_that_was_looked_up_in_vain_is_the_only_one_that_concerns_its_proxy() {
     let mut told = Told::default();
     look_up(&mut told, &state, "b-1");
     for filter in [Filter::BySignature, Filter::Always] {
-        assert!(told.concerns(filter, "b-1", at(1)) && !told.concerns(filter, "a-1", at(1)));
+        assert!(told.concerns(filter, "b-1", &at(1).into()) && !told.concerns(filter, "a-1", &at(1).into()));
     }
     monitor(&mut state, "b-1", at(7000));
     switch(&mut state, "b-1", at(7001));
@@ -187,7 +188,7 @@ fn a_name_that_was_looked_up_in_vain_is_the_only_one_that_concerns_its_proxy() {
     // A name that cannot be one is not kept, but says who asks.
     let mut told = Told::default();
     told.looked_up_in_vain(&state, b"no name");
-    assert!(!told.concerns(Filter::BySignature, "a-1", at(1)));
+    assert!(!told.concerns(Filter::BySignature, "a-1", &at(1).into()));
 }
 
 #[test]
@@ -197,7 +198,7 @@ fn on_the_port_of_old_proxies_what_is_safe_concerns_everyone_but_who_named_other
     let mut told = Told::default();
     told.asked_for_list(ListKind::Maps);
     told.listed(&state);
-    let hears = |told: &Told, name, to| told.concerns(Filter::Always, name, to);
+    let hears = |told: &Told, name, to: Address| told.concerns(Filter::Always, name, &to.into());
     assert!(hears(&told, "a-1", at(1)) && !hears(&told, "a-1", six) && !hears(&told, "plain", at(1)));
     look_up(&mut told, &state, "plain");
     told.asked_for_list(ListKind::Info);

@@ -12,7 +12,7 @@ use crate::server::Shared;
 use crate::server::input::Read;
 use crate::server::pause::Pause;
 
-use super::{Connection, Phase, Writing};
+use super::{Connection, Phase, Stage, Writing};
 
 /// How long a connection waits for its end at shutdown.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(800);
@@ -88,11 +88,13 @@ impl Connection {
         Ok(())
     }
 
-    /// The events that the write led to are on their way in the hub; its answer may come before or after them.
+    /// The events that the write led to are in the hub: where they are heard, the next turn puts them in order.
     fn written(&mut self, result: Result<WriteReply, WriteError>) {
-        let render = self.writing.take().and_then(|writing| writing.render);
-        if let Some(render) = render {
-            self.put(&render(result));
+        if let Some(writing) = &mut self.writing {
+            writing.stage = Stage::Done(result);
+        }
+        if self.subscription.is_none() {
+            self.answer_write();
         }
     }
 }
@@ -115,7 +117,10 @@ async fn resumed(paused: Option<Pause>, shared: &Shared) {
 
 async fn written(writing: &mut Option<Writing>) -> Result<WriteReply, WriteError> {
     match writing {
-        Some(writing) => (&mut writing.result).await,
-        None => std::future::pending().await,
+        Some(Writing {
+            stage: Stage::Waits(result),
+            ..
+        }) => result.await,
+        _ => std::future::pending().await,
     }
 }

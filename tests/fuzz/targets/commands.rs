@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cfgserver::machine::{Command, ResetGroup, SharedSetting, State, SwitchProof};
 use cfgserver::model::{
-    Address, ClusterId, FailoverKind, Fault, Group, GroupId, GroupName, Identity, Lineage, Member, Mode, MyId, Node,
-    NodeRole, ReconfStep, RunId, Setting,
+    Address, Automatic, ClusterId, FailoverKind, Fault, Group, GroupId, GroupName, HostName, Identity, Lineage, Member,
+    Mode, MyId, Node, NodeRole, ReconfStep, RunId, Setting, Timestamp,
 };
 
 use super::choices::Choices;
@@ -19,6 +19,10 @@ fn address(choices: &mut Choices<'_>) -> Address {
     let port = u16::from(choices.below(6)) + 1;
     let ip = if choices.one_in(8) { "fd00::1" } else { "10.0.0.1" };
     Address::parse(ip, &port.to_string()).unwrap()
+}
+
+fn host(choices: &mut Choices<'_>) -> HostName {
+    HostName::new(&format!("host-{}", choices.below(3))).unwrap()
 }
 
 fn run_id(choices: &mut Choices<'_>) -> RunId {
@@ -73,14 +77,19 @@ fn setting(choices: &mut Choices<'_>) -> Setting {
             Identity::Open
         }),
         8 => Setting::AuthUser(choices.text(8)),
-        _ => match choices.below(4) {
+        _ => match choices.below(5) {
+            4 => Setting::Automatic(match choices.below(3) {
+                0 => Automatic::On,
+                1 => Automatic::Off,
+                _ => Automatic::OffUntil(Timestamp(choices.number())),
+            }),
             0 => Setting::RenameCommand {
                 command: choices.text(4),
                 to: choices.text(4),
             },
             1 => Setting::NotificationScript(choices.text(8)),
             2 => Setting::ClientReconfigScript(choices.text(8)),
-            _ => Setting::AuthPass(choices.text(8)),
+            _ => Setting::AuthPass(choices.text(8).into()),
         },
     }
 }
@@ -172,13 +181,28 @@ pub(super) fn next(choices: &mut Choices<'_>, state: &State) -> Command {
             settings: (0..choices.below(4)).map(|_| shared(choices)).collect(),
         },
         0 => Command::Noop,
+        9 if flag => Command::Name {
+            group,
+            on,
+            hosts: some(choices, host),
+        },
         1 => Command::Monitor {
+            host: Some(host(choices)).filter(|_| odd),
             name,
             primary: address(choices),
             quorum: u32::from(choices.below(3)),
             settings: Vec::new(),
         },
+        3 if flag => {
+            let from = known.map_or_else(|| address(choices), |group| group.primary);
+            let to = Address {
+                port: from.port,
+                ..address(choices)
+            };
+            Command::Readdress { group, on, from, to }
+        }
         2 => Command::Configure {
+            host: Some(host(choices)).filter(|_| odd),
             name,
             primary: address(choices),
             quorum: u32::from(choices.below(3)),

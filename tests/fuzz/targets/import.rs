@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cfgserver::import::{Deed, Plan, Present, Wish, parse_conf};
+use cfgserver::import::{Deed, Place, Plan, Present, Value, Wish, parse_conf};
 
 pub(super) fn gives_one_plan(bytes: &[u8]) {
     let lines = bytes.split(|byte| *byte == b'\n').count();
@@ -16,6 +16,7 @@ pub(super) fn gives_one_plan(bytes: &[u8]) {
     let present = Present {
         cluster: "c".to_owned(),
         electorate: 3,
+        runs_scripts: true,
         groups: BTreeMap::new(),
     };
     let plan = Plan::new(&source, &present, &Wish::default());
@@ -24,7 +25,17 @@ pub(super) fn gives_one_plan(bytes: &[u8]) {
     for group in &plan.groups {
         let words: usize = group.requests().iter().map(Vec::len).sum();
         match &group.deed {
-            Deed::Monitor { settings, .. } => assert_eq!(words, 6 + 2 * settings.len()),
+            Deed::Monitor { settings, primary, .. } => {
+                // Names are taken from then on.
+                let names = if matches!(primary, Place::Named(..)) { 5 } else { 0 };
+                // Each command that is called otherwise is an option, the command and its name.
+                let setting = |value: &Value| match value {
+                    Value::Names(names) => 3 * names.len(),
+                    Value::Open(_) | Value::Secret(_) => 2,
+                };
+                let settings: usize = settings.iter().map(|(_, value)| setting(value)).sum();
+                assert_eq!(words, names + 6 + settings);
+            }
             Deed::Refused(_) => assert_eq!(words, 0),
             other => panic!("the cluster is empty: {other:?}"),
         }

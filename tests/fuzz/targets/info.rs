@@ -1,7 +1,7 @@
 //! INFO: the parser agrees with a model that keeps every line and looks fields up afterwards.
 
 use cfgserver::detect::{INFO_BYTES_MAX, InfoError, REPLICA_LINES_MAX, parse_info};
-use cfgserver::model::{Address, Facts, Lineage, ReplicaLine, Role, RunId};
+use cfgserver::model::{Address, Facts, HostName, Lineage, NamedReplica, ReplicaLine, Role, RunId};
 
 /// Any text at all.
 pub(super) fn agrees_with_the_model(bytes: &[u8]) {
@@ -93,6 +93,12 @@ fn facts(bytes: &[u8]) -> Result<Facts, InfoError> {
         let count = line.split(',').find(|part| part.starts_with("keys="))?;
         count["keys=".len()..].parse::<u64>().ok()
     };
+    let (mut replicas, mut named_replicas) = (Vec::new(), Vec::new());
+    let kept = lines.numbered("slave").into_iter().filter_map(replica);
+    kept.take(REPLICA_LINES_MAX).for_each(|kept| match kept {
+        Kept::At(line) => replicas.push(line),
+        Kept::Named(line) => named_replicas.push(line),
+    });
     Ok(Facts {
         run_id: RunId::new(run_id),
         version: lines.text("redis_version"),
@@ -120,32 +126,43 @@ fn facts(bytes: &[u8]) -> Result<Facts, InfoError> {
         failing_over: lines
             .last(&["master_failover_state"])
             .map(|state| state != "no-failover"),
-        replicas: lines
-            .numbered("slave")
-            .into_iter()
-            .filter_map(replica)
-            .take(REPLICA_LINES_MAX)
-            .collect(),
+        replicas,
+        named_replicas,
     })
 }
 
-fn replica(line: &str) -> Option<ReplicaLine> {
+/// A replica's line, with an address or a host name.
+enum Kept {
+    At(ReplicaLine),
+    Named(NamedReplica),
+}
+
+fn replica(line: &str) -> Option<Kept> {
     let parts: Vec<&str> = line.split(',').collect();
-    if !line.contains('=') {
-        return Some(ReplicaLine {
-            address: Address::parse(parts[0], parts.get(1)?).ok()?,
-            online: parts.get(2).is_none_or(|state| *state == "online"),
-            offset: 0,
-        });
-    }
     let last = |key: &str| {
         let mut values = parts.iter().filter_map(|part| part.split_once('='));
         values.rfind(|(name, _)| *name == key).map(|(_, value)| value)
     };
-    let kind = last("type").unwrap_or("");
-    Some(ReplicaLine {
-        address: Address::parse(last("ip")?, last("port")?).ok()?,
-        online: last("state").unwrap_or("online") == "online" && !kind.starts_with("rdb"),
-        offset: last("offset").and_then(|value| value.parse().ok()).unwrap_or(0),
-    })
+    let (host, port, online, offset) = if line.contains('=') {
+        let online = last("state").unwrap_or("online") == "online" && !last("type").unwrap_or("").starts_with("rdb");
+        let offset = last("offset").and_then(|value| value.parse().ok()).unwrap_or(0);
+        (last("ip")?, last("port")?, online, offset)
+    } else {
+        let online = parts.get(2).is_none_or(|state| *state == "online");
+        (parts[0], *parts.get(1)?, online, 0)
+    };
+    if let Ok(address) = Address::parse(host, port) {
+        return Some(Kept::At(ReplicaLine {
+            address,
+            online,
+            offset,
+        }));
+    }
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    Some(Kept::Named(NamedReplica {
+        host: HostName::new(host).ok()?,
+        port,
+        online,
+        offset,
+    }))
 }

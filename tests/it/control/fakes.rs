@@ -1,6 +1,7 @@
 //! A world for the control: instances, and a prober that sees them as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use cfgserver::clock::Clock;
 use cfgserver::control::{Control, ControlParts, OrderLinks};
 use cfgserver::detect::{Judgement, Vote, VoteReport};
 use cfgserver::failover::Order;
-use cfgserver::machine::{self, Command, Entry, State};
+use cfgserver::machine::{self, Command, Entry, SharedSetting, State};
 use cfgserver::model::Setting;
 use cfgserver::model::{
     Address, EventKind, Facts, GroupName, Lineage, LinkState, Node, NodeId, ReplicaLine, Revision, Role, RunId, Term,
@@ -21,7 +22,7 @@ use cfgserver::requests::NodeStatus;
 use cfgserver::task::Tasks;
 use tokio::sync::watch;
 
-use super::ports::{Links, Log};
+use super::ports::{Dns, Links, Log};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const PROBE_EVERY: Duration = Duration::from_millis(5);
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     pub(super) events: Mutex<Vec<EventKind>>,
     pub(super) diary: Mutex<Vec<String>>,
     pub(super) instances: Mutex<BTreeMap<Address, Instance>>,
+    pub(super) hosts: Mutex<BTreeMap<String, IpAddr>>,
     pub(super) leadership: watch::Sender<Leadership>,
     pub(super) lease: AtomicBool,
     pub(super) fence_refusals: AtomicUsize,
@@ -110,6 +112,7 @@ impl World {
             events: Mutex::default(),
             diary: Mutex::default(),
             instances: Mutex::default(),
+            hosts: Mutex::default(),
             leadership: watch::Sender::new(Leadership::default()),
             lease: AtomicBool::new(true),
             fence_refusals: AtomicUsize::new(0),
@@ -130,11 +133,16 @@ impl World {
             board: shared.board.clone(),
             proposals: Arc::new(Log(shared.clone())),
             links: links(&shared),
+            names: Arc::new(Dns(shared.clone())),
             clock: shared.clock,
             tasks: tasks.clone(),
             node: 1,
         });
         Self { shared, desk, tasks }
+    }
+
+    pub(super) fn apply(&self, command: &Command) {
+        self.shared.apply(command);
     }
 
     pub(super) fn desk(&self) -> &dyn Desk {
@@ -177,6 +185,24 @@ impl World {
         lock(&self.shared.instances).insert(address(at), instance);
     }
 
+    /// Host names are resolved from now on; this one to that instance, or to nobody.
+    pub(super) fn host(&self, host: &str, at: Option<u32>) {
+        let settings = vec![SharedSetting::ResolveHostnames(true)];
+        self.shared.apply(&Command::Share { settings });
+        let mut hosts = lock(&self.shared.hosts);
+        match at {
+            Some(at) => _ = hosts.insert(host.to_owned(), address(at).ip),
+            None => _ = hosts.remove(host),
+        }
+    }
+
+    /// The process is gone, and another one with its data is elsewhere.
+    pub(super) fn moves(&self, from: u32, to: u32) {
+        let mut instances = lock(&self.shared.instances);
+        let instance = instances.remove(&address(from)).unwrap();
+        instances.insert(address(to), instance);
+    }
+
     pub(super) fn kill(&self, at: u32) {
         lock(&self.shared.instances).get_mut(&address(at)).unwrap().alive = false;
     }
@@ -196,6 +222,7 @@ impl World {
 
     pub(super) fn monitor_at(&self, name: &str, primary: Address) {
         self.shared.apply(&Command::Monitor {
+            host: None,
             name: GroupName::new(name).unwrap(),
             primary,
             quorum: 1,
@@ -379,6 +406,7 @@ impl Shared {
             uptime_s: 100,
             failing_over: Some(false),
             replicas: lines.collect(),
+            named_replicas: Vec::new(),
         })
     }
 
@@ -429,6 +457,7 @@ impl Shared {
                 key: group.vote_key(),
                 verdict,
                 reach: reached.cloned().unwrap_or_else(own),
+                fit: None,
             }
         });
         VoteReport {

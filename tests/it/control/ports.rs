@@ -1,13 +1,14 @@
 //! The control's ports, played: the log with the real state machine behind it, and links to the instances of a map.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cfgserver::control::{OrderConnection, OrderLinks, Proposals};
+use cfgserver::control::{Names, OrderConnection, OrderLinks, Proposals};
 use cfgserver::failover::Order;
 use cfgserver::machine::Command;
-use cfgserver::model::{Address, Facts, GroupName, NodeId, RunId, Setting, Term};
+use cfgserver::model::{Address, Facts, GroupName, HostName, NodeId, RunId, Setting, Term};
 use cfgserver::raft::Leadership;
 use cfgserver::redis::{LinkError, OrderError, Target};
 use cfgserver::requests::{WriteError, WriteReply};
@@ -83,6 +84,15 @@ impl Proposals for Log {
     }
 }
 
+pub(super) struct Dns(pub(super) Arc<Shared>);
+
+impl Names for Dns {
+    fn resolve(&self, host: &HostName, _limit: Duration) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> {
+        let found = lock(&self.0.hosts).get(host.as_str()).copied();
+        Box::pin(async move { found.map(|ip| vec![ip]).ok_or("no such host".to_owned()) })
+    }
+}
+
 pub(super) struct Links(pub(super) Arc<Shared>);
 
 struct Connection {
@@ -137,7 +147,7 @@ impl OrderConnection for Connection {
         &'a mut self,
         order: &'a Order,
         expected: &'a RunId,
-        fence: &'a (dyn Fn() -> bool + Sync),
+        fence: &'a (dyn Fn(&Facts) -> bool + Sync),
         _limit: Duration,
     ) -> BoxFuture<'a, Result<Option<Facts>, OrderError>> {
         Box::pin(async move {
@@ -146,7 +156,7 @@ impl OrderConnection for Connection {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(*expected, self.facts.run_id);
-            if !fence() {
+            if !fence(&self.facts) {
                 self.shared.fence_refusals.fetch_add(1, Ordering::SeqCst);
                 return Err(OrderError::LeaseLost);
             }

@@ -127,6 +127,17 @@ impl Scene {
         }
     }
 
+    /// Every node has found every Sentinel on the instances.
+    fn sentinels_are_seen(&self) {
+        for node in &self.cluster.nodes {
+            wait_until(&format!("node {} sees the Sentinels", node.id), TURNED, || {
+                let entry = node.call(&["SENTINEL", "MASTER", NAME]);
+                let seen = entry.field("foreign-sentinels").unwrap_or_default().to_owned();
+                seen.split(',').filter(|place| *place == "127.0.0.1").count() == self.sentinels.len()
+            });
+        }
+    }
+
     fn stop_sentinels(&mut self) {
         for sentinel in &mut self.sentinels {
             sentinel.terminate();
@@ -187,6 +198,7 @@ fn three_sentinels_are_replaced_without_an_outage_and_come_back() {
     }
     assert_eq!(scene.mode(), ["observe"; 3]);
     scene.cluster.wait_healthy(&scene.group);
+    scene.sentinels_are_seen();
 
     // 2. Observing: what Sentinel does, unplanned and planned, is adopted and told.
     scene.replace(Manager::Sentinel);

@@ -6,6 +6,7 @@ use super::*;
 
 fn configure(group: &str, port: u16, quorum: u32, settings: Vec<Setting>) -> Command {
     Command::Configure {
+        host: None,
         name: name(group),
         primary: at(port),
         quorum,
@@ -32,7 +33,7 @@ fn the_same_again_changes_nothing_and_tells_nothing() {
             "g",
             1,
             2,
-            vec![Setting::AuthPass("p".to_owned()), Setting::Mode(Mode::Observe)],
+            vec![Setting::AuthPass("p".to_owned().into()), Setting::Mode(Mode::Observe)],
         )
     };
     world.done(again());

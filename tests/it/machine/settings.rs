@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cfgserver::machine::{Command, Rejection, SharedSetting, State};
-use cfgserver::model::{MyId, Node, NodeRole, Setting};
+use cfgserver::model::{Automatic, FailoverKind, MyId, Node, NodeRole, Setting, Timestamp};
 
 use super::{World, at, kinds, monitor, name};
 
@@ -92,6 +92,7 @@ fn a_new_group_begins_with_the_settings_of_its_monitor_and_a_repeat_changes_none
         };
         let settings = vec![Setting::DownAfterMs(ms)];
         Command::Monitor {
+            host: None,
             name,
             primary,
             quorum,
@@ -144,4 +145,55 @@ fn what_a_node_announces_goes_with_the_node() {
     world.done(share(vec![announce(4, "x")]));
     world.done(share(vec![announce(4, "")]));
     assert!(world.state.header().shared.announced.is_empty());
+}
+
+/// The log's own time decides, which does not go back with a wall clock.
+#[test]
+fn no_automatic_failover_is_opened_while_it_is_off_and_an_operator_may() {
+    let mut world = World::with_group();
+    let open = |world: &World, kind| match world.open(2) {
+        Command::OpenFailover {
+            group,
+            on,
+            candidate,
+            run_id,
+            votes,
+            ..
+        } => Command::OpenFailover {
+            group,
+            on,
+            kind,
+            votes,
+            candidate,
+            run_id,
+        },
+        other => other,
+    };
+    let events = world.done(set(vec![Setting::Automatic(Automatic::Off)]));
+    assert_eq!(kinds(&events), ["Set"]);
+    survives(&world.state);
+    for kind in [FailoverKind::Automatic, FailoverKind::Emptied] {
+        let refused = open(&world, kind);
+        assert_eq!(world.refused(refused), Rejection::Invalid, "{kind:?}");
+    }
+    let end = Timestamp(world.now + 10);
+    world.done(set(vec![Setting::Automatic(Automatic::OffUntil(end))]));
+    survives(&world.state);
+    let early = open(&world, FailoverKind::Automatic);
+    assert_eq!(world.refused(early), Rejection::Invalid);
+    world.now = end.0;
+    world.done(Command::Noop);
+    world.now = 1;
+    let mut later = world.state.clone();
+    let opened = cfgserver::machine::apply(
+        &mut later,
+        &cfgserver::machine::Entry {
+            command: open(&world, FailoverKind::Automatic),
+            at: Timestamp(1),
+        },
+    );
+    assert!(!opened.events.is_empty(), "it was over before the clock went back");
+    world.done(set(vec![Setting::Automatic(Automatic::Off)]));
+    let asked = open(&world, FailoverKind::Operator);
+    world.done(asked);
 }

@@ -87,6 +87,7 @@ impl World {
             }),
         };
         world.apply(Command::Monitor {
+            host: None,
             name: name.clone(),
             primary,
             quorum: 1,

@@ -204,6 +204,7 @@ impl TestNode {
 
 pub(super) fn monitor(name: &str, port: u16) -> Command {
     Command::Monitor {
+        host: None,
         name: GroupName::new(name).unwrap(),
         primary: Address::parse("10.0.0.1", &port.to_string()).unwrap(),
         quorum: 2,

@@ -244,6 +244,10 @@ impl Desk for Busy {
         Box::pin(async { Err(WriteError::NoLeader) })
     }
 
+    fn explain(&self, _: GroupName) -> Working {
+        Box::pin(async { Err(WriteError::NoLeader) })
+    }
+
     fn reset(&self, _: Vec<u8>) -> Working {
         Box::pin(async { Err(WriteError::NoLeader) })
     }

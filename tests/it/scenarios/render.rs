@@ -71,6 +71,15 @@ pub(super) fn command(names: &Names, command: &Command) -> String {
         }
         Command::Adopt { primary, .. } => format!("adopt {}", name(names, *primary)),
         Command::Repaired { member, .. } => format!("repaired {}", name(names, *member)),
+        Command::Name { hosts, .. } => {
+            let each = hosts
+                .iter()
+                .map(|(address, host)| format!("{} {host}", name(names, *address)));
+            format!("name {}", each.collect::<Vec<_>>().join(", "))
+        }
+        Command::Readdress { from, to, .. } => {
+            format!("readdress {} to {}", name(names, *from), name(names, *to))
+        }
         other => format!("{other:?}"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, Facts, Lineage, ReplicaLine, Role, RunId};
+use cfgserver::model::{Address, Facts, HostName, Lineage, NamedReplica, ReplicaLine, Role, RunId};
 
 /// How long a full copy of the data takes.
 const FULL_SYNC_MS: u64 = 300;
@@ -13,6 +13,10 @@ const FULL_SYNC_MS: u64 = 300;
 pub(super) struct Server {
     pub(super) name: String,
     pub(super) address: Address,
+    /// Its host name.
+    pub(super) host: Option<HostName>,
+    /// It announces that to its primary, instead of its address.
+    pub(super) announces: bool,
     pub(super) alive: bool,
     pub(super) hung: bool,
     pub(super) starts: u32,
@@ -47,6 +51,8 @@ impl Server {
         let mut server = Self {
             name: name.to_owned(),
             address,
+            host: None,
+            announces: false,
             alive: true,
             hung: false,
             starts: 0,
@@ -175,10 +181,17 @@ impl Server {
 
     pub(super) fn facts(&self, others: &BTreeMap<Address, Self>, now: u64) -> Facts {
         let replica = self.follows.is_some();
-        let lines = others.values().filter(|other| {
+        let attached = |other: &&Self| {
             let attached = other.link_up || other.syncing_until.is_some();
             other.follows == Some(self.address) && other.answers() && attached
-        });
+        };
+        let lines = || others.values().filter(attached);
+        let followed = self.follows.and_then(|address| others.get(&address));
+        let followed_name = followed.and_then(|other| other.host.as_ref()).filter(|_| self.by_name);
+        let primary_host = match followed_name {
+            Some(host) => host.to_string(),
+            None => self.follows.map(|address| address.ip.to_string()).unwrap_or_default(),
+        };
         Facts {
             run_id: self.run_id(),
             version: self.version.clone(),
@@ -187,7 +200,7 @@ impl Server {
             primary_offset: self.offset,
             replica_offset: if replica { self.offset } else { 0 },
             primary: self.follows.filter(|_| !self.by_name),
-            primary_host: self.follows.map(|address| address.ip.to_string()).unwrap_or_default(),
+            primary_host,
             primary_port: self.follows.map_or(0, |address| address.port),
             primary_link_up: self.link_up,
             primary_link_down_ms: if self.link_up {
@@ -202,11 +215,23 @@ impl Server {
             keys: self.keys,
             uptime_s: 1,
             failing_over: (!self.version.starts_with('5')).then_some(self.failing_over.is_some()),
-            replicas: lines
+            replicas: lines()
+                .filter(|other| !other.announces)
                 .map(|other| ReplicaLine {
                     address: other.address,
                     online: other.link_up,
                     offset: other.offset,
+                })
+                .collect(),
+            named_replicas: lines()
+                .filter(|other| other.announces)
+                .filter_map(|other| {
+                    Some(NamedReplica {
+                        host: other.host.clone()?,
+                        port: other.address.port,
+                        online: other.link_up,
+                        offset: other.offset,
+                    })
                 })
                 .collect(),
         }

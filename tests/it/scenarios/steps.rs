@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! nodes N | redis A [of B] [keys N] [offset N] [priority N] [version V] | monitor G A quorum N | set G OPTION VALUE
+//! set G failover on|off | set G failover off for MS |
 //! tick MS | kill A | hang A | resume A | restart A [empty] [of B | alone] | write A N [keys N] | flush A
 //! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | drop A | slaveof A B|none [by-name]
+//! names | name A HOST | announce A HOST | dns HOST A|none | move A PLACE: host names, and another address for A
 //! cut NODE A | heal NODE A | lease yes|no | crash leader | crash nodes | crash at POINT | failover G | reset G | show G
 //! ```
 
 use cfgserver::failover::{self, Wish};
-use cfgserver::machine::{Command, Outcome, ResetGroup};
-use cfgserver::model::{Address, GroupName, Identity, Mode, Setting, Stage};
+use cfgserver::machine::{Command, Outcome, ResetGroup, SharedSetting};
+use cfgserver::model::{Address, Automatic, GroupName, HostName, Identity, Mode, Setting, Stage, Timestamp};
 
 use super::server::Server;
 use super::world::World;
@@ -20,6 +22,24 @@ pub(super) fn run(world: &mut World, line: &str) {
         ["nodes", count] => world.set_nodes(number(count)),
         ["redis", name, options @ ..] => redis(world, name, options),
         ["monitor", name, primary, "quorum", quorum] => monitor(world, name, primary, quorum),
+        ["names"] => resolve_names(world),
+        ["name" | "announce", name, host] => {
+            let server = world.server(name);
+            server.announces = words[0] == "announce";
+            server.host = Some(HostName::new(host).unwrap());
+            let ip = server.address.ip;
+            world.hosts.insert(HostName::new(host).unwrap(), ip);
+        }
+        ["dns", host, "none"] => _ = world.hosts.remove(&HostName::new(host).unwrap()),
+        ["dns", host, name] => {
+            let ip = world.server(name).address.ip;
+            world.hosts.insert(HostName::new(host).unwrap(), ip);
+        }
+        ["move", name, place] => move_server(world, name, address(place)),
+        ["set", name, "failover", "off", "for", ms] => {
+            let end = Timestamp(world.wall().0 + number::<u64>(ms));
+            put(world, name, Setting::Automatic(Automatic::OffUntil(end)));
+        }
         ["set", name, option, value] => set(world, name, option, value),
         ["tick", ms] => world.tick(number(ms)),
         ["failover", name] => world.operator(name, Wish::default()),
@@ -71,13 +91,37 @@ fn redis(world: &mut World, name: &str, options: &[&str]) {
 }
 
 fn monitor(world: &mut World, name: &str, primary: &str, quorum: &str) {
+    let primary = world.server(primary);
     let command = Command::Monitor {
+        host: primary.host.clone(),
         name: GroupName::new(name).unwrap(),
-        primary: address(primary),
+        primary: primary.address,
         quorum: number(quorum),
         settings: Vec::new(),
     };
     assert!(matches!(world.commit(&command), Outcome::Done { .. }));
+}
+
+/// Host names are resolved.
+fn resolve_names(world: &mut World) {
+    let settings = vec![SharedSetting::ResolveHostnames(true)];
+    assert!(matches!(
+        world.commit(&Command::Share { settings }),
+        Outcome::Done { .. }
+    ));
+}
+
+/// Takes an instance to another address. Who follows it by name goes with it.
+fn move_server(world: &mut World, name: &str, to: Address) {
+    let from = world.server(name).address;
+    let mut server = world.servers.remove(&from).unwrap();
+    server.address = to;
+    world.servers.insert(to, server);
+    for other in world.servers.values_mut() {
+        if other.by_name && other.follows == Some(from) {
+            other.follows = Some(to);
+        }
+    }
 }
 
 fn set(world: &mut World, name: &str, option: &str, value: &str) {
@@ -86,12 +130,18 @@ fn set(world: &mut World, name: &str, option: &str, value: &str) {
         ("down-after", value) => Setting::DownAfterMs(number(value)),
         ("failover-timeout", value) => Setting::FailoverTimeoutMs(number(value)),
         ("parallel-syncs", value) => Setting::ParallelSyncs(number(value)),
+        ("failover", "off") => Setting::Automatic(Automatic::Off),
+        ("failover", _) => Setting::Automatic(Automatic::On),
         ("mode", "observe") => Setting::Mode(Mode::Observe),
         ("mode", _) => Setting::Mode(Mode::Manage),
         ("identity", "strict") => Setting::Identity(Identity::Strict),
         ("identity", _) => Setting::Identity(Identity::Open),
         _ => panic!("what is {option:?}?"),
     };
+    put(world, name, setting);
+}
+
+fn put(world: &mut World, name: &str, setting: Setting) {
     let command = Command::Set {
         name: GroupName::new(name).unwrap(),
         settings: vec![setting],

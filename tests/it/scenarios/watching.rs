@@ -1,8 +1,10 @@
 //! What the nodes of a scenario see of the instances, and how they vote.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cfgserver::detect::Tally;
+use cfgserver::failover::{self, Scene};
 use cfgserver::model::{Address, Group, Instant, LinkState, NodeId, Sighting, Verdict};
 
 use super::server::Server;
@@ -27,7 +29,7 @@ impl World {
                 for address in group.members.keys() {
                     let sighting = seen.entry(*address).or_insert_with(|| first_sighting(now));
                     let news = self.look(sighting, *node, *address, group);
-                    self.news_of_votes |= news.verdict;
+                    self.news_of_votes |= news.verdict || news.facts;
                     if (news.verdict || news.facts) && *node == self.leader {
                         self.dirty.insert(group.id);
                     }
@@ -106,8 +108,25 @@ impl World {
             };
             let reach = group.replicas().map(|(address, _)| *address).filter(up).collect();
             tally.reach.insert(*node, reach);
+            tally.fit.insert(*node, self.fit(*node, group));
         }
         tally
+    }
+
+    /// Whom a node would promote if it led.
+    fn fit(&self, node: NodeId, group: &Group) -> BTreeSet<Address> {
+        if !failover::lacks_candidate(group) {
+            return BTreeSet::new();
+        }
+        let scene = Scene {
+            group,
+            sightings: &self.sightings[&node],
+            tally: &Tally::default(),
+            elsewhere: &self.state,
+            node,
+            wall: self.wall(),
+        };
+        failover::fit_replicas(&scene, self.instant())
     }
 
     pub(super) fn count_votes(&mut self) {

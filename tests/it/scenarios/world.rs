@@ -1,12 +1,13 @@
 //! A cluster of nodes that watch Redis instances, with one leader that plans; time goes by in milliseconds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use cfgserver::detect::Tally;
-use cfgserver::failover::{self, Action, LinkFault, Memory, Order, OrderFault, Scene, Wish};
+use cfgserver::failover::{self, Action, Found, LinkFault, Memory, Order, OrderFault, Scene, Wish};
 use cfgserver::machine::{self, Command, Entry, Outcome, State};
-use cfgserver::model::{Address, Facts, Group, GroupId, Instant, Node, NodeId, RunId, Sighting, Timestamp};
+use cfgserver::model::{Address, Facts, Group, GroupId, HostName, Instant, Node, NodeId, RunId, Sighting, Timestamp};
 
 use super::render::{self, Names};
 use super::server::{self, Server};
@@ -25,6 +26,7 @@ enum Coming {
     InfoRead(GroupId, Address),
     Ordered(GroupId, Address, RunId, Order),
     Answered(GroupId, Address, Result<Option<Facts>, OrderFault>),
+    Looked(GroupId, HostName, u16, Option<Address>),
 }
 
 pub(super) struct World {
@@ -35,6 +37,8 @@ pub(super) struct World {
     pub(super) alive: BTreeSet<NodeId>,
     /// Pairs that do not reach each other.
     pub(super) cut: BTreeSet<(NodeId, Address)>,
+    /// What host names resolve to.
+    pub(super) hosts: BTreeMap<HostName, IpAddr>,
     /// The leader dies at this point.
     pub(super) stop_at: Option<String>,
     pub(super) lease: bool,
@@ -59,6 +63,7 @@ impl World {
             leader: 1,
             alive: BTreeSet::new(),
             cut: BTreeSet::new(),
+            hosts: BTreeMap::new(),
             stop_at: None,
             lease: true,
             sightings: BTreeMap::new(),
@@ -110,6 +115,10 @@ impl World {
         self.state.group_named(name).expect("a monitored group").clone()
     }
 
+    pub(super) fn wall(&self) -> Timestamp {
+        Timestamp(WALL + self.now)
+    }
+
     pub(super) fn instant(&self) -> Instant {
         Instant(START + self.now)
     }
@@ -118,7 +127,7 @@ impl World {
     pub(super) fn commit(&mut self, command: &Command) -> Outcome {
         let entry = Entry {
             command: command.clone(),
-            at: Timestamp(WALL + self.now),
+            at: self.wall(),
         };
         let applied = machine::apply(&mut self.state, &entry);
         let names = self.names();
@@ -207,6 +216,14 @@ impl World {
                 self.dirty.insert(group);
             }
             Coming::Ordered(group, address, run_id, order) => self.ordered(group, address, &run_id, order),
+            Coming::Looked(group, host, port, known) => {
+                let found = self.hosts.get(&host).map(|ip| Found {
+                    ips: vec![*ip],
+                    there: self.instance_at(*ip, known),
+                });
+                self.memories.entry(group).or_default().looked(&host, port, found, now);
+                self.dirty.insert(group);
+            }
             Coming::Answered(group, address, answer) => {
                 self.memories.entry(group).or_default().answered(address, answer, now);
                 self.dirty.insert(group);
@@ -225,6 +242,13 @@ impl World {
         } else {
             LinkFault::Failed
         })
+    }
+
+    /// Whoever answers where a member's name is, if that is not where the member is.
+    fn instance_at(&self, ip: IpAddr, known: Option<Address>) -> Option<(Address, Facts)> {
+        let known = known.filter(|known| known.ip != ip)?;
+        let address = Address { ip, ..known };
+        Some((address, self.read_on_link(address).ok()?))
     }
 
     fn committed(&mut self, group: GroupId, command: &Command) {
@@ -343,7 +367,7 @@ impl World {
             tally: &tally,
             elsewhere: &self.state,
             node: self.leader,
-            wall: Timestamp(WALL + self.now),
+            wall: self.wall(),
         })
     }
 
@@ -394,6 +418,10 @@ impl World {
             Action::ReadInfo(address) => {
                 self.coming
                     .push((self.now + ROUND_TRIP_MS, Coming::InfoRead(id, address)));
+            }
+            Action::Look { host, port, known } => {
+                self.coming
+                    .push((self.now + ROUND_TRIP_MS, Coming::Looked(id, host, port, known)));
             }
             Action::RefreshInfo => self.refresh_info(group),
             Action::HandOver(node) => {

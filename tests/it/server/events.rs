@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cfgserver::machine::{Command, Entry, State, apply};
 use cfgserver::model::{Address, Event, EventKind, Group, GroupName, Revision, Timestamp};
-use cfgserver::requests::WriteReply;
+use cfgserver::requests::{Write, WriteReply};
 use cfgserver::server::ServerOptions;
 
 use super::{Client, World, until};
@@ -36,6 +36,7 @@ impl Switching {
     pub(super) fn new() -> Self {
         let mut state = State::default();
         let monitor = Command::Monitor {
+            host: None,
             name: GroupName::new(Self::NAME).unwrap(),
             primary: Self::address(1),
             quorum: 1,
@@ -66,6 +67,7 @@ impl Switching {
         self.group.primary = to;
         self.group.version = revision;
         self.group.switches.push(cfgserver::model::Switch {
+            from_host: None,
             revision,
             from,
             to,
@@ -128,6 +130,64 @@ async fn events_flow_while_a_write_is_made() {
     answer.send(Ok(WriteReply::Accepted)).unwrap();
     client.line().await;
     client.expect("+PONG\r\n").await;
+}
+
+/// As Sentinel does: events, then the answer; MONITOR's answer, then its event.
+#[tokio::test]
+async fn an_answer_comes_after_the_events_of_its_write_and_before_that_of_monitor() {
+    let mut world = World::start();
+    let mut client = world.connect().await;
+    client.send("HELLO 3\r\n").await;
+    client.reply().await;
+    client.send("PSUBSCRIBE *\r\n").await;
+    client.reply().await;
+    let mut state = State::default();
+    let mut answered = Vec::new();
+    for request in [
+        "SENTINEL MONITOR a 127.0.0.1 1 2",
+        "SENTINEL SET a quorum 3 parallel-syncs 4",
+        "SENTINEL REMOVE a",
+    ] {
+        client.send(format!("{request}\r\n")).await;
+        let (write, answer) = world.writes.recv().await.unwrap();
+        let Write::Command(command) = write else {
+            panic!("not a command: {write:?}");
+        };
+        let applied = apply(
+            &mut state,
+            &Entry {
+                command,
+                at: Timestamp(1),
+            },
+        );
+        world.hub.publish(Arc::new(state.clone()), applied.events);
+        // The connection takes the events before there is an answer.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let revision = state.revision();
+        let outcome = applied.outcome;
+        answer.send(Ok(WriteReply::Outcome { outcome, revision })).unwrap();
+        client.send("PING\r\n").await;
+        loop {
+            let reply = client.reply().await;
+            if reply == "+PONG" {
+                break;
+            }
+            answered.push(reply);
+        }
+    }
+    let master = "master a 127.0.0.1 1";
+    let expected = [
+        "+OK".to_owned(),
+        format!("pmessage * +monitor {master} quorum 2"),
+        format!("pmessage * +set {master} quorum 3"),
+        format!("pmessage * +set {master} parallel-syncs 4"),
+        "+OK".to_owned(),
+        format!("pmessage * -monitor {master}"),
+        "+OK".to_owned(),
+    ];
+    assert_eq!(answered, expected);
 }
 
 /// On one connection, what lookups and events say about a group is one chain: each event starts where the
@@ -232,6 +292,7 @@ async fn a_name_that_is_monitored_again_elsewhere_is_told_to_both_proxies() {
     };
     let name = GroupName::new(Switching::NAME).unwrap();
     let monitor = |port| Command::Monitor {
+        host: None,
         name: name.clone(),
         primary: Switching::address(port),
         quorum: 1,

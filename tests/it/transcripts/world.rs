@@ -1,23 +1,27 @@
 //! A node without sockets: a state that commands are applied to, sightings that a test sets, one connection.
 
+mod failovers;
+mod named;
+mod scripts;
 mod seen;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use cfgserver::machine::{Command, Entry, Outcome, ReplicaFault, SharedSetting, State, SwitchProof, apply};
+use cfgserver::machine::{Command, Entry, Outcome, ReplicaFault, SharedSetting, State, apply};
 use cfgserver::model::{
-    Address, FailoverKind, Fault, GroupId, GroupName, Instant, Lineage, Member, MyId, Node, NodeId, NodeRole,
-    ReconfStep, RunId, Setting, Timestamp,
+    Address, Fault, GroupId, GroupName, Instant, Lineage, Member, MyId, Node, NodeId, NodeRole, RunId, Setting,
+    Timestamp,
 };
 use cfgserver::requests::{
     Clients, Dials, Effect, Face, Files, Local, NodeStatus, PeerStatus, RaftRole, Session, Stats, View, Write,
     WriteError, WriteReply, dispatch,
 };
 use cfgserver::resp::{Reply, Request, encode};
-use cfgserver::sentinel::{Published, publish};
+use cfgserver::sentinel::{Around, Published, publish_around};
 
+use scripts::Scripts;
 use seen::Seen;
 
 const WALL_START: Timestamp = Timestamp(1_700_000_000_000);
@@ -52,6 +56,7 @@ pub(crate) struct World {
     sightings: Seen,
     node: NodeStatus,
     dials: Dials,
+    scripts: Scripts,
     /// Lines of CLIENT LIST about others.
     others: String,
     face: Face,
@@ -91,6 +96,7 @@ impl World {
             sightings: Seen::default(),
             node,
             dials: Dials::default(),
+            scripts: Scripts::default(),
             others: String::new(),
             face: Face::Open,
             session: Session::new(Face::Open, 7, "127.0.0.1:50000".into(), "127.0.0.1:26379".into(), now),
@@ -128,7 +134,11 @@ impl World {
             }
             Effect::Drop => self.output.extend_from_slice(b"(closed)"),
             Effect::Write { write, render } => {
+                let answer_first = write.monitors().is_some();
                 let result = self.write(write);
+                if !answer_first {
+                    self.deliver();
+                }
                 self.put(&render(result));
             }
         }
@@ -185,13 +195,21 @@ impl World {
                 outcome: Outcome::Count(0),
                 revision: self.state.revision(),
             }),
+            Write::Monitor(wanted) => self.monitor_named(wanted),
             Write::Admin(_) => Ok(WriteReply::Accepted),
+            Write::Explain { name } => Ok(WriteReply::Told(vec![format!("the leader explains {name}")])),
         }
     }
 
     fn apply(&mut self, command: Command) -> Outcome {
+        let before = self.state.clone();
         let applied = apply(&mut self.state, &Entry { command, at: self.wall });
-        self.queue.extend(applied.events.iter().map(publish));
+        let around = Around {
+            before: &before,
+            after: &self.state,
+        };
+        let events = applied.events.iter().map(|event| publish_around(event, around));
+        self.queue.extend(events);
         applied.outcome
     }
 
@@ -224,6 +242,7 @@ impl World {
             node: &self.node,
             clients: &clients,
             dials: Arc::new(self.dials.clone()),
+            scripts: Arc::new(self.scripts.pending()),
             files: &BinOnly,
             stats: &Stats::default(),
             now: self.now,
@@ -237,13 +256,14 @@ impl World {
     /// ```text
     /// monitor NAME IP PORT QUORUM     remove NAME
     /// replica NAME IP:PORT            quarantine NAME IP:PORT REASON
+    /// name NAME IP:PORT HOST          readdress NAME IP:PORT IP:PORT
     /// open NAME IP:PORT               complete NAME       reconf NAME IP:PORT STEP    end NAME
     /// switch NAME IP:PORT             the four in one
     /// outage NAME VOTES               no-good-replica NAME IP:PORT REASON     abort NAME
     /// up NAME IP:PORT                 down NAME IP:PORT   unannounced NAME IP:PORT
     /// nodes COUNT                     peer-down ID        follower LEADER     candidate
     /// advance MS                      reconnect           face open|strict|proxy: reconnect there
-    /// ready|not-ready|stalled                             allow-scripts
+    /// ready|not-ready|stalled                             allow-scripts       script add|starts|fails ...
     /// client ID IP:PORT FLAGS         somebody else is connected
     /// announce NODE HOST PORT         set-rename NAME COMMAND TO      said to another node
     /// hold                            keep events in the queue; release: hand them over
@@ -255,6 +275,7 @@ impl World {
             ["monitor", name, ip, port, quorum] => {
                 let primary = Address::parse(ip, port).unwrap();
                 self.done(Command::Monitor {
+                    host: None,
                     name: GroupName::new(name).unwrap(),
                     primary,
                     quorum: quorum.parse().unwrap(),
@@ -267,6 +288,8 @@ impl World {
                 name: GroupName::new(name).unwrap(),
             }),
             ["replica", name, address] => self.learn(name, address, member(address)),
+            ["name", name, address, host] => self.name_member(name, address, host),
+            ["readdress", name, from, to] => self.readdress(name, from, to),
             ["quarantine", name, address, reason @ ..] => {
                 let mut member = member(address);
                 member.quarantine = Some(reason.join(" ").into());
@@ -347,6 +370,7 @@ impl World {
             }
             ["ready"] => self.node.ready = true,
             ["not-ready"] => self.node.ready = false,
+            ["script", words @ ..] => self.scripts.change(words, self.now),
             ["stalled"] => self.node.stalled_since = Some(self.now),
             ["hold"] => self.held = true,
             ["release"] => {
@@ -392,60 +416,6 @@ impl World {
             on,
             votes,
             replicas,
-        });
-    }
-
-    fn open(&mut self, name: &str, address: &str) {
-        let (group, on, _) = self.planned(name);
-        self.done(Command::OpenFailover {
-            group,
-            on,
-            kind: FailoverKind::Automatic,
-            votes: 2,
-            candidate: address.parse().unwrap(),
-            run_id: run_id(address),
-        });
-    }
-
-    fn complete(&mut self, name: &str) {
-        let (group, on, epoch) = self.planned(name);
-        let failover = self.state.group(group).unwrap().failover.clone().unwrap();
-        let proof = SwitchProof {
-            run_id: failover.candidate_run_id,
-            lineage: Some(lineage()),
-        };
-        self.done(Command::CompletePromotion {
-            group,
-            on,
-            epoch,
-            proof,
-        });
-    }
-
-    fn reconf(&mut self, name: &str, address: &str, step: &str) {
-        let (group, on, epoch) = self.planned(name);
-        let step = match step {
-            "sent" => ReconfStep::Sent,
-            "inprog" => ReconfStep::InProgress,
-            "done" => ReconfStep::Done,
-            other => panic!("no such step: {other}"),
-        };
-        let steps = BTreeMap::from([(address.parse().unwrap(), step)]);
-        self.done(Command::Reconfigured {
-            group,
-            on,
-            epoch,
-            steps,
-        });
-    }
-
-    fn end(&mut self, name: &str) {
-        let (group, on, epoch) = self.planned(name);
-        self.done(Command::EndFailover {
-            group,
-            on,
-            epoch,
-            timed_out: false,
         });
     }
 

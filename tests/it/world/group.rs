@@ -11,11 +11,16 @@ pub(crate) struct Group {
 impl Group {
     /// Starts a primary and its replicas, and waits until they are in sync.
     pub(crate) fn start(world: &World, name: &str, replicas: usize) -> Self {
-        let primary = Redis::start(world, &[]);
+        Self::start_with(world, name, replicas, &[])
+    }
+
+    /// The same with these lines in the configuration of each member.
+    pub(crate) fn start_with(world: &World, name: &str, replicas: usize, options: &[&str]) -> Self {
+        let primary = Redis::start(world, options);
         let follow = format!("replicaof 127.0.0.1 {}", primary.port);
         let mut members = vec![primary];
         for _ in 0..replicas {
-            members.push(Redis::start(world, &[&follow]));
+            members.push(Redis::start(world, &[options, &[follow.as_str()]].concat()));
         }
         let group = Self {
             name: name.to_owned(),

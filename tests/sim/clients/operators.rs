@@ -151,7 +151,8 @@ impl World {
                 | WriteError::InProgress,
             ) => true,
             Err(WriteError::Refused(text)) => !text.contains("in progress") && !text.contains("wait to be added"),
-            Err(WriteError::NoLeader | WriteError::Unknown) => false,
+            // Nobody here asks for a host name.
+            Err(WriteError::NoLeader | WriteError::Unknown | WriteError::Unresolved) => false,
         };
         if matches!(result, Err(WriteError::Refused(text)) if text.contains("be reached")) {
             // Another one first: perhaps that is what is in the way.
@@ -193,10 +194,13 @@ impl World {
                 "SENTINEL SET {name} failover-timeout {}",
                 self.core.chance.pick(&[3_000, 10_000, 60_000])
             ),
-            12 => format!(
-                "SENTINEL SET {name} mode {}",
-                self.core.chance.pick(&["observe", "manage", "manage"])
-            ),
+            12 => match *self.core.chance.pick(&["observe", "manage", "automatic"]) {
+                "automatic" => format!(
+                    "SENTINEL SET {name} mode manage failover {}",
+                    self.core.chance.pick(&["on", "on", "off", "until +3s", "until +20s"])
+                ),
+                mode => format!("SENTINEL SET {name} mode {mode}"),
+            },
             13 => format!(
                 "SENTINEL SET {name} identity {}",
                 self.core.chance.pick(&["strict", "open", "open"])
@@ -225,7 +229,7 @@ impl World {
     /// How a failover is asked for. Taken from the time: other stories of a seed stay as they are.
     fn draw_wish(&self, group: usize) -> String {
         let dice = self.core.now.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-        let coordinated = dice % 2 == 0;
+        let coordinated = dice.is_multiple_of(2);
         let servers = self.core.fleet.servers.iter();
         let own: Vec<_> = servers.filter(|server| server.home == Some(group)).collect();
         let to = match dice / 2 % 4 {

@@ -29,6 +29,7 @@ pub(super) fn with_view<T>(core: &Core, node: &Node, look: impl FnOnce(&View<'_>
         node: &node.status,
         clients: &Nobody,
         dials: Arc::default(),
+        scripts: Arc::default(),
         files: &NoFiles,
         stats: &Stats::default(),
         now: Instant(core.now),

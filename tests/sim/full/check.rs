@@ -25,6 +25,10 @@ pub(super) const CHECKS: &[(&str, fn())] = &[
         "a process that stands still goes on later",
         a_process_that_stands_still_goes_on_later,
     ),
+    (
+        "who was cut off when a process ended hears of it when the cut is over",
+        who_was_cut_off_when_a_process_ended_hears_of_it_later,
+    ),
 ];
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 1));
@@ -148,4 +152,36 @@ fn a_process_that_stands_still_goes_on_later() {
     run(&mut sim, 60);
     assert_eq!(letters(&heard), "abcde");
     assert!(heard.borrow()[0].0 > 1_000);
+}
+
+fn who_was_cut_off_when_a_process_ended_hears_of_it_later() {
+    let (mut sim, heard) = (echo(), Heard::default());
+    listener(&mut sim, &heard);
+    run(&mut sim, 10);
+    weather::cut((SERVER, CLIENT));
+    sim.partition_oneway(SERVER, CLIENT);
+    weather::dies(Some(SERVER));
+    sim.crash(SERVER);
+    weather::dies(None);
+    sim.repair_oneway(SERVER, CLIENT);
+    net::orphan(SERVER, &[CLIENT]);
+    run(&mut sim, 100);
+    assert_eq!(letters(&heard), "", "nothing is heard of its machine");
+    weather::mend((SERVER, CLIENT));
+    run(&mut sim, 5);
+    assert_eq!(letters(&heard), "ended");
+}
+
+/// A client that says nothing, and hears when its connection ends.
+fn listener(sim: &mut Sim<'static>, heard: &Heard) {
+    let (machine, heard) = (Host::new("client", CLIENT, 2), heard.clone());
+    sim.host(CLIENT, move || {
+        let heard = heard.clone();
+        machine.clone().run(async move {
+            let mut stream = net::connect(&format!("{SERVER}:{PORT}"), Duration::from_millis(100)).await?;
+            while let Ok(1) = stream.read(&mut [0]).await {}
+            heard.borrow_mut().push((now_ms(), "ended".to_owned()));
+            Ok(())
+        })
+    });
 }

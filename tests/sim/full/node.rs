@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cfgserver::app::{Node, NodeParts};
 use cfgserver::board::Board;
-use cfgserver::cli::{Founding, Limits, ReadPolicy, Secret, ServeConfig};
+use cfgserver::cli::{Founding, Limits, ReadPolicy, RunScripts, Secret, ServeConfig};
 use cfgserver::host::Host;
 use cfgserver::model::{HostPort, NodeId};
 use cfgserver::raft::{ApplySink, Handle, Tuning};
@@ -268,6 +268,7 @@ impl Machine {
             strict_sentinel: false,
             read_policy: ReadPolicy::default(),
             deny_scripts_reconfig: true,
+            run_scripts: RunScripts::default(),
             limits: Limits::default(),
             config_file: None,
         }

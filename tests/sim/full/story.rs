@@ -174,6 +174,7 @@ impl Left {
                 None => (rest, false),
             };
             return Some(Order::Follow {
+                host: None,
                 primary: primary.parse().ok()?,
                 disconnect_clients: disconnects,
             });

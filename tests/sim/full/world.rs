@@ -360,17 +360,16 @@ impl World {
         }
     }
 
-    /// The brake may hold a failover: its own wait is added.
+    /// The brake may hold a failover, and an operator may have turned it off for a while: that wait is added.
     fn quiet_limit(&self) -> u64 {
         let state = self.ledger.state();
         let wall = Timestamp(cfgserver::host::EPOCH_MS + self.now() - START);
         let held = state
             .groups()
             .filter_map(|group| cfgserver::failover::held_until(group, wall));
-        let longest = held
-            .map(|until| until.0.saturating_sub(wall.0))
-            .max()
-            .unwrap_or_default();
+        let held = held.map(|until| until.0.saturating_sub(wall.0));
+        let off = state.groups().filter_map(|group| group.config.automatic.left_ms(wall));
+        let longest = held.chain(off).max().unwrap_or_default();
         QUIET_MS + longest.min(3_600_000)
     }
 

@@ -52,7 +52,7 @@ impl Invariant for Acknowledged {
                         _ => false,
                     },
                     Write::Reset { .. } => matches!(command, Command::Reset { .. }),
-                    Write::Admin(_) => false,
+                    Write::Admin(_) | Write::Monitor(_) | Write::Explain { .. } => false,
                 };
                 let removed = |id| state.header().removed.contains(id);
                 let stands = match write {

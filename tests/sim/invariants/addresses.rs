@@ -1,5 +1,5 @@
-//! One place changes the address of a group (rule 2): the entry that completes a promotion, or adopts a switch of
-//! others; and that same entry tells it, first of all that follows from it. Nobody is sent to another address than the
+//! One place changes the address of a group (rule 2): the entry that completes a promotion, adopts a switch of
+//! others, or follows the host name of the primary; and that same entry tells it, first of all that follows from it. Nobody is sent to another address than the
 //! committed one.
 
 use cfgserver::failover::Order;
@@ -60,7 +60,10 @@ fn switched(command: &Command, before: &State, group: &Group, events: &[Event]) 
         None if told.is_empty() => Ok(()),
         None => Err(format!("{}: {told:?} is told, and nothing moved", group.name)),
         Some(from) => {
-            let switches = matches!(command, Command::CompletePromotion { .. } | Command::Adopt { .. });
+            let switches = matches!(
+                command,
+                Command::CompletePromotion { .. } | Command::Adopt { .. } | Command::Readdress { .. }
+            );
             if switches && told == [(from, group.primary)] {
                 return Ok(());
             }

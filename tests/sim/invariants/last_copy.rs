@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, Facts, Group, Role, Verdict};
+use cfgserver::model::{Address, Facts, Group, Verdict};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -20,8 +20,9 @@ const KNOWN_MS: u64 = 2_000 + 1_500;
 pub(super) struct LastCopy {
     /// Who was last sent to whom, and whether that one could be known to be empty then.
     sent: BTreeMap<Address, (Address, bool)>,
-    /// When an instance that had no keys last began to load another's.
-    got_at: BTreeMap<Address, u64>,
+    /// When an instance last had no keys, as far as a copy shows: it had none when it began to load another's, or what it
+    /// loaded had none. What it has now came later.
+    empty_at: BTreeMap<Address, u64>,
 }
 
 impl Invariant for LastCopy {
@@ -63,15 +64,21 @@ impl Invariant for LastCopy {
                     let lost = scene.fleet().keys(index) == 0 && !scene.fleet().is_emptied(index);
                     lost && (long_since || read(*primary).is_some_and(empty))
                 });
-                let got_at = self.got_at.get(address);
-                let long_since = got_at.is_none_or(|got_at| scene.now() - got_at > KNOWN_MS);
-                // It said that it had none, as a master, and a client gave it some before the order arrived.
+                let empty_at = self.empty_at.get(address).copied().unwrap_or_default();
+                let long_since = scene.now() - empty_at > KNOWN_MS;
+                // It said that it had none, and was given some before the order arrived: by a client, or with the stream of the
+                // primary that it copied when that one was empty.
                 let said_empty = scene.sighting(*node, *group, *address).is_some_and(|seen| {
                     let fresh = seen.facts_at.is_some_and(|at| scene.now() - at.0 <= KNOWN_MS);
                     let facts = seen.facts.filter(|_| fresh);
-                    facts.is_some_and(|facts| facts.keys == 0 && !facts.loading && facts.role == Role::Primary)
+                    facts.is_some_and(|facts| facts.keys == 0 && !facts.loading && !facts.sync_in_progress)
                 });
-                let known_full = !said_empty && (long_since || read(*address).is_some_and(|facts| facts.keys > 0));
+                // What was read before it was empty tells of keys that are gone.
+                let seen_full = scene.sighting(*node, *group, *address).is_some_and(|seen| {
+                    let since = seen.facts_at.is_some_and(|at| at.0 > empty_at);
+                    since && seen.facts.is_some_and(|facts| facts.keys > 0)
+                });
+                let known_full = !said_empty && (long_since || seen_full);
                 self.sent.insert(*address, (*primary, known_empty && known_full));
                 Ok(())
             }
@@ -81,8 +88,8 @@ impl Invariant for LastCopy {
                     &scene.fleet().servers[overwritten.source],
                 );
                 scene.judges(self.name());
-                if !overwritten.had_keys {
-                    self.got_at.insert(who.address, scene.now());
+                if !overwritten.had_keys || !overwritten.source_has_keys {
+                    self.empty_at.insert(who.address, scene.now());
                 }
                 let lost = overwritten.ordered && overwritten.had_keys && !overwritten.source_has_keys;
                 let known = self.sent.get(&who.address) == Some(&(source.address, true));

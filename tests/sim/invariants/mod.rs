@@ -18,7 +18,7 @@
 //! | 14 a stalled node does not judge | `window` |
 //! | 15 a brake on flapping | `brake` |
 //!
-//! Beside them: what operators were told is done, is done (`acknowledged`); nothing happens to a removed group
+//! Beside them: what operators were told is done, is done (`acknowledged`); what they turned off is off (`maintenance`); nothing happens to a removed group
 //! (`removed`); after the faults all is well (`well`, and `chain`, `paused`, `proxies` for their parts).
 
 mod acknowledged;
@@ -33,6 +33,7 @@ mod foreign;
 mod hand_over;
 mod last_copy;
 mod lease;
+mod maintenance;
 mod moved;
 mod one_candidate;
 mod parallel;
@@ -102,6 +103,7 @@ impl Invariants {
                 Box::<proxies::Proxies>::default(),
                 Box::<trusted::Trusted>::default(),
                 Box::<hand_over::HandOver>::default(),
+                Box::<maintenance::Maintenance>::default(),
             ],
         }
     }

@@ -55,7 +55,9 @@ pub(super) fn planned(command: &Command) -> Option<(GroupId, Revision)> {
         | Command::Reconfigured { group, on, .. }
         | Command::EndFailover { group, on, .. }
         | Command::Adopt { group, on, .. }
-        | Command::Repaired { group, on, .. } => Some((*group, *on)),
+        | Command::Repaired { group, on, .. }
+        | Command::Name { group, on, .. }
+        | Command::Readdress { group, on, .. } => Some((*group, *on)),
         _ => None,
     }
 }

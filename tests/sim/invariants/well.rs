@@ -1,7 +1,7 @@
 //! After the faults: every group with an eligible replica has exactly one primary, everything follows it, and all nodes
 //! agree. That everyone was told, and that no write is held back, is asked by `chain` and `paused`.
 
-use cfgserver::model::{Group, Identity, Member, Mode};
+use cfgserver::model::{Automatic, Group, Identity, Member, Mode};
 
 use super::{Scene, nodes};
 use crate::redis::{Index, Replica, Server};
@@ -86,7 +86,8 @@ fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
     };
     let instance = &scene.fleet().servers[primary];
     let recorded = group.primary_member();
-    if group.config.mode == Mode::Observe || !recorded.is_some_and(|member| trusted(group, member, instance)) {
+    let left_to_operators = group.config.mode == Mode::Observe || group.config.automatic == Automatic::Off;
+    if left_to_operators || !recorded.is_some_and(|member| trusted(group, member, instance)) {
         // Nothing is ordered, or an operator must vouch for the primary first; a failover ends with its own timeout.
         return Ok(());
     }

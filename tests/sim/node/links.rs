@@ -5,7 +5,7 @@ mod answers;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cfgserver::failover::{LinkFault, Order, OrderFault, still_stands};
+use cfgserver::failover::{LinkFault, Order, OrderFault, Read, still_stands};
 use cfgserver::model::{Address, Facts, GroupId, Instant, RunId, Term};
 use cfgserver::redis::request;
 
@@ -307,8 +307,14 @@ impl Node {
     fn link_give(&mut self, core: &mut Core, place: Place, serial: u64, run_id: &RunId, order: &Order) {
         let none = BTreeMap::new();
         let sightings = self.seen.0.get(&place.0).unwrap_or(&none);
+        let wall = self.state.time(self.wall(core));
         let wanted = self.state.group(place.0);
-        let stands = wanted.is_some_and(|group| still_stands(group, sightings, place.1, run_id, order));
+        let slot = self.leader.as_ref().and_then(|leader| leader.links.slots.get(&place));
+        let read = slot.and_then(|slot| slot.wire.as_ref()?.facts.as_ref());
+        let stands = wanted.zip(read).is_some_and(|(group, facts)| {
+            let read = Read { facts, wall };
+            still_stands(group, sightings, place.1, read, run_id, order)
+        });
         if !stands {
             core.coverage.mark("order: the group moved on");
         }

@@ -1,9 +1,10 @@
 //! Keeps the leader's picture of this node's votes complete: when `probe::voter` reports, and the leader's
 //! `control::book`. What is reported is the real `detect::Voter`'s.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cfgserver::detect::{self, Tally, Vote, VoteAck, VoteReport};
+use cfgserver::failover::{self, Scene};
 use cfgserver::model::{Group, GroupId, Instant, NodeId};
 
 use crate::core::Core;
@@ -18,6 +19,8 @@ const REPORT_LIMIT_MS: u64 = 500;
 pub(super) struct Voter {
     real: detect::Voter,
     changes: BTreeSet<GroupId>,
+    /// Groups that look for a candidate: they are thought about with every report.
+    seekers: BTreeSet<GroupId>,
     /// The answer to a report is awaited; which.
     awaiting: Option<u64>,
     /// When the next report goes out.
@@ -75,7 +78,7 @@ impl Node {
         let Some(leader) = self.view.leader else {
             return self.voter_again(core, REFRESH_MS);
         };
-        let report = self.next_report();
+        let report = self.next_report(core);
         self.voter.due = core.now + REFRESH_MS;
         if leader == self.id {
             let ack = self.receive(core, self.id, &report);
@@ -172,14 +175,35 @@ impl Node {
         self.voter_again(core, ms);
     }
 
-    fn next_report(&mut self) -> VoteReport {
-        for id in std::mem::take(&mut self.voter.changes) {
-            let seen = self.seen.0.get(&id);
-            let vote = self.state.group(id);
-            let vote = vote.map(|group| Vote::cast(group, seen.into_iter().flatten()));
+    fn next_report(&mut self, core: &Core) -> VoteReport {
+        let state = self.state.clone();
+        let mut marked = std::mem::take(&mut self.voter.changes);
+        marked.append(&mut self.voter.seekers);
+        for id in marked {
+            let vote = state.group(id).map(|group| self.cast(core, group));
             self.voter.real.think(id, vote);
         }
         self.voter.real.report()
+    }
+
+    fn cast(&mut self, core: &Core, group: &Group) -> Vote {
+        let none = BTreeMap::new();
+        let wall = self.wall(core);
+        let sightings = self.seen.0.get(&group.id).unwrap_or(&none);
+        let mut vote = Vote::cast(group, sightings.iter());
+        if failover::lacks_candidate(group) {
+            self.voter.seekers.insert(group.id);
+            let scene = Scene {
+                group,
+                sightings,
+                tally: &Tally::default(),
+                elsewhere: self.state.as_ref(),
+                node: self.id,
+                wall,
+            };
+            vote.fit = Some(failover::fit_replicas(&scene, Instant(core.now)));
+        }
+        vote
     }
 }
 
@@ -188,6 +212,7 @@ impl Voter {
         Self {
             real: detect::Voter::new(sequence),
             changes: BTreeSet::new(),
+            seekers: BTreeSet::new(),
             awaiting: None,
             due: 0,
             serial: 0,

@@ -138,9 +138,10 @@ impl Fleet {
 
     fn client_list(&self, who: Index) -> String {
         let mut text = String::new();
-        for (id, conn) in &self.servers[who].conns {
+        let server = &self.servers[who];
+        for (id, conn) in &server.conns {
             let name = match conn.leader {
-                Some((node, term)) => format!("cfgserver-{node:08}-leader-{term}"),
+                Some((node, term)) => format!("cfgserver-{node:08}/{}-leader-{term}", server.address),
                 None => format!("cfgserver-{:08}-probe", conn.owner.node),
             };
             text.push_str(&format!("id={id} addr=10.9.9.9:1 name={name} age=1 cmd=info\n"));

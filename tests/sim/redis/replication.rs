@@ -63,8 +63,13 @@ impl Fleet {
         if !self.emptied.is_empty() && self.is_emptied(who) {
             return 0;
         }
+        self.keys_of_stream(who)
+    }
+
+    /// The keys of what it copies, but for those that a FLUSHALL deleted: that may not have come as far as this yet.
+    fn keys_of_stream(&self, who: Index) -> u64 {
         match self.servers[who].replica {
-            Replica::Up { from, .. } => self.keys(from),
+            Replica::Up { from, .. } => self.keys_of_stream(from),
             Replica::Loading { .. } => 0,
             _ => self.servers[who].keys,
         }

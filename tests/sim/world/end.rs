@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// For how much longer the brake holds a failover.
+    /// For how much longer the brake holds a failover, or an operator.
     fn braked_ms(&self) -> u64 {
         let state = self.core.log.state();
         let walls = self.nodes.iter().map(|node| node.wall(&self.core));
@@ -133,7 +133,8 @@ impl World {
         let held = state
             .groups()
             .filter_map(|group| cfgserver::failover::held_until(group, wall));
-        held.map(|until| until.0 - wall.0).max().unwrap_or_default()
+        let off = state.groups().filter_map(|group| group.config.automatic.left_ms(wall));
+        held.map(|until| until.0 - wall.0).chain(off).max().unwrap_or_default()
     }
 
     /// Rule 11: an instance with keys is not sent to copy a primary without any, unless all of its own are known to be

@@ -68,6 +68,7 @@ pub(super) fn found(core: &mut Core) {
         let name = group_name(ordinal);
         core.found(
             Command::Monitor {
+                host: None,
                 name: name.clone(),
                 primary,
                 quorum: group.quorum,

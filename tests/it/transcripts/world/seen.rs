@@ -7,7 +7,7 @@ use cfgserver::model::{
     Address, Event, EventKind, Facts, GroupId, InstanceRef, Instant, LinkState, Role, Sighting, Verdict,
 };
 use cfgserver::requests::{Dials, Foreigners, Sightings};
-use cfgserver::sentinel::publish;
+use cfgserver::sentinel::{Around, publish_around};
 
 use super::{World, lineage, run_id};
 
@@ -56,6 +56,7 @@ impl World {
             uptime_s: 60,
             failing_over: Some(false),
             replicas: Vec::new(),
+            named_replicas: Vec::new(),
         };
         let sighting = Sighting {
             verdict: Verdict::Up,
@@ -91,11 +92,16 @@ impl World {
                 primary: group.primary,
             }
         };
-        self.queue.push_back(publish(&Event {
+        let event = Event {
             revision: None,
             group: Some(group.id),
             kind: EventKind::Down(instance),
-        }));
+        };
+        let around = Around {
+            before: &self.state,
+            after: &self.state,
+        };
+        self.queue.push_back(publish_around(&event, around));
         self.deliver();
     }
 }

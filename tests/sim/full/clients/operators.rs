@@ -130,7 +130,11 @@ impl Operator {
             8 => format!("SENTINEL REMOVE {name}"),
             9..=11 => self.monitor(group, name),
             12 => format!("SENTINEL get-master-addr-by-name {name}"),
-            _ => format!("SENTINEL MASTER {name}"),
+            13..=14 => format!("SENTINEL MASTER {name}"),
+            _ => {
+                let choices = ["on", "on", "off", "until +3s", "until +10s"];
+                format!("SENTINEL SET {name} failover {}", self.chance.pick(&choices))
+            }
         }
     }
 

@@ -117,6 +117,7 @@ impl Stage {
                 return Reply::Simple("OK Already connected to specified master".into());
             }
             Order::Follow {
+                host: None,
                 primary,
                 disconnect_clients: kills,
             }

@@ -110,7 +110,7 @@ impl World {
 
     fn ends(&mut self, id: NodeId, power: bool) {
         let (at, others) = (node::address(id), self.others(id));
-        // The ends of its connections are not heard where nothing is heard of it.
+        // The ends of its connections are not heard where nothing is heard of it: never, or not before that is over.
         let mute: Vec<IpAddr> = others
             .iter()
             .copied()
@@ -139,6 +139,7 @@ impl World {
             self.dark.insert(id, ways);
         } else {
             weather::refuse(at, true);
+            cfgserver::net::orphan(at, &mute);
         }
         self.conditions.insert(id, Condition::Down);
         self.changed();

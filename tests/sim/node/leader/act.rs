@@ -22,7 +22,7 @@ impl Node {
             self.forget(core, id);
             return None;
         };
-        let wall = self.wall(core);
+        let wall = state.time(self.wall(core));
         let tally = self.tally(&group, now);
         let none = BTreeMap::new();
         let leader = self.leader.as_mut()?;
@@ -112,6 +112,7 @@ impl Node {
                 }
                 Action::OpenLink(address) => self.link_open(core, (group.id, address)),
                 Action::ReadInfo(address) => self.link_read(core, (group.id, address)),
+                Action::Look { .. } => unreachable!("no host names here"),
                 Action::RefreshInfo => self.hasten(core, group.id),
                 Action::HandOver(node) => {
                     core.coverage.mark("plan: hand over");
@@ -192,7 +193,7 @@ impl Node {
                     );
                 }
             }
-            Ok(WriteReply::Accepted) => {}
+            Ok(WriteReply::Accepted | WriteReply::Told(_)) => {}
             Err(_) => leader.proposal_failed(id, FAILED_PROPOSAL_MS, core.now),
         }
         if let Some(ask) = ask {

@@ -127,7 +127,7 @@ impl Node {
             tally: &cfgserver::detect::Tally::default(),
             elsewhere: self.state.as_ref(),
             node: self.id,
-            wall: self.wall(core),
+            wall: self.state.time(self.wall(core)),
         };
         ResetGroup {
             group: group.id,

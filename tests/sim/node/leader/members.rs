@@ -102,11 +102,14 @@ impl Node {
             return Err(refused("node ids are never used again"));
         }
         match core.log.members.get(&id) {
-            Some(node) if node.role == NodeRole::Learner && node.address == address => {
+            Some(node) if node.address != address => Err(refused("already a member")),
+            // The answer to an earlier request was lost.
+            Some(node) if node.role == NodeRole::Voter && !core.log.is_reshaping() => Ok((id, Step::ToldOfVoter)),
+            // An earlier one was given up half way.
+            Some(_) => {
                 let goal = core.log.entries.len();
                 Ok((id, Step::CatchUp { goal }))
             }
-            Some(_) => Err(refused("already a member")),
             None if !core.net.waiting.contains(&id) || !core.net.in_contact(self.id, id) => {
                 Err(refused("does not wait to be added"))
             }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use cfgserver::detect::parse_info;
 use cfgserver::failover::{LinkFault, Order, OrderFault};
 use cfgserver::model::{Facts, Instant};
-use cfgserver::redis::{Answer, LeaderName, Reading, older_links};
+use cfgserver::redis::{Answer, LeaderName, Reading, links_of_the_past};
 
 use super::{News, Place};
 use crate::core::Core;
@@ -61,6 +61,7 @@ impl Node {
         let name = LeaderName {
             node: my_id(self.id),
             term: self.view.term,
+            instance: place.1,
         };
         let Some(slot) = self.slot(place, serial) else { return };
         let Some(job) = slot.job.clone() else { return };
@@ -73,14 +74,14 @@ impl Node {
         }
         match job {
             Job::Establish | Job::Order { again: true, .. } if answers.len() == 2 => {
-                // CLIENT LIST was asked: others' links are closed first.
+                // CLIENT LIST was asked: links of the past are closed first.
                 let stale = answers
                     .pop_back()
-                    .map_or_else(Vec::new, |list| older_links(&list, &name));
+                    .map_or_else(Vec::new, |list| links_of_the_past(&list, &name));
                 if stale.is_empty() {
                     self.link_established(core, place, serial, facts);
                 } else {
-                    core.coverage.mark("order link: closes an older leader's");
+                    core.coverage.mark("order link: closes those of the past");
                     let limit_ms = slot.limit_at.saturating_sub(core.now);
                     self.link_kill(core, place, serial, stale, limit_ms);
                 }
