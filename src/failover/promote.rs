@@ -102,7 +102,9 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
         return Candidate::Lost("copied other data".into());
     }
     match draft.link(candidate, &failover.candidate_run_id) {
-        LinkView::Ready { reading, .. } if stale(draft, candidate) => {
+        LinkView::Ready { facts, reading, .. }
+            if stale(draft, candidate) || says_otherwise(draft, failover, &facts) =>
+        {
             if !reading {
                 draft.act(Action::ReadInfo(candidate));
             }
@@ -134,6 +136,13 @@ fn away_since(draft: &Draft<'_>, failover: &Failover) -> Option<Instant> {
 fn stale(draft: &Draft<'_>, candidate: Address) -> bool {
     let newest = draft.facts(candidate);
     newest.is_none_or(|(_, at)| draft.now.since(at) > FRESH_MS)
+}
+
+/// What was read last on its link is of before it copied the group's data: it came back, was turned, and nothing was read
+/// there since. The order would be held back by that (`lawful`), though the probe knows better.
+fn says_otherwise(draft: &Draft<'_>, failover: &Failover, read: &Facts) -> bool {
+    let member = draft.group.members.get(&failover.candidate);
+    identity::copied_other_data(draft.group, member, read)
 }
 
 /// It was chosen for the data that it had. While the order was held up, or lost, it may have copied a primary that came

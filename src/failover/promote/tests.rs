@@ -361,3 +361,18 @@ fn a_candidate_that_still_has_to_answer_another_order_is_not_ordered_yet() {
     stand.candidate_has(200, NOW.plus(1_100));
     assert!(stand.promotes_at(NOW.plus(1_200)));
 }
+
+/// It came back as another's copy, was turned, and nothing was read on its link since: that would hold the order back.
+#[test]
+fn a_candidate_whose_link_was_read_before_it_copied_the_group_is_read_again() {
+    let mut stand = Stand::new();
+    let mut before = facts("b", Role::Replica);
+    before.replica_offset = 200;
+    before.lineage.as_mut().unwrap().replid = "other".into();
+    stand.link(CANDIDATE, Arc::new(before), Instant(NOW.0 - 1));
+    stand.sees(CANDIDATE, Verdict::Up, facts("b", Role::Replica));
+    assert!(stand.plan().contains(&Action::ReadInfo(CANDIDATE)));
+    assert!(!stand.promotes());
+    stand.candidate_has(200, NOW.plus(1_100));
+    assert!(stand.promotes_at(NOW.plus(1_200)));
+}
