@@ -284,13 +284,23 @@ impl Instance {
     /// The instance wants another user or password now, or calls commands something else.
     fn follow_target(&mut self, now: Instant) {
         let target = Target::new(self.address, &self.group.config);
-        if target != self.target {
-            self.target = target;
-            self.main = Slot::Empty;
-            self.second = Slot::Empty;
-            self.pause.reset();
-            self.connect_at = now;
+        let before = std::mem::replace(&mut self.target, target);
+        if before == self.target {
+            return;
         }
+        if before.presents_as(&self.target) && self.main.is_open() && self.second.is_empty() {
+            // Nothing that counts on the connection is lost for a name.
+            if let Some(line) = self.main.line() {
+                line.follow_names(&self.target);
+            }
+            self.ping_at = now;
+            self.info_at = now;
+            return;
+        }
+        self.main = Slot::Empty;
+        self.second = Slot::Empty;
+        self.pause.reset();
+        self.connect_at = now;
     }
 
     /// Opens the connections that are wanted now.

@@ -77,6 +77,12 @@ impl Line {
         line
     }
 
+    /// The instance calls commands something else from now on.
+    pub(super) fn follow_names(&mut self, target: &Target) {
+        self.link.follow_names(target);
+        self.hides_sentinels = false;
+    }
+
     pub(super) fn ask_info(&mut self) {
         self.asks.push_back(Ask::Info);
         self.link.queue(&request(["INFO"]));

@@ -61,6 +61,11 @@ impl Target {
         }
     }
 
+    /// The same instance under the same user: only the names of commands may be others.
+    pub fn presents_as(&self, other: &Self) -> bool {
+        (self.address, &self.user, &self.password) == (other.address, &other.user, &other.password)
+    }
+
     fn auth(&self) -> Option<Vec<Bytes>> {
         auth(&self.user, &self.password)
     }
@@ -94,6 +99,11 @@ impl Link {
         link.renamed.clone_from(&target.renamed);
         link.authenticate(target.auth());
         Ok(link)
+    }
+
+    /// The names for commands from the next request on.
+    pub fn follow_names(&mut self, target: &Target) {
+        self.renamed.clone_from(&target.renamed);
     }
 
     /// The same towards a node or a Sentinel, which may have a host name and tell about a thousand groups at once.
