@@ -114,7 +114,7 @@ impl Operator {
         let name = &groups[group];
         let pick = |chance: &mut Chance, values: &[u64]| *chance.pick(values);
         match self.chance.index(16) {
-            0..=2 => format!("SENTINEL FAILOVER {name}"),
+            0..=2 => format!("SENTINEL FAILOVER {name}{}", self.draw_wish(group)),
             3 => format!("SENTINEL RESET {name}"),
             4 => {
                 let ms = pick(&mut self.chance, &[500, 1_000, 3_000]);
@@ -136,6 +136,22 @@ impl Operator {
                 format!("SENTINEL SET {name} failover {}", self.chance.pick(&choices))
             }
         }
+    }
+
+    /// How a failover is asked for.
+    fn draw_wish(&mut self, group: usize) -> String {
+        let own: Vec<_> = self.clients.instances.look(|fleet| {
+            let own = fleet.servers.iter().filter(|server| server.home == Some(group));
+            own.map(|server| server.address).collect()
+        });
+        let mut wish = String::new();
+        if self.chance.permille(500) {
+            wish.push_str(" COORDINATED");
+        }
+        if self.chance.permille(250) && !own.is_empty() {
+            wish.push_str(&format!(" TO {}", self.chance.pick(&own)));
+        }
+        wish
     }
 
     /// MONITOR with an instance that is a primary of the group's data.

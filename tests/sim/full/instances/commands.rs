@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use cfgserver::failover::Order;
 use cfgserver::model::Address;
+use cfgserver::redis::Answer;
 use cfgserver::resp::{Protocol, Reply};
 
 use super::stage::{Stage, Wire};
@@ -19,6 +20,7 @@ const KNOWN: &[(&str, usize, usize, bool)] = &[
     ("CLIENT", 2, usize::MAX, true),
     ("CONFIG", 2, usize::MAX, true),
     ("ECHO", 2, 2, false),
+    ("FAILOVER", 2, 6, false),
     ("HELLO", 1, usize::MAX, true),
     ("INFO", 1, usize::MAX, true),
     ("PING", 1, 2, false),
@@ -40,6 +42,7 @@ impl Stage {
         let name = words[0].as_str();
         let hidden = match name {
             "CONFIG" => server.no_config_command,
+            "FAILOVER" => !server.pauses_writes(),
             "HELLO" => !at_least(server.version, (6, 0)),
             "REPLICAOF" => !at_least(server.version, (5, 0)),
             _ => false,
@@ -58,6 +61,13 @@ impl Stage {
         if words.len() < *low || words.len() > *high {
             let text = format!("ERR wrong number of arguments for '{}' command", name.to_lowercase());
             return Some(Reply::error(text));
+        }
+        let pauses = name == "CLIENT" && words[1].eq_ignore_ascii_case("pause");
+        if pauses && server.no_pause_command {
+            self.coverage.mark("instance: pauses for nobody");
+            return Some(Reply::error(
+                "NOPERM this user has no permissions to run the 'client|pause' command",
+            ));
         }
         if server.loading(now) && !in_loading {
             self.coverage.mark("instance: says LOADING");
@@ -81,6 +91,7 @@ impl Stage {
             "ROLE" => self.role(who, now),
             "SLAVEOF" | "REPLICAOF" => self.follow(wire, &words[1], &words[2], kills),
             "CONFIG" => self.config(who, words),
+            "FAILOVER" => self.fail_over(wire, words),
             "CLIENT" => self.client(wire, words),
             "AUTH" => Reply::error(if at_least(self.fleet.servers[who].version, (6, 0)) {
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
@@ -123,9 +134,40 @@ impl Stage {
             }
         };
         if leader {
+            let order = self.meant(who, order);
             self.ordered(wire, order, was_primary, keys);
         }
         Reply::OK
+    }
+
+    fn fail_over(&mut self, wire: u64, words: &[String]) -> Reply {
+        let now = self.clock();
+        let words: Vec<String> = words.iter().map(|word| word.to_ascii_uppercase()).collect();
+        let parts: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (who, leader) = self.ordering(wire);
+        match parts.as_slice() {
+            [_, "ABORT"] => match self.fleet.servers[who].failing_over.take() {
+                Some(_) => Reply::OK,
+                None => Reply::error("ERR No failover in progress."),
+            },
+            [_, "TO", ip, port, "TIMEOUT", ms] => {
+                let (Ok(to), Ok(ms)) = (Address::parse(ip, port), ms.parse::<u64>()) else {
+                    return Reply::error("ERR FAILOVER target HOST and PORT is not a replica.");
+                };
+                let keys = self.fleet.keys(who);
+                match self.fleet.fail_over(who, to, ms, now) {
+                    Answer::Error(text) => Reply::error(text.to_string()),
+                    _ => {
+                        self.coverage.mark("instance: fails over by itself");
+                        if leader {
+                            self.ordered(wire, Order::Yield { to, ms }, true, keys);
+                        }
+                        Reply::OK
+                    }
+                }
+            }
+            _ => Reply::error("ERR syntax error"),
+        }
     }
 
     fn config(&mut self, who: Index, words: &[String]) -> Reply {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cfgserver::failover::Order;
 use cfgserver::machine::State;
-use cfgserver::model::{Address, GroupId};
+use cfgserver::model::{Address, FailoverKind, GroupId, Stage as Step};
 use cfgserver::net::weather;
 use tokio::sync::Notify;
 
@@ -62,6 +62,8 @@ pub(crate) struct Stage {
     /// Per instance: its process or its host begins or ends.
     pub(super) changed: Vec<Arc<Notify>>,
     members: BTreeMap<Address, Vec<(GroupId, String)>>,
+    /// Primaries that are being relieved with care: of whom, and whether that is taken back.
+    relieved: BTreeMap<Address, (Address, bool)>,
     pub(super) facts: Vec<Fact>,
     pub(super) story: Vec<(u64, Index, String)>,
     pub(super) coverage: Coverage,
@@ -78,6 +80,7 @@ impl Stage {
             wires: BTreeMap::new(),
             next_wire: 0,
             members: BTreeMap::new(),
+            relieved: BTreeMap::new(),
             facts: Vec::new(),
             story: Vec::new(),
             coverage: Coverage::default(),
@@ -126,7 +129,14 @@ impl Stage {
 impl Stage {
     pub(super) fn know(&mut self, state: &State) {
         self.members.clear();
+        self.relieved.clear();
         for group in state.groups() {
+            if let Some(open) = &group.failover
+                && open.kind == FailoverKind::Coordinated
+            {
+                let undone = matches!(open.stage, Step::Undo { .. });
+                self.relieved.insert(open.old_primary, (open.candidate, undone));
+            }
             for address in group.members.keys() {
                 let owners = self.members.entry(*address).or_default();
                 owners.push((group.id, group.name.to_string()));
@@ -141,6 +151,15 @@ impl Stage {
         let home = server.home.map(|home| group_name(home).to_string());
         let own = owners.iter().find(|(_, name)| Some(name) == home.as_ref());
         own.or(owners.first()).map(|(id, _)| *id)
+    }
+
+    /// What an order is meant as: orders of a coordinated failover to its old primary have the words of others.
+    pub(super) fn meant(&self, who: Index, order: Order) -> Order {
+        match (self.relieved.get(&self.fleet.servers[who].address), &order) {
+            (Some((_, true)), Order::Promote) => Order::TakeBack,
+            (Some((to, _)), Order::Follow { primary, .. }) if primary == to => Order::StepDown { to: *to },
+            _ => order,
+        }
     }
 
     /// An order was carried out. `keys`, `was_primary`: before it.
