@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::control::desk::{Ask, Asked};
+use crate::control::desk::Ask;
 use crate::control::leader::{Leader, Proposal, Proposed};
 use crate::control::{names, tell};
 use crate::failover::{self, Action, Memory, Plan, Refusal, Scene};
@@ -72,9 +72,7 @@ impl Leader {
     /// An operator's wish first, if it can be granted.
     fn decide(&mut self, scene: &Scene<'_>, memory: &Memory, now: Instant) -> (Plan, Option<Ask>) {
         while let Some(ask) = self.next_ask(scene.group.id) {
-            // Explained at once, what else is asked never waits here.
-            let Asked::Failover(wish) = ask.what else { continue };
-            match failover::operator(scene, memory, wish, now) {
+            match failover::operator(scene, memory, ask.wish, now) {
                 Ok(actions) => {
                     let plan = Plan { actions, wake_at: None };
                     return (plan, Some(ask));
@@ -86,7 +84,7 @@ impl Leader {
     }
 
     /// Says no to an operator. Only who still leads knows that: without the lease another node may know better.
-    pub(super) fn refuse(&self, ask: Ask, why: WriteError) {
+    pub(super) fn refuse<W>(&self, ask: Ask<W>, why: WriteError) {
         let holds = self.shared.proposals.holds_lease();
         ask.answer(Err(if holds { why } else { WriteError::NoLeader }));
     }

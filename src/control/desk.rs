@@ -20,21 +20,31 @@ pub(super) const ASKS_MAX: usize = 1024;
 /// How often RESET is planned again when groups moved on under it.
 const RESET_ATTEMPTS: u32 = 5;
 
-/// SENTINEL FAILOVER, waiting for its first commit; or CFG EXPLAIN.
-pub(super) struct Ask {
+/// An operator who waits for an answer about a group.
+pub(super) struct Ask<W = Wish> {
     pub(super) name: GroupName,
-    pub(super) what: Asked,
-    pub(super) reply: oneshot::Sender<Result<WriteReply, WriteError>>,
+    pub(super) wish: W,
+    reply: oneshot::Sender<Result<WriteReply, WriteError>>,
 }
 
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What reaches the leader.
 pub(super) enum Asked {
-    Failover(Wish),
-    Explain,
+    /// SENTINEL FAILOVER: answered with its first commit.
+    Failover(Ask),
+    /// CFG EXPLAIN: answered at once.
+    Explain(Ask<()>),
 }
 
-impl Ask {
+impl Asked {
+    pub(super) fn refuse_not_leading(self) {
+        match self {
+            Self::Failover(ask) => ask.refuse_not_leading(),
+            Self::Explain(ask) => ask.refuse_not_leading(),
+        }
+    }
+}
+
+impl<W> Ask<W> {
     pub(super) fn refuse_not_leading(self) {
         self.answer(Err(WriteError::NoLeader));
     }
@@ -48,17 +58,17 @@ impl Ask {
 /// The leader's desk.
 pub(super) struct LeaderDesk {
     shared: Arc<Shared>,
-    asks: mpsc::Sender<Ask>,
+    asks: mpsc::Sender<Asked>,
 }
 
 impl LeaderDesk {
-    pub(super) fn new(shared: Arc<Shared>, asks: mpsc::Sender<Ask>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, asks: mpsc::Sender<Asked>) -> Self {
         Self { shared, asks }
     }
 
-    fn ask(&self, name: GroupName, what: Asked) -> Working {
+    fn ask<W>(&self, name: GroupName, wish: W, asked: fn(Ask<W>) -> Asked) -> Working {
         let (reply, replied) = oneshot::channel();
-        let sent = self.asks.try_send(Ask { name, what, reply });
+        let sent = self.asks.try_send(asked(Ask { name, wish, reply }));
         Box::pin(async move {
             if sent.is_err() {
                 return Err(WriteError::Refused("too many failovers are being asked for".to_owned()));
@@ -71,11 +81,11 @@ impl LeaderDesk {
 
 impl Desk for LeaderDesk {
     fn failover(&self, name: GroupName, wish: Wish) -> Working {
-        self.ask(name, Asked::Failover(wish))
+        self.ask(name, wish, Asked::Failover)
     }
 
     fn explain(&self, name: GroupName) -> Working {
-        self.ask(name, Asked::Explain)
+        self.ask(name, (), Asked::Explain)
     }
 
     fn reset(&self, pattern: Vec<u8>) -> Working {

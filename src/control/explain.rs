@@ -7,7 +7,7 @@ use crate::model::Group;
 use crate::requests::{WriteError, WriteReply};
 
 impl Leader {
-    pub(super) fn explain(&self, group: &Group, ask: Ask) {
+    pub(super) fn explain(&self, group: &Group, ask: Ask<()>) {
         if !self.shared.proposals.holds_lease() {
             return ask.answer(Err(WriteError::NoLeader));
         }

@@ -128,7 +128,11 @@ impl Leader {
     }
 
     /// Leads until leadership ends.
-    pub(super) async fn lead(mut self, leadership: &mut watch::Receiver<Leadership>, asked: &mut mpsc::Receiver<Ask>) {
+    pub(super) async fn lead(
+        mut self,
+        leadership: &mut watch::Receiver<Leadership>,
+        asked: &mut mpsc::Receiver<Asked>,
+    ) {
         tracing::info!(target: "cfgserver::control", term = self.term, "leading");
         let mut revision = self.shared.board.watch_revision();
         while self.still_leads(leadership) {
@@ -240,16 +244,21 @@ impl Leader {
         }
     }
 
-    fn ask(&mut self, ask: Ask) {
+    fn ask(&mut self, asked: Asked) {
         let state = self.shared.board.state();
-        let Some(group) = state.group_named(ask.name.as_str()) else {
-            return self.refuse(ask, WriteError::NoSuchGroup);
-        };
-        if ask.what == Asked::Explain {
-            return self.explain(group, ask);
+        match asked {
+            Asked::Failover(ask) => match state.group_named(ask.name.as_str()) {
+                Some(group) => {
+                    self.asks.entry(group.id).or_default().push(ask);
+                    self.dirty.insert(group.id);
+                }
+                None => self.refuse(ask, WriteError::NoSuchGroup),
+            },
+            Asked::Explain(ask) => match state.group_named(ask.name.as_str()) {
+                Some(group) => self.explain(group, ask),
+                None => self.refuse(ask, WriteError::NoSuchGroup),
+            },
         }
-        self.asks.entry(group.id).or_default().push(ask);
-        self.dirty.insert(group.id);
     }
 
     fn link_done(&mut self, done: LinkDone) {

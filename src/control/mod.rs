@@ -36,7 +36,7 @@ use crate::stop::{self, Point};
 use crate::task::Tasks;
 
 use book::Book;
-use desk::{ASKS_MAX, Ask, LeaderDesk};
+use desk::{ASKS_MAX, Asked, LeaderDesk};
 use leader::Leader;
 pub use ports::{Names, OrderConnection, OrderLinks, Proposals};
 pub use wiring::{RedisLinks, Resolver};
@@ -115,7 +115,7 @@ impl Control {
 }
 
 /// Leads whenever this node does.
-async fn serve(shared: Arc<Shared>, mut asked: mpsc::Receiver<Ask>) {
+async fn serve(shared: Arc<Shared>, mut asked: mpsc::Receiver<Asked>) {
     let mut leadership = shared.proposals.leadership();
     loop {
         let leading = *leadership.borrow_and_update();
@@ -132,7 +132,7 @@ async fn serve(shared: Arc<Shared>, mut asked: mpsc::Receiver<Ask>) {
                 }
             }
             ask = asked.recv() => match ask {
-                Some(ask) => ask.refuse_not_leading(),
+                Some(asked) => asked.refuse_not_leading(),
                 None => return,
             },
         }
