@@ -21,6 +21,7 @@ mod mutations;
 mod names;
 mod net;
 mod node;
+mod progress;
 mod queue;
 mod reached;
 mod record;

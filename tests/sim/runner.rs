@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::core::START;
+use crate::progress::Progress;
 use crate::record::{Coverage, Story};
 use crate::world::World;
 
@@ -197,10 +198,9 @@ struct Sum {
     seconds: f64,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the sweep is measured in real time")]
 fn sweep(options: &Options) -> Sum {
     std::panic::set_hook(Box::new(|_| {}));
-    let began = std::time::Instant::now();
+    let progress = Progress::new(&options.seeds, options.asked.then_some("scripts/sim --seed"));
     let next = AtomicU64::new(*options.seeds.start());
     let stop = AtomicBool::new(false);
     let sum = Mutex::new(Sum::default());
@@ -211,7 +211,7 @@ fn sweep(options: &Options) -> Sum {
                 let mut own = Sum::default();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let late = began.elapsed().as_secs() >= options.limit_s;
+                    let late = progress.seconds() as u64 >= options.limit_s;
                     if seed > *options.seeds.end() || stop.load(Ordering::Relaxed) || late {
                         break;
                     }
@@ -219,6 +219,7 @@ fn sweep(options: &Options) -> Sum {
                     if options.twice {
                         run.compare(seed);
                     }
+                    progress.ran(seed, run.failure.as_deref());
                     own.runs += 1;
                     own.events += run.events;
                     own.simulated_ms += run.simulated_ms;
@@ -239,7 +240,7 @@ fn sweep(options: &Options) -> Sum {
     });
     let mut sum = sum.into_inner().unwrap();
     sum.failures.sort();
-    sum.seconds = began.elapsed().as_secs_f64();
+    sum.seconds = progress.seconds();
     sum
 }
 

@@ -13,6 +13,7 @@ use super::panics;
 use super::story::Story;
 use super::world::World;
 use crate::core::START;
+use crate::progress::Progress;
 use crate::record::Coverage;
 
 /// The fixed sweep of the tests, and how many of its seeds run twice.
@@ -79,6 +80,8 @@ struct Options {
     twice: bool,
     /// Seeds up to this run twice in any case.
     twice_until: u64,
+    /// Somebody asked for this sweep.
+    asked: bool,
 }
 
 impl Options {
@@ -90,6 +93,7 @@ impl Options {
             keep_going: false,
             twice: false,
             twice_until: TWICE,
+            asked: false,
         }
     }
 }
@@ -107,6 +111,7 @@ fn parse(words: &[String]) -> Result<Options, String> {
                 let (low, high) = text.split_once("..").ok_or("--seeds A..B".to_owned())?;
                 options.seeds = number(low)?..=number(high)?;
                 options.twice_until = 0;
+                options.asked = true;
             }
             "--seconds" => options.limit_s = number(value()?)?,
             "--keep-going" => options.keep_going = true,
@@ -180,9 +185,8 @@ impl Sum {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the sweep is measured in real time")]
 fn sweep(options: &Options) -> Sum {
-    let began = std::time::Instant::now();
+    let progress = Progress::new(&options.seeds, options.asked.then_some("scripts/sim --full --seed"));
     let next = AtomicU64::new(*options.seeds.start());
     let stop = AtomicBool::new(false);
     let sum = Mutex::new(Sum::default());
@@ -192,12 +196,13 @@ fn sweep(options: &Options) -> Sum {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let late = began.elapsed().as_secs() >= options.limit_s;
+                    let late = progress.seconds() as u64 >= options.limit_s;
                     if seed > *options.seeds.end() || stop.load(Ordering::Relaxed) || late {
                         break;
                     }
                     let twice = options.twice || seed <= options.twice_until;
                     let run = if twice { run_twice(seed) } else { run(seed, false) };
+                    progress.ran(seed, run.failure.as_deref());
                     stop.fetch_or(run.failure.is_some() && !options.keep_going, Ordering::Relaxed);
                     sum.lock().unwrap().add(seed, run);
                 }
@@ -206,7 +211,7 @@ fn sweep(options: &Options) -> Sum {
     });
     let mut sum = sum.into_inner().unwrap();
     sum.failures.sort();
-    sum.seconds = began.elapsed().as_secs_f64();
+    sum.seconds = progress.seconds();
     sum
 }
 
