@@ -14,6 +14,7 @@ import proxied
 import table
 from measures import say
 from planes import Cfgserver, Sentinel
+from processes import Redis
 from proxies import KINDS
 from resp import Closed
 
@@ -33,9 +34,10 @@ def arguments():
     parser.add_argument("--raw", default=None, help="file for the raw numbers (default: target/compare/<time>.json)")
     parser.add_argument("--proxies", action="store_true", help="measure what clients of a proxy see instead")
     parser.add_argument("--emptied", action="store_true",
-                        help="measure what becomes of the data when a primary comes back empty (of cfgserver only)")
+                        help="measure what becomes of the data when a primary comes back empty")
     parser.add_argument("--case", action="append", default=[], metavar="NAME=VALUE,...",
-                        help="with --emptied: only these values of a setting (repeatable)")
+                        help="with --emptied: only these values of a setting, and the usual one of every other (repeatable)")
+    parser.add_argument("--redis", metavar="FILE", help="the redis-server that is watched (default: the one in the path)")
     for kind in KINDS:
         parser.add_argument(f"--{kind.name}", metavar="FILE", help=f"binary of the proxy {kind.name}")
     parser.add_argument("--binary", default=None, help=argparse.SUPPRESS)
@@ -56,6 +58,8 @@ def interrupted(*_):
 def main():
     given = arguments()
     Cfgserver.binary = given.binary
+    if given.redis:
+        Redis.program = os.path.abspath(given.redis)
     planes = [plane for plane in [Sentinel, Cfgserver] if given.only in (None, plane.name)]
     raw = given.raw or time.strftime("target/compare/%Y%m%d-%H%M%S.json")
     os.makedirs(os.path.dirname(raw) or ".", exist_ok=True)
@@ -66,7 +70,7 @@ def main():
     results, failed = {}, []
     try:
         if given.emptied:
-            results = emptied.measure(given.runs or 5, failed, cases(given.case))
+            results = emptied.measure(planes, given.runs or 5, failed, cases(given.case))
         elif given.proxies:
             through_proxies(given, planes, results, failed)
         else:

@@ -98,19 +98,20 @@ class Process:
 class Redis:
     """A redis-server on loopback that keeps nothing on disk."""
 
+    program = "redis-server"
+
     def __init__(self, world, follow=None, options=()):
         self.port = world.port()
         self.folder = os.path.join(world.folder, f"redis-{self.port}")
         os.makedirs(self.folder)
-        self.words = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder,
+        self.words = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder,
                       "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0", *options]
         if follow:
             self.words += ["--replicaof", "127.0.0.1", str(follow)]
-        self.process = world.start(f"redis-{self.port}", self.words)
+        self.start(world)
 
-    def restart(self, world):
-        """`kill -9`, and the same again at once, empty."""
-        self.process.kill()
+    def start(self, world):
+        """The same again, empty."""
         self.process = world.start(f"redis-{self.port}", self.words)
 
     def answers(self):
