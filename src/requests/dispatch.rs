@@ -45,7 +45,7 @@ fn admit(session: &Session, view: &View<'_>, args: &[Bytes]) -> Result<&'static 
             Face::Proxy => errors::questions_only(&view.node.listen),
         });
     }
-    let spec = spec::find(args)?;
+    let spec = spec::find(args, session.last_row())?;
     if session.protocol() == Protocol::Resp2 && session.subscribed() && !spec.while_subscribed {
         return Err(errors::only_while_subscribed(spec.name));
     }

@@ -36,10 +36,10 @@ pub(super) fn get_master_address(session: &mut Session, view: &View<'_>, args: &
     };
     session.looked_up(view, &group);
     let place = group.told_primary(view.naming(session.face()));
-    Effect::Reply(Reply::Array(vec![
-        Reply::bulk(place.host()),
-        Reply::bulk(place.address.port.to_string()),
-    ]))
+    Effect::Reply(match place.host {
+        None => Reply::Endpoint(place.address.into()),
+        Some(host) => Reply::Array(Reply::bulks([host.to_string(), place.address.port.to_string()])),
+    })
 }
 
 pub(super) fn master(session: &mut Session, view: &View<'_>, args: &[Bytes]) -> Effect {

@@ -33,6 +33,8 @@ pub struct Session {
     pub(super) library_name: String,
     pub(super) library_version: String,
     last_request: &'static str,
+    /// The row of that request.
+    last_row: Option<&'static Spec>,
     /// Its line of CLIENT LIST may be another one, apart from how long ago the last request was, and which one it was.
     relisted: bool,
     answers: Answers,
@@ -84,6 +86,7 @@ impl Session {
             library_name: String::new(),
             library_version: String::new(),
             last_request: "NULL",
+            last_row: None,
             relisted: false,
             answers: Answers::On,
             tracking: None,
@@ -240,6 +243,11 @@ impl Session {
         (self.active, self.last_request)
     }
 
+    /// The row of the last request.
+    pub(super) fn last_row(&self) -> Option<&'static Spec> {
+        self.last_row
+    }
+
     /// Whether more of its line than that may have changed since this was asked before.
     pub fn take_relisted(&mut self) -> bool {
         std::mem::take(&mut self.relisted)
@@ -296,6 +304,7 @@ impl Session {
     /// A request arrived.
     pub(super) fn note(&mut self, request: &'static Spec, now: Instant) {
         self.last_request = request.name;
+        self.last_row = Some(request);
         self.active = now;
         self.relisted |= !request.leaves_session();
         if let Some(tracking) = &mut self.tracking
@@ -400,20 +409,21 @@ impl Session {
     /// One frame per subscription that matches.
     fn frames(&self, event: &Published) -> Option<Reply> {
         let channel = event.channel.as_bytes();
-        let bulk = |text: &[u8]| Reply::Bulk(Bytes::copy_from_slice(text));
+        // Nothing is copied: an event goes to thousands.
+        let bulk = |text: &'static str| Reply::Bulk(Bytes::from_static(text.as_bytes()));
         let mut frames = Vec::new();
         if self.channels.contains(channel) {
             frames.push(Reply::Push(vec![
-                Reply::bulk("message"),
-                bulk(channel),
+                bulk("message"),
+                bulk(event.channel),
                 Reply::Bulk(event.payload.clone()),
             ]));
         }
         for pattern in self.patterns.iter().filter(|pattern| glob_matches(pattern, channel)) {
             frames.push(Reply::Push(vec![
-                Reply::bulk("pmessage"),
+                bulk("pmessage"),
                 Reply::Bulk(pattern.clone()),
-                bulk(channel),
+                bulk(event.channel),
                 Reply::Bulk(event.payload.clone()),
             ]));
         }

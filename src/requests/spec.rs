@@ -1,6 +1,8 @@
 //! A row of the table of requests, and how rows are found. Arity errors, HELP, COMMAND and the refusals of a connection that subscribes or of a node
 //! that is not ready all come from here: a new request is one row and one function.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::requests::{Effect, Session, View, table};
@@ -64,6 +66,12 @@ pub struct Spec {
     pub(super) run: Run,
 }
 
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 impl Spec {
     /// The name without its container.
     pub fn short_name(&self) -> &'static str {
@@ -90,6 +98,23 @@ impl Spec {
         self.name.starts_with("sentinel|") || ["ping", "info", "role"].contains(&self.name)
     }
 
+    /// Whether a request is called this: `container|name`, or the name of a row without subcommands.
+    fn is_named(&self, args: &[Bytes]) -> bool {
+        let (Some(name), row) = (args.first(), self.name.as_bytes()) else {
+            return false;
+        };
+        let Some(end) = name.len().checked_sub(row.len()) else {
+            // Longer than the request's first word: a row within a container.
+            let bar = row.get(name.len()) == Some(&b'|');
+            let in_container = bar && row[..name.len()].eq_ignore_ascii_case(name);
+            return in_container
+                && args
+                    .get(1)
+                    .is_some_and(|word| row[name.len() + 1..].eq_ignore_ascii_case(word));
+        };
+        end == 0 && self.subcommands.is_empty() && row.eq_ignore_ascii_case(name)
+    }
+
     pub(super) fn takes(&self, arguments: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity < 0 {
@@ -100,8 +125,12 @@ impl Spec {
     }
 }
 
-/// The row of a request, or the error that its name or its number of arguments deserves.
-pub(super) fn find(args: &[Bytes]) -> Result<&'static Spec, Reply> {
+/// The row of a request, or the error that its name or its number of arguments deserves. Most requests are the same as
+/// the one before: `last` is looked at first.
+pub(super) fn find(args: &[Bytes], last: Option<&'static Spec>) -> Result<&'static Spec, Reply> {
+    if let Some(last) = last.filter(|last| last.is_named(args) && last.takes(args.len())) {
+        return Ok(last);
+    }
     let name = args.first().map(Bytes::as_ref).unwrap_or_default();
     let spec = named(table(), name).ok_or_else(|| errors::unknown_command(args))?;
     let spec = match args.get(1) {
@@ -169,8 +198,37 @@ fn is_short_name(row: &[u8], name: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_row_is_found_again_for_the_same_request_only() {
+        let words = |line: &str| crate::resp::split_line(line.as_bytes()).unwrap();
+        let lines = [
+            "PING",
+            "ping x",
+            "SENTINEL MASTERS",
+            "sentinel master a",
+            "SENTINEL",
+            "SENTINEL MASTERS x",
+            "SENTINEL|MASTERS",
+            "CLIENT ID",
+            "PINGS",
+            "PIN",
+        ];
+        for last in lines {
+            let last = find(&words(last), None).ok();
+            for line in lines {
+                let alone = find(&words(line), None).map(|spec| spec.name);
+                assert_eq!(
+                    find(&words(line), last).map(|spec| spec.name),
+                    alone,
+                    "{line} after {last:?}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_row_is_found_by_what_stands_behind_the_bar() {

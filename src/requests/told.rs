@@ -91,8 +91,15 @@ impl Told {
 
     /// The client asked for one group and is told its primary.
     pub(super) fn looked_up(&mut self, state: &State, group: &Group) {
+        let revision = state.revision();
+        let told = self.names.get(group.name.as_str());
+        if told.is_some_and(|known| known.asked && known.answer.as_ref().is_some_and(|told| told.revision == revision))
+        {
+            // Whoever looks up the same again and again learns nothing new in the same state.
+            return;
+        }
         let answer = Answer {
-            revision: state.revision(),
+            revision,
             place: group.told_primary(self.naming(state)),
         };
         self.ask(state, group.name.clone());

@@ -4,6 +4,8 @@
 //! arrived of it, not what it promises. Nothing in a request nests: an array inside one is refused at its
 //! first byte. What it says about a stream depends on the bytes only, not on how they were cut into reads.
 
+use std::ops::Range;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::inline::split_line;
@@ -93,6 +95,9 @@ pub enum ProtocolError {
 /// kept name does not keep a buffer.
 const COPY_BELOW: usize = 16 << 10;
 
+/// A request up to this size that is there as a whole is taken in one go, into one piece of memory.
+const WHOLE_BYTES_MAX: usize = 512;
+
 /// A resumable decoder of requests; one per connection.
 #[derive(Debug)]
 pub struct Decoder {
@@ -139,6 +144,9 @@ impl Decoder {
     /// Takes the next request out of `buffer`; `None` when more bytes are needed. Only this decoder may take
     /// bytes from the buffer, others may append. An error is final.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
+        if let Some(request) = self.take_whole(buffer) {
+            return Ok(Some(request));
+        }
         loop {
             match self.step(buffer) {
                 Ok(Step::Advanced) => {}
@@ -155,6 +163,37 @@ impl Decoder {
     /// Whether a request has begun and is not complete, given what [`Decoder::decode`] has left in `buffer`.
     pub fn is_partial(&self, buffer: &BytesMut) -> bool {
         !buffer.is_empty() || !matches!(self.progress, Progress::Start)
+    }
+
+    /// The short way for what comes by the thousand: a small request that is there as a whole and beyond doubt. Whatever
+    /// is not goes the long way.
+    fn take_whole(&mut self, buffer: &mut BytesMut) -> Option<Request> {
+        if !matches!(self.progress, Progress::Start) || self.scanned > 0 {
+            return None;
+        }
+        let head = &buffer[..buffer.len().min(WHOLE_BYTES_MAX)];
+        let (count, mut at) = small_header(head, 0, b'*')?;
+        if count == 0 || count > self.limits.elements_max || WHOLE_BYTES_MAX > self.limits.bulk_bytes_max {
+            return None;
+        }
+        let start = at;
+        for _ in 0..count {
+            at = bulk_end(head, at)?.1;
+        }
+        let cost = at + count * Limits::ARGUMENT_BYTES;
+        if cost > self.limits.request_bytes_max {
+            return None;
+        }
+        let whole = Bytes::copy_from_slice(&head[start..at]);
+        let mut arguments = Vec::with_capacity(count);
+        let mut next = 0;
+        for _ in 0..count {
+            let (argument, end) = bulk_end(&whole, next)?;
+            arguments.push(whole.slice(argument));
+            next = end;
+        }
+        buffer.advance(at);
+        Some(Request(arguments))
     }
 
     fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, ProtocolError> {
@@ -277,6 +316,33 @@ impl Decoder {
         self.scanned = until;
         Ok(None)
     }
+}
+
+/// A `kind`, one to three digits without a leading zero, and a line end: the number, and where the next line begins.
+fn small_header(bytes: &[u8], at: usize, kind: u8) -> Option<(usize, usize)> {
+    if *bytes.get(at)? != kind {
+        return None;
+    }
+    let digits = bytes
+        .get(at + 1..)?
+        .iter()
+        .take(4)
+        .take_while(|byte| byte.is_ascii_digit());
+    let (mut number, mut length) = (0, 0);
+    for digit in digits {
+        number = number * 10 + usize::from(digit - b'0');
+        length += 1;
+    }
+    let end = at + 1 + length;
+    let canonical = (1..=3).contains(&length) && (length == 1 || bytes[at + 1] != b'0');
+    (canonical && bytes.get(end..end + 2)? == b"\r\n").then_some((number, end + 2))
+}
+
+/// The bulk string at `at`: where its content is, and where it ends with its line end.
+fn bulk_end(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
+    let (length, start) = small_header(bytes, at, b'$')?;
+    let end = start + length;
+    (bytes.get(end..end + 2)? == b"\r\n").then_some((start..end, end + 2))
 }
 
 /// Takes `length` bytes out of the buffer in such a way that a small piece does not keep a large buffer alive.

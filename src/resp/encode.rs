@@ -1,5 +1,7 @@
 //! Replies to bytes, in RESP2 or RESP3; and requests to bytes, for instances and peers.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use bytes::{BufMut, BytesMut};
 
 use super::reply::{Protocol, Reply};
@@ -19,6 +21,7 @@ pub fn encode(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
         Reply::Map(pairs) => put_map(pairs, protocol, out),
         Reply::Verbatim(text) => put_verbatim(text, protocol, out),
         Reply::Many(replies) => replies.iter().for_each(|reply| encode(reply, protocol, out)),
+        Reply::Endpoint(place) => put_endpoint(*place, out),
         Reply::Raw(bytes) => out.put_slice(bytes),
     }
 }
@@ -72,6 +75,32 @@ fn put_bulk(bytes: &[u8], out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
+fn put_endpoint(place: SocketAddr, out: &mut BytesMut) {
+    out.put_slice(b"*2\r\n");
+    match place.ip() {
+        IpAddr::V4(ip) => put_ipv4(ip, out),
+        IpAddr::V6(ip) => put_bulk(ip.to_string().as_bytes(), out),
+    }
+    let mut digits = [0; DIGITS_MAX];
+    put_bulk(decimal(place.port().into(), &mut digits), out);
+}
+
+fn put_ipv4(ip: Ipv4Addr, out: &mut BytesMut) {
+    let mut text = [0; "255.255.255.255".len()];
+    let mut length = 0;
+    for (place, part) in ip.octets().into_iter().enumerate() {
+        if place > 0 {
+            text[length] = b'.';
+            length += 1;
+        }
+        let mut digits = [0; DIGITS_MAX];
+        let digits = decimal(part.into(), &mut digits);
+        text[length..length + digits.len()].copy_from_slice(digits);
+        length += digits.len();
+    }
+    put_bulk(&text[..length], out);
+}
+
 /// A line of text. A line end inside it would end the reply early and let a client's words be read as the next
 /// one, so it becomes a space.
 fn put_line(kind: u8, text: &str, out: &mut BytesMut) {
@@ -86,23 +115,34 @@ fn put_line(kind: u8, text: &str, out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-/// A kind, a sign, as many digits as a number may have, and the end of the line.
-const HEADER_BYTES_MAX: usize = 1 + 1 + 19 + 2;
+/// As many digits as a number may have.
+const DIGITS_MAX: usize = 20;
+/// A kind, a sign, digits, and the end of the line.
+const HEADER_BYTES_MAX: usize = 1 + 1 + DIGITS_MAX + 2;
+
+/// The digits of a number, at the end of `buffer`.
+fn decimal(number: u64, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut start = buffer.len();
+    let mut rest = number;
+    loop {
+        start -= 1;
+        buffer[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &buffer[start..];
+        }
+    }
+}
 
 /// Every element of every reply has one: the digits are put together by hand, from the last one.
 fn put_header(kind: u8, number: i64, out: &mut BytesMut) {
     let mut line = [0; HEADER_BYTES_MAX];
     let mut start = line.len() - 2;
     line[start..].copy_from_slice(b"\r\n");
-    let mut rest = number.unsigned_abs();
-    loop {
-        start -= 1;
-        line[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
+    let mut digits = [0; DIGITS_MAX];
+    let digits = decimal(number.unsigned_abs(), &mut digits);
+    start -= digits.len();
+    line[start..start + digits.len()].copy_from_slice(digits);
     if number < 0 {
         start -= 1;
         line[start] = b'-';
@@ -113,6 +153,7 @@ fn put_header(kind: u8, number: i64, out: &mut BytesMut) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use bytes::Bytes;
 
@@ -158,6 +199,16 @@ mod tests {
         assert_eq!(both(&text), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
         let many = Reply::Many(vec![Reply::OK, Reply::Null]);
         assert_eq!(both(&many), ("+OK\r\n$-1\r\n".into(), "+OK\r\n_\r\n".into()));
+    }
+
+    #[test]
+    fn a_place_is_an_address_and_a_port() {
+        let endpoint = |text: &str| Reply::Endpoint(text.parse().unwrap());
+        let bulks = |ip: &str, port: &str| Reply::Array(vec![Reply::bulk(ip), Reply::bulk(port)]);
+        for (ip, port) in [("127.0.0.1", "1"), ("255.255.255.255", "65535"), ("10.0.20.99", "6379")] {
+            assert_eq!(both(&endpoint(&format!("{ip}:{port}"))), both(&bulks(ip, port)));
+        }
+        assert_eq!(both(&endpoint("[fd00::1]:6379")), both(&bulks("fd00::1", "6379")));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A reply as a value, before it is known whether the client speaks RESP2 or RESP3.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 
@@ -41,6 +42,9 @@ pub enum Reply {
     Verbatim(Bytes),
     /// Several replies in a row (SUBSCRIBE of several channels).
     Many(Vec<Reply>),
+    /// Where something listens, as an array of two bulk strings: its IP address and its port. The answer to the lookups
+    /// that come by the thousand, so it is put together without anything in between.
+    Endpoint(SocketAddr),
     /// Bytes that are already encoded.
     Raw(Bytes),
 }

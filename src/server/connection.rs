@@ -14,7 +14,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use tracing::{debug, trace, warn};
 
@@ -22,22 +21,21 @@ use crate::model::{GroupName, Instant};
 use crate::net::TcpStream;
 use crate::pubsub::Subscription;
 use crate::requests::{Effect, Face, Render, Session, Stats, View, WriteError, WriteReply, dispatch};
-use crate::resp::{Reply, Request, encode};
+use crate::resp::{Reply, Request};
 use crate::sentinel::Published;
 
 use super::Shared;
 use super::glance::{asks_for_counters, asks_for_events, is_foreign};
 use super::input::Input;
 use super::local::Disk;
+use super::output::Output;
 use super::pause::Pause;
 use super::registry::Seat;
-use super::socket::{linger, turn_away, write};
+use super::socket::{linger, turn_away};
 use super::topics::Topics;
 
 /// Requests that are taken from the input at once: a bound on what one connection does before others get on.
 const TURN_REQUESTS_MAX: usize = 128;
-/// An empty output buffer that was larger than this is given back.
-const KEEP_BYTES: usize = 16 << 10;
 
 /// Serves a new connection.
 pub(super) async fn serve(stream: TcpStream, face: Face, seat: Seat, shared: Arc<Shared>) {
@@ -65,9 +63,7 @@ struct Connection {
     input: Input,
     /// Taken from the input, not answered.
     requests: VecDeque<Request>,
-    output: BytesMut,
-    /// The largest that the output has been since it was empty.
-    output_peak: usize,
+    output: Output,
     subscription: Option<Subscription>,
     /// What the registry knows that it subscribes to.
     topics: Topics,
@@ -140,8 +136,7 @@ impl Connection {
             session,
             input,
             requests: VecDeque::new(),
-            output: BytesMut::new(),
-            output_peak: 0,
+            output: Output::default(),
             subscription: None,
             topics: Topics::default(),
             unshown: false,
@@ -153,8 +148,9 @@ impl Connection {
 
     async fn run(mut self, stream: TcpStream) {
         self.show();
+        let shared = self.shared.clone();
         loop {
-            match self.turn(&stream) {
+            match self.turn(&stream, &shared) {
                 Ok(Next::Wait) => {}
                 Ok(Next::Again) => {
                     tokio::task::yield_now().await;
@@ -179,10 +175,10 @@ impl Connection {
     }
 
     /// Answers what there is to answer, and sends what can be sent.
-    fn turn(&mut self, stream: &TcpStream) -> io::Result<Next> {
+    fn turn(&mut self, stream: &TcpStream, shared: &Shared) -> io::Result<Next> {
         let now = self.shared.clock.now();
         self.take_requests(now);
-        if let Some(request) = self.answer(now) {
+        if let Some(request) = self.answer(now, shared) {
             return Ok(Next::HandOver(request));
         }
         self.end();
@@ -190,8 +186,7 @@ impl Connection {
             self.show();
             self.show_topics();
         }
-        write(stream, &mut self.output, &self.shared)?;
-        self.give_back();
+        self.output.send(stream, shared)?;
         Ok(self.next())
     }
 
@@ -224,7 +219,7 @@ impl Connection {
     }
 
     /// One state for the events and for the requests behind them. Gives back the request of a peer.
-    fn answer(&mut self, now: Instant) -> Option<Request> {
+    fn answer(&mut self, now: Instant, shared: &Shared) -> Option<Request> {
         if matches!(self.phase, Phase::Closing | Phase::Gone | Phase::TurnedAway) {
             self.subscription = None;
             return None;
@@ -236,7 +231,6 @@ impl Connection {
         if self.requests.is_empty() && self.subscription.is_none() {
             return None;
         }
-        let shared = self.shared.clone();
         // Events come before the state that they led to: whoever holds the state has them in the queue.
         let (state, node) = (shared.board.state(), shared.board.status());
         // Events and lookups come by the thousand, and need no counters.
@@ -338,8 +332,7 @@ impl Connection {
         if matches!(reply, Reply::Error(_)) {
             self.shared.counters.error_reply();
         }
-        encode(reply, self.session.protocol(), &mut self.output);
-        self.output_peak = self.output_peak.max(self.output.len());
+        self.output.put(reply, self.session.protocol());
     }
 
     /// An ending connection closes when all that was read is answered.
@@ -370,14 +363,6 @@ impl Connection {
         !self.requests.is_empty() || (self.reads_requests() && !self.input.is_dry())
     }
 
-    /// An idle connection holds no large buffer.
-    fn give_back(&mut self) {
-        if self.output.is_empty() && self.output_peak > KEEP_BYTES {
-            self.output = BytesMut::new();
-            self.output_peak = 0;
-        }
-    }
-
     fn show(&self) {
         self.seat.show(self.session.list_line(self.shared.clock.now()));
     }
@@ -398,7 +383,7 @@ impl Connection {
     async fn hand_over(mut self, stream: TcpStream, request: Request) {
         while !self.output.is_empty() {
             let sent = match stream.writable().await {
-                Ok(()) => write(&stream, &mut self.output, &self.shared),
+                Ok(()) => self.output.send(&stream, &self.shared),
                 Err(error) => Err(error),
             };
             if let Err(error) = sent {
@@ -414,7 +399,7 @@ impl Connection {
         shared.node_tasks.spawn("peer connection", async move {
             tokio::select! {
                 () = talk => {}
-                () = seat.ended().cancelled() => {}
+                () = seat.word().ended() => {}
             }
             drop(seat);
         });

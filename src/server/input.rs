@@ -1,5 +1,6 @@
 //! The incoming half of a connection: bytes, and the requests in them.
 
+use std::cell::RefCell;
 use std::io;
 
 use bytes::BytesMut;
@@ -10,6 +11,11 @@ use crate::resp::{Decoder, Limits, ProtocolError, Request};
 
 /// Bytes per read.
 const READ_BYTES: usize = 16 << 10;
+
+thread_local! {
+    /// What is read goes here first: an idle connection holds no buffer, and none has to be made for each read.
+    static CHUNK: RefCell<Box<[u8; READ_BYTES]>> = RefCell::new(Box::new([0; READ_BYTES]));
+}
 /// An empty buffer that is larger than this is given back.
 const KEEP_BYTES: usize = 4 << 10;
 
@@ -48,9 +54,11 @@ impl Input {
 
     /// Reads what is there, at most [`READ_BYTES`].
     pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<Read> {
-        // On the stack: an idle connection holds no buffer.
-        let mut chunk = [0; READ_BYTES];
-        match stream.try_read(&mut chunk) {
+        CHUNK.with_borrow_mut(|chunk| self.read_into(stream, chunk.as_mut()))
+    }
+
+    fn read_into(&mut self, stream: &TcpStream, chunk: &mut [u8]) -> io::Result<Read> {
+        match stream.try_read(chunk) {
             Ok(0) => Ok(Read::End),
             Ok(count) => {
                 self.bytes.extend_from_slice(&chunk[..count]);

@@ -19,11 +19,13 @@ mod input;
 mod listener;
 mod lobby;
 mod local;
+mod output;
 mod pause;
 mod prefixes;
 mod registry;
 mod socket;
 mod topics;
+mod word;
 
 use std::io;
 use std::net::SocketAddr;
@@ -182,6 +184,11 @@ impl Server {
             tasks.spawn("listener", listener::accept(listener, face, shared.clone()));
         }
         tasks.spawn("counters", counters::sample(shared.clone()));
+        let (stopping, registry) = (tasks.stopping(), shared.registry.clone());
+        tasks.spawn("server-stop", async move {
+            stopping.cancelled().await;
+            registry.stop();
+        });
         Ok(Self { shared, addresses })
     }
 

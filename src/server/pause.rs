@@ -1,5 +1,7 @@
 //! CLIENT PAUSE: requests of clients that wait. Those of nodes never do.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::clock::Clock;
 use crate::model::Instant;
 use crate::requests::Held;
@@ -14,18 +16,26 @@ pub(super) struct Pause {
 }
 
 /// The pause of a server.
-pub(super) struct Pauses(watch::Sender<Option<Pause>>);
+pub(super) struct Pauses {
+    pause: watch::Sender<Option<Pause>>,
+    /// When the last pause ends, or ended: every request asks, and hardly ever is there one.
+    until: AtomicU64,
+}
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self(watch::Sender::new(None))
+        Self {
+            pause: watch::Sender::new(None),
+            until: AtomicU64::new(0),
+        }
     }
 }
 
 impl Pauses {
     /// Begins a pause. One that goes on is never shortened or eased by another.
     pub(super) fn begin(&self, until: Instant, held: Held, now: Instant) {
-        self.0.send_modify(|pause| {
+        self.until.fetch_max(until.0, Ordering::Relaxed);
+        self.pause.send_modify(|pause| {
             let new = match pause.filter(|pause| pause.until > now) {
                 Some(old) => Pause {
                     until: old.until.max(until),
@@ -39,19 +49,22 @@ impl Pauses {
 
     /// Ends it.
     pub(super) fn end(&self) {
-        self.0.send_replace(None);
+        self.pause.send_replace(None);
     }
 
     /// What holds this request now.
     pub(super) fn of(&self, request: &Request, now: Instant) -> Option<Pause> {
+        if now.0 >= self.until.load(Ordering::Relaxed) {
+            return None;
+        }
         let publishes = request.name().eq_ignore_ascii_case(b"PUBLISH");
-        let pause = *self.0.borrow();
+        let pause = *self.pause.borrow();
         pause.filter(|pause| now < pause.until && (publishes || pause.held == Held::All))
     }
 
     /// Resolves when `pause` is over, or another one is in its place.
     pub(super) async fn over(&self, pause: Pause, clock: &Clock) {
-        let mut changes = self.0.subscribe();
+        let mut changes = self.pause.subscribe();
         let changed = changes.wait_for(|now| *now != Some(pause));
         tokio::select! {
             biased;

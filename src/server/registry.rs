@@ -11,6 +11,7 @@ use crate::requests::Clients;
 
 use super::ServerOptions;
 use super::topics::{TopicCounts, Topics};
+use super::word::Word;
 
 /// The connections of a server.
 pub(super) struct Registry {
@@ -24,8 +25,10 @@ struct Inner {
     seated: usize,
     last_id: u64,
     rows: BTreeMap<u64, Row>,
-    /// The words to close, of the seated.
-    ends: BTreeMap<u64, CancellationToken>,
+    /// The way to each of the seated.
+    words: BTreeMap<u64, Arc<Word>>,
+    /// The server stops: whoever is seated now is told at once.
+    stopped: bool,
     /// The waiting ones, the oldest first.
     lobby: VecDeque<(u64, CancellationToken)>,
     /// Of those that subscribe to anything.
@@ -91,15 +94,18 @@ impl Registry {
         }
         inner.seated += 1;
         inner.last_id += 1;
-        let (id, ended) = (inner.last_id, CancellationToken::new());
-        inner.ends.insert(id, ended.clone());
+        let (id, word) = (inner.last_id, Arc::new(Word::default()));
+        if inner.stopped {
+            word.stop();
+        }
+        inner.words.insert(id, word.clone());
         let activity = Activity {
             at: self.clock.now(),
             request: "NULL",
         };
         Some(Seat {
             id,
-            ended,
+            word,
             activity: Arc::new(Mutex::new(activity)),
             registry: self.clone(),
         })
@@ -108,14 +114,21 @@ impl Registry {
     /// Closes these connections; how many of them there were.
     pub(super) fn disconnect(&self, ids: &[u64]) -> usize {
         let mut inner = self.lock();
-        let ended: Vec<_> = ids.iter().filter_map(|id| inner.ends.remove(id)).collect();
+        let ended: Vec<_> = ids.iter().filter_map(|id| inner.words.remove(id)).collect();
         for id in ids {
             // Gone for whoever asks next, also while its task has not heard of it.
             inner.rows.remove(id);
         }
         drop(inner);
-        ended.iter().for_each(CancellationToken::cancel);
+        ended.iter().for_each(|word| word.end());
         ended.len()
+    }
+
+    /// Tells every connection, and those to come, that the server stops.
+    pub(super) fn stop(&self) {
+        let mut inner = self.lock();
+        inner.stopped = true;
+        inner.words.values().for_each(|word| word.stop());
     }
 
     /// A place to wait in for somebody without a seat.
@@ -199,7 +212,7 @@ impl Row {
 /// A place among the connections; free again when it is dropped.
 pub(super) struct Seat {
     id: u64,
-    ended: CancellationToken,
+    word: Arc<Word>,
     activity: Arc<Mutex<Activity>>,
     registry: Arc<Registry>,
 }
@@ -210,9 +223,9 @@ impl Seat {
         self.id
     }
 
-    /// Cancelled when somebody wants the connection closed.
-    pub(super) fn ended(&self) -> &CancellationToken {
-        &self.ended
+    /// What the connection is told from outside.
+    pub(super) fn word(&self) -> &Word {
+        &self.word
     }
 
     /// Shows the connection in CLIENT LIST as it is now.
@@ -223,7 +236,7 @@ impl Seat {
             activity: self.activity.clone(),
         };
         let mut inner = self.registry.lock();
-        if inner.ends.contains_key(&self.id) {
+        if inner.words.contains_key(&self.id) {
             inner.rows.insert(self.id, row);
         }
     }
@@ -244,7 +257,7 @@ impl Drop for Seat {
         let mut inner = self.registry.lock();
         inner.seated -= 1;
         inner.rows.remove(&self.id);
-        inner.ends.remove(&self.id);
+        inner.words.remove(&self.id);
         inner.put_topics(self.id, Topics::default());
     }
 }

@@ -40,9 +40,9 @@ pub(super) fn turn_away(stream: TcpStream) {
 }
 
 /// Sends what the socket takes.
-pub(super) fn write(stream: &TcpStream, output: &mut BytesMut, shared: &Shared) -> io::Result<()> {
-    while !output.is_empty() {
-        match stream.try_write(output) {
+pub(super) fn write(stream: &TcpStream, output: &mut impl Buf, shared: &Shared) -> io::Result<()> {
+    while output.has_remaining() {
+        match stream.try_write(output.chunk()) {
             Ok(count) => {
                 output.advance(count);
                 shared.counters.output(count);

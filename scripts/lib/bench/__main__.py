@@ -1,4 +1,4 @@
-"""Measures a node of cfgserver and a Redis Sentinel in the same run: lookups, fan-out, cost at rest, storms, the log."""
+"""Measures cfgserver and Redis Sentinel in the same run: lookups, lists, fan-out, cost at rest, storms, changes."""
 
 import argparse
 import json
@@ -17,39 +17,69 @@ import plot
 import raft
 import storm
 import table
-from processes import wait_until  # noqa: F401  (fails early where the shared modules are missing)
 from resp import Closed
 from scene import Cfgserver, Sentinel, say
 
-PAIRED = {"lookups": lookups.measure, "lists": lookups.lists, "fanout": fanout.measure, "rest": at_rest.measure,
-          "storm": storm.measure}
-OWN = {"raft": raft.writes, "recovery": raft.recovery}
+SECTIONS = {"lookups": lookups.measure, "lists": lookups.lists, "fanout": fanout.measure, "rest": at_rest.measure,
+            "storm": storm.measure, "writes": raft.writes, "leader-loss": raft.leader_loss, "recovery": raft.recovery}
+# What --quick and --smoke do to counts and seconds.
+QUICK, SMOKE = 0.2, 0.005
+
+
+class Given(argparse.Namespace):
+    """What the command line says."""
+
+    def scaled(self, count):
+        """A count, or seconds, as far as the run is to be quick."""
+        return max(1, int(count * self.scale)) if self.scale < 1 else count
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--measure", action="append", choices=[*PAIRED, *OWN], help="measure only this (repeatable)")
-    parser.add_argument("--only", choices=["redis-sentinel", "cfgserver"], help="measure one of the two")
-    parser.add_argument("--groups", default="100,1000", metavar="N,N",
-                        help="sizes of fleets for rest and storm (default 100,1000; 5000 needs many descriptors)")
-    parser.add_argument("--runs", type=int, default=3, help="how often each rate is measured (default 3)")
-    parser.add_argument("--changes", type=int, default=1_000_000, help="changes before the recovery (default 1,000,000)")
-    parser.add_argument("--minutes", type=float, default=60, help="give up after this long (default 60)")
+    parser.add_argument("--measure", action="append", choices=list(SECTIONS), help="measure only this (repeatable)")
+    parser.add_argument("--only", choices=[Sentinel.name, Cfgserver.name], help="measure one of the two")
+    parser.add_argument("--groups", type=sizes, default=None, metavar="N,N",
+                        help="sizes of fleets for rest (default 100,1000; 5000 needs 20,000 descriptors a process)")
+    parser.add_argument("--storm-groups", type=sizes, default=None, metavar="N,N",
+                        help="sizes of fleets for storm (default 1,50,200,1000)")
+    parser.add_argument("--deeds", type=deeds, default=storm.DEEDS, metavar="DEED,DEED",
+                        help="what a storm does to primaries (default kill,hang,planned)")
+    parser.add_argument("--runs", type=int, default=None, help="how often each rate is measured (default 3)")
+    parser.add_argument("--changes", type=int, default=None, help="changes before the recovery (default 1,000,000)")
+    parser.add_argument("--minutes", type=float, default=90, help="give up after this long (default 90)")
+    parser.add_argument("--quick", action="store_true", help="a fifth of everything, once, and small fleets")
+    parser.add_argument("--smoke", action="store_true", help="shows only that everything can be measured")
     parser.add_argument("--raw", default=None, help="file for the raw numbers (default: target/bench/<time>.json); "
                         "the plot is the same name with .svg")
     parser.add_argument("--binary", default=None, help="the cfgserver to measure (default: built here)")
     parser.add_argument("--no-install", action="store_true", help="install no packages")
     parser.add_argument("--load", default=None, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    try:
-        given.groups = [int(size) for size in given.groups.split(",")]
-    except ValueError:
-        parser.error("--groups takes numbers, separated by commas")
+    given = parser.parse_args(namespace=Given())
+    given.scale = SMOKE if given.smoke else QUICK if given.quick else 1
+    given.storm_all = given.scale == 1
+    short = [[2], [2], 1, 200] if given.smoke else [[100], [50], 1, 20_000] if given.quick else None
+    usual = short or [[100, 1000], [1, 50, 200, 1000], 3, 1_000_000]
+    for name, value in zip(["groups", "storm_groups", "runs", "changes"], usual):
+        if getattr(given, name) is None:
+            setattr(given, name, value)
+    # A Sentinel takes a minute for a thousand groups.
+    given.start_limit_s = 600
     return given
 
 
+def sizes(text):
+    return [int(size) for size in text.split(",")]
+
+
+def deeds(text):
+    found = text.split(",")
+    if not set(found) <= set(storm.DEEDS):
+        raise argparse.ArgumentTypeError(f"{text} is not of {', '.join(storm.DEEDS)}")
+    return found
+
+
 def give_up(*_):
-    raise TimeoutError("the time for the benchmark is over")
+    raise KeyboardInterrupt
 
 
 def main():
@@ -58,19 +88,20 @@ def main():
     planes = [plane for plane in [Sentinel, Cfgserver] if given.only in (None, plane.name)]
     raw = given.raw or time.strftime("target/bench/%Y%m%d-%H%M%S.json")
     os.makedirs(os.path.dirname(raw) or ".", exist_ok=True)
-    signal.signal(signal.SIGALRM, give_up)
+    # The processes that were started end with it, however it ends.
+    for number in [signal.SIGALRM, signal.SIGTERM, signal.SIGHUP]:
+        signal.signal(number, give_up)
     signal.alarm(int(given.minutes * 60))
     results, failed = {plane.name: {} for plane in planes}, []
-    wanted = given.measure or [*PAIRED, *OWN]
     try:
-        for name, run in {**PAIRED, **OWN}.items():
-            for plane in planes if name in PAIRED else [plane for plane in planes if plane is Cfgserver]:
-                if name in wanted:
-                    once(f"{name} with {plane.name}", results[plane.name].setdefault(name, {}), failed,
-                         lambda found: run(plane, given, found))
-    except TimeoutError as error:
-        failed.append(str(error))
+        for name, measure in SECTIONS.items():
+            if name in (given.measure or SECTIONS):
+                found = {plane.name: results[plane.name].setdefault(name, {}) for plane in planes}
+                once(name, measure, planes, given, found, failed)
+    except KeyboardInterrupt:
+        failed.append("ended before all was measured")
     finally:
+        signal.alarm(0)
         with open(raw, "w", encoding="utf-8") as file:
             facts = {"machine": platform.platform(), "cpus": os.cpu_count(), "runs": given.runs, "results": results}
             json.dump(facts, file, indent=1)
@@ -85,23 +116,18 @@ def main():
     return 1 if failed else 0
 
 
-def once(what, found, failed, run):
-    """Lets one measurement fill `found`; a line in `failed` when it could not be made whole."""
-    say(f"measuring {what}")
+def once(name, measure, planes, given, found, failed):
+    """Lets one section fill `found`; a line in `failed` when it could not be made whole."""
+    say(f"measuring {name}")
     started = time.monotonic()
     try:
-        run(found)
+        measure(planes, given, found)
     except (RuntimeError, OSError, Closed) as error:  # a TimeoutError is an OSError
-        if "time for the benchmark" in str(error):
-            raise
-        failed.append(f"{what}: {error}")
+        failed.append(f"{name}: {error}")
         say(f"    failed: {error}")
         return
     say(f"    {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())

@@ -3,20 +3,22 @@
 import json
 import subprocess
 
-from scene import Scene
+from scene import name_of, side_by_side
 
 SUBSCRIBERS = [100, 1_000, 5_000]
 EVENTS = 10
 
 
-def measure(plane, given, found):
-    with Scene(plane, 1) as scene:
-        port = scene.plane.ports[0]
+def measure(planes, given, results):
+    with side_by_side(planes, 1) as scenes:
         for count in SUBSCRIBERS:
-            # A setting that changes is an event of both; the answer to it comes when it is kept.
-            words = [given.load, "fanout", str(port), str(count), str(EVENTS), "fleet-00000"]
-            said = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
-            if said.returncode != 0:
-                raise RuntimeError(f"{count} subscribers: {said.stderr.strip()}")
-            for name, numbers in json.loads(said.stdout).items():
-                found[f"{count} {name}"] = numbers
+            count = given.scaled(count)
+            for scene in scenes * given.runs:
+                # A setting that changes is an event of both; the answer to it comes when it is kept.
+                words = [given.load, "fanout", str(scene.plane.ports[0]), str(count), str(EVENTS), name_of(0)]
+                said = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+                if said.returncode != 0:
+                    raise RuntimeError(f"{count} subscribers of {scene.plane.name}: {said.stderr.strip()}")
+                for name, numbers in json.loads(said.stdout).items():
+                    found = results[scene.plane.name].setdefault(f"{count} {name}", [])
+                    found += numbers if isinstance(numbers, list) else [numbers]

@@ -1,5 +1,6 @@
 """Three nodes of one plane, and a pretend fleet that they watch."""
 
+import contextlib
 import os
 import time
 
@@ -10,7 +11,8 @@ from resp import Closed, Connection, ReplyError, ask, fields, section, try_ask
 
 # What one process of a fleet may hold: descriptors may be capped at 20,000.
 GROUPS_PER_PROCESS = {"redis-sentinel": 1_200, "cfgserver": 2_000}
-FLEET_PORT = 7000
+# The fleets of both may run at the same time.
+FLEET_PORTS = {"redis-sentinel": 7000, "cfgserver": 7001}
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -19,15 +21,21 @@ def say(text):
     print(text, flush=True)
 
 
-class Fleet:
-    """A pretend fleet of so many groups of two, in as many processes as it needs."""
+def name_of(number):
+    """The name of a group of the fleet."""
+    return f"fleet-{number:05}"
 
-    def __init__(self, world, binary, count, per_process):
+
+class Fleet:
+    """A pretend fleet of so many groups of two for one plane, in as many processes as it needs."""
+
+    def __init__(self, world, binary, plane, count):
         self.world, self.count, self.controls = world, count, []
+        self.port, per_process = FLEET_PORTS[plane], GROUPS_PER_PROCESS[plane]
         for first in range(0, count, per_process):
             control = world.port()
             words = [binary, "fleet", "--groups", str(min(per_process, count - first)), "--first-group", str(first),
-                     "--control", f"127.0.0.1:{control}", "--port", str(FLEET_PORT), "--log-level", "warn"]
+                     "--control", f"127.0.0.1:{control}", "--port", str(self.port), "--log-level", "warn"]
             process = world.start(f"fleet-{first}", words)
             self.controls.append((process, control))
         for process, control in self.controls:
@@ -54,9 +62,6 @@ class Fleet:
         for _, control in self.controls:
             ask(control, "FLEET", "STATS", "RESET")
 
-    def names(self):
-        return [f"fleet-{number:05}" for number in range(self.count)]
-
     @staticmethod
     def address(number):
         return f"127.100.{number // 250}.{number % 250 + 1}"
@@ -71,10 +76,10 @@ class Sentinel(planes.Sentinel):
         if not os.path.exists(file):
             os.makedirs(folder, exist_ok=True)
             with open(file, "w", encoding="ascii") as conf:
-                conf.write(f"port {self.ports[node]}\nbind 127.0.0.1\ndir {folder}\nmaxclients 12000\n")
+                conf.write(f"port {self.ports[node]}\nbind 127.0.0.1\ndir {folder}\nmaxclients 19900\n")
                 for number in range(self.fleet.count):
-                    name = f"fleet-{number:05}"
-                    conf.write(f"sentinel monitor {name} {Fleet.address(number)} {FLEET_PORT} {QUORUM}\n")
+                    name = name_of(number)
+                    conf.write(f"sentinel monitor {name} {Fleet.address(number)} {self.fleet.port} {QUORUM}\n")
                     conf.write(f"sentinel down-after-milliseconds {name} {self.down_after_ms}\n")
         super().start_node(node)
 
@@ -92,7 +97,7 @@ class Cfgserver(planes.Cfgserver):
         waiting, sent, taken = 0, 0, 0
         while taken < self.fleet.count:
             while sent < self.fleet.count and waiting < self.IN_FLIGHT:
-                connection.send("CFG", "MONITOR", f"fleet-{sent:05}", Fleet.address(sent), FLEET_PORT, QUORUM,
+                connection.send("CFG", "MONITOR", name_of(sent), Fleet.address(sent), self.fleet.port, QUORUM,
                                 "down-after-milliseconds", self.down_after_ms)
                 sent, waiting = sent + 1, waiting + 1
             for reply in connection.receive():
@@ -111,8 +116,7 @@ class Scene:
     def __enter__(self):
         self.world = World()
         try:
-            per_process = GROUPS_PER_PROCESS[self.plane_type.name]
-            self.fleet = Fleet(self.world, Cfgserver.binary, self.groups, per_process)
+            self.fleet = Fleet(self.world, Cfgserver.binary, self.plane_type.name, self.groups)
             self.plane = self.plane_type(self.world)
             self.plane.fleet, self.plane.down_after_ms = self.fleet, self.down_after_ms
             started = time.monotonic()
@@ -144,6 +148,13 @@ class Scene:
         return False
 
 
+@contextlib.contextmanager
+def side_by_side(planes, groups):
+    """A scene of each plane, all at the same time: what is measured in turn has the same neighbours."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(Scene(plane, groups)) for plane in planes]
+
+
 class Cost:
     """What the process of a node has used."""
 
@@ -163,4 +174,5 @@ class Cost:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
-__all__ = ["Cfgserver", "Closed", "Cost", "Fleet", "Scene", "Sentinel", "ask", "say"]
+__all__ = ["Cfgserver", "Closed", "Cost", "Fleet", "Scene", "Sentinel", "ask", "name_of", "say",
+           "side_by_side"]

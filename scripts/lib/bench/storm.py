@@ -1,52 +1,100 @@
-"""Many primaries of a fleet die at once: when each group was switched, on each node."""
+"""Many primaries of a fleet are lost at once, or asked to hand over: when each group was switched, on each node."""
 
 import select
 import statistics
 import time
 
-from resp import Closed, Connection
-from scene import Scene
+from processes import wait_until
+from resp import Closed, Connection, try_ask
+from scene import Scene, name_of, say
 
 DOWN_AFTER_MS = 3_000
 LIMIT_SECONDS = 150
-SHARES = {"one": lambda groups: 1, "10 %": lambda groups: max(1, groups // 10), "all": lambda groups: groups}
+WELL_SECONDS = 60
+# Both ask for INFO every ten seconds: after that long what they know of their replicas is not of the first moment.
+SETTLE_SECONDS = 10
+DEEDS = ["kill", "hang", "planned"]
 
 
-def measure(plane, given, found):
-    for groups in given.groups:
-        for share, count_of in SHARES.items():
-            for how in ("KILL", "HANG"):
-                if share == "all" and how == "HANG":
-                    continue
-                with Scene(plane, groups, DOWN_AFTER_MS) as scene:
-                    found[f"{groups} groups, {share}, {how.lower()}"] = storm(scene, count_of(groups), how)
+def measure(planes, given, results):
+    for groups in given.storm_groups:
+        for plane in planes:
+            with Scene(plane, groups, DOWN_AFTER_MS, given.start_limit_s) as scene:
+                time.sleep(given.scaled(SETTLE_SECONDS))
+                for name, numbers, deed in plan(groups, given):
+                    wait_well(scene)
+                    keep(results, scene, name, storm(scene, numbers, deed))
+                    scene.fleet.tell("REVIVE", "ALL")
+            if given.storm_all and groups > 1:
+                with Scene(plane, groups, DOWN_AFTER_MS, given.start_limit_s) as scene:
+                    time.sleep(given.scaled(SETTLE_SECONDS))
+                    keep(results, scene, "all, kill", storm(scene, range(groups), "kill"))
 
 
-def storm(scene, count, how):
-    """Times in milliseconds from the deed to +switch-master, of the first node and of the last one that told."""
+def plan(groups, given):
+    """Each storm has groups of its own: a Sentinel lets a group rest for minutes after a failover."""
+    if groups == 1:
+        return [("one, kill", range(1), "kill")]
+    storms, first = [], 0
+    for share, count in {"one": 1, "10 %": max(1, groups // 10)}.items():
+        for deed in given.deeds:
+            storms.append((f"{share}, {deed}", range(first, first + count), deed))
+            first += count
+    return [storm for storm in storms if storm[1].stop <= groups]
+
+
+def keep(results, scene, name, found):
+    name = f"{scene.groups} groups, {name}"
+    results[scene.plane.name][name] = found
+    say(f"    {scene.plane.name}: {name}: " + ", ".join(f"{what} {value}" for what, value in found.items()))
+
+
+def wait_well(scene):
+    """Every primary has its replica, and every node sees them."""
+    wait_until("the fleet is well", WELL_SECONDS,
+               lambda: scene.fleet.numbers("STATUS")["groups-well"] == scene.groups or time.sleep(0.2))
+    for port in scene.plane.ports:
+        wait_until(f"{scene.plane.name} on {port} sees the fleet well", WELL_SECONDS, lambda: scene.known(port))
+
+
+def storm(scene, numbers, deed):
+    """Times in milliseconds from the deed to +switch-master, on the node that told first and on the one that told last."""
     ears = [Ear(port) for port in scene.plane.ports]
     poll = select.poll()
     by_number = {ear.connection.fileno(): ear for ear in ears}
     for number in by_number:
         poll.register(number, select.POLLIN)
+    names = {name_of(number) for number in numbers}
     started = time.monotonic()
-    changed = scene.fleet.tell(how, "PRIMARIES", f"0-{count - 1}")
-    if changed != count:
-        raise RuntimeError(f"{changed} of {count} primaries were there")
-    while any(len(ear.told) < count for ear in ears) and time.monotonic() < started + LIMIT_SECONDS:
+    begin(scene, numbers, deed)
+    while any(not names <= ear.told.keys() for ear in ears) and time.monotonic() < started + LIMIT_SECONDS:
         for number, _ in poll.poll(100):
             by_number[number].hear(started)
     for ear in ears:
         ear.connection.close()
-    names = set().union(*(ear.told for ear in ears))
-    first = sorted(min(ear.told[name] for ear in ears if name in ear.told) for name in names)
-    everywhere = [max(ear.told[name] for ear in ears) for name in names if all(name in ear.told for ear in ears)]
+    heard = {name: [ear.told[name] for ear in ears if name in ear.told] for name in names}
+    first = sorted(min(times) for times in heard.values() if times)
+    everywhere = sorted(max(times) for times in heard.values() if len(times) == len(ears))
     if not first:
         raise TimeoutError(f"no switch within {LIMIT_SECONDS} s")
     return {
-        "first": first[0], "median": statistics.median(first), "last": first[-1],
-        "everywhere": max(everywhere, default=None), "switched": len(first), "of": count,
+        "first ms": first[0], "median ms": statistics.median(first), "last ms": first[-1],
+        "last node told ms": everywhere[-1] if len(everywhere) == len(names) else None,
+        "not switched": len(names) - len(first), "others switched": len(set().union(*(ear.told for ear in ears)) - names),
     }
+
+
+def begin(scene, numbers, deed):
+    if deed == "planned":
+        connection = Connection(scene.plane.ports[0], 60)
+        for number in numbers:
+            connection.send("SENTINEL", "FAILOVER", name_of(number))
+        # The answers are read by nobody: what counts are the switches.
+        scene.planned = connection
+        return
+    changed = scene.fleet.tell(deed.upper(), "PRIMARIES", f"{numbers.start}-{numbers.stop - 1}")
+    if changed != len(numbers):
+        raise RuntimeError(f"{changed} of {len(numbers)} primaries were there")
 
 
 class Ear:

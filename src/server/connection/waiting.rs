@@ -37,31 +37,22 @@ impl Connection {
         let reading = open && room && self.writing.is_none() && !self.has_more();
         let half_since = self.input.half_since().filter(|_| reading);
         let deadline = half_since.map(|since| since.plus(self.shared.options.half_frame_ms));
-        let patience = self.patience();
-        let stopping = self.shared.tasks.stopping();
+        let word = self.seat.word();
         let heard = !self.input.is_unheard();
         tokio::select! {
             biased;
-            () = self.seat.ended().cancelled(), if self.phase != Phase::Gone => Ok(Woken::Killed),
-            () = stopping.cancelled(), if open && heard => Ok(Woken::Stop),
+            () = word.ended(), if self.phase != Phase::Gone => Ok(Woken::Killed),
+            () = word.stopped(), if open && heard => Ok(Woken::Stop),
             ready = stream.readable(), if reading => ready.map(|()| Woken::Readable),
             // What has arrived counts: who has just asked for the first time is not turned away.
-            () = stopping.cancelled(), if open => Ok(Woken::Stop),
+            () = word.stopped(), if open => Ok(Woken::Stop),
             ready = stream.writable(), if !self.output.is_empty() => ready.map(|()| Woken::Writable),
             () = events(&mut self.subscription, room) => Ok(Woken::Events),
             result = written(&mut self.writing) => Ok(Woken::Written(result)),
             () = resumed(self.paused, &self.shared) => Ok(Woken::Resumed),
             () = self.shared.clock.sleep_until(deadline.unwrap_or_default()), if deadline.is_some() => Ok(Woken::HalfFrame),
-            () = tokio::time::sleep(patience), if !open => Ok(Woken::Stuck),
+            () = stuck(&self.shared), if !open => Ok(Woken::Stuck),
         }
-    }
-
-    /// How long one step of the end may take: the other side may not read any more.
-    fn patience(&self) -> Duration {
-        if self.shared.tasks.stopping().is_cancelled() {
-            return DRAIN_PATIENCE;
-        }
-        Duration::from_millis(self.shared.options.half_frame_ms)
     }
 
     pub(super) fn react(&mut self, woken: Woken, stream: &TcpStream) -> io::Result<()> {
@@ -106,6 +97,16 @@ async fn events(subscription: &mut Option<Subscription>, room: bool) {
         Some(subscription) => subscription.closed().await,
         None => std::future::pending().await,
     }
+}
+
+/// Resolves when one step of the end has taken too long: the other side may not read any more.
+async fn stuck(shared: &Shared) {
+    let patience = if shared.tasks.stopping().is_cancelled() {
+        DRAIN_PATIENCE
+    } else {
+        Duration::from_millis(shared.options.half_frame_ms)
+    };
+    tokio::time::sleep(patience).await;
 }
 
 async fn resumed(paused: Option<Pause>, shared: &Shared) {
