@@ -191,15 +191,16 @@ impl Scene {
             deaf.entry(*to).or_default().push(*from);
             self.hit.extend([from, to]);
         }
+        // Host after host takes its time on a busy machine: what is half cut counts as cut.
+        for (from, to) in pairs {
+            self.reach.lose(*from, *to, ms());
+        }
         for host in self.hosts() {
             if let Some(from) = deaf.get(&host.ip) {
                 host.deafen(from);
             }
         }
         self.deafened.extend(deaf.keys());
-        for (from, to) in pairs {
-            self.reach.lose(*from, *to, ms());
-        }
     }
 
     /// Nothing goes between any of these and any of those.
