@@ -12,6 +12,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import at_rest
 import fanout
+import limits
 import lookups
 import plot
 import raft
@@ -20,8 +21,8 @@ import table
 from resp import Closed
 from scene import Cfgserver, Sentinel, say
 
-SECTIONS = {"lookups": lookups.measure, "lists": lookups.lists, "fanout": fanout.measure, "rest": at_rest.measure,
-            "storm": storm.measure, "writes": raft.writes, "leader-loss": raft.leader_loss, "recovery": raft.recovery}
+SECTIONS = {"lookups": lookups.measure, "lists": lookups.lists, "fanout": fanout.measure, "limits": limits.measure,
+            "rest": at_rest.measure, "storm": storm.measure, "writes": raft.writes, "leader-loss": raft.leader_loss, "recovery": raft.recovery}
 # What --quick and --smoke do to counts and seconds.
 QUICK, SMOKE = 0.2, 0.005
 
@@ -57,7 +58,7 @@ def arguments():
     given = parser.parse_args(namespace=Given())
     given.scale = SMOKE if given.smoke else QUICK if given.quick else 1
     given.storm_all = given.scale == 1
-    short = [[2], [2], 1, 200] if given.smoke else [[100], [50], 1, 20_000] if given.quick else None
+    short = [[2], [3], 1, 200] if given.smoke else [[100], [50], 1, 20_000] if given.quick else None
     usual = short or [[100, 1000], [1, 50, 200, 1000], 3, 1_000_000]
     for name, value in zip(["groups", "storm_groups", "runs", "changes"], usual):
         if getattr(given, name) is None:

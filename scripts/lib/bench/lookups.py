@@ -10,13 +10,10 @@ SHAPES = [(1, 1), (50, 1), (1000, 1), (1, 16), (50, 16), (1000, 16)]
 GROUPS_OF_LISTS = 1_000
 # Enough for some seconds each.
 LOOKUPS = {1: 100_000, 50: 300_000, 1000: 200_000}
-ROUNDS_MIN = 20
 
 
 def rate(port, connections, pipeline, count, *words):
     """Answers per second, and p50 and p99 in milliseconds, as redis-benchmark sees them."""
-    # Each connection has some turns, however few requests are wanted.
-    count = max(count, connections * pipeline * (1 if count < connections * pipeline * ROUNDS_MIN else 0), pipeline)
     command = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(port), "-c", str(connections), "-P", str(pipeline),
                "-n", str(count), "--csv", *map(str, words)]
     # It complains on stderr that a Sentinel has no CONFIG.
@@ -34,12 +31,19 @@ def measure(planes, given, results):
         for connections, pipeline in SHAPES:
             count = given.scaled(LOOKUPS[connections] * (4 if pipeline > 1 else 1))
             for scene in scenes * given.runs:
-                numbers = rate(scene.plane.ports[0], connections, pipeline, count,
-                               "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name_of(0))
-                take(results[scene.plane.name], f"{connections}x{pipeline}", numbers)
+                asked(scene, results, f"{connections}x{pipeline}", connections, pipeline, count,
+                      "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name_of(0))
         for scene in scenes * given.runs:
-            numbers = rate(scene.plane.ports[0], 50, 1, given.scaled(100_000), "SENTINEL", "REPLICAS", name_of(0))
-            take(results[scene.plane.name], "replicas 50x1", numbers)
+            asked(scene, results, "replicas 50x1", 50, 1, given.scaled(100_000), "SENTINEL", "REPLICAS", name_of(0))
+
+
+def asked(scene, results, name, connections, pipeline, count, *words):
+    """The rate, and the CPU of the server for each answer: on a busy machine only that can be compared."""
+    count = max(count, connections * pipeline)  # each of them asks
+    found, cost = results[scene.plane.name], Cost(scene.plane.processes[0])
+    before = cost.cpu_s()
+    take(found, name, rate(scene.plane.ports[0], connections, pipeline, count, *words))
+    found.setdefault(f"{name} cpu us", []).append((cost.cpu_s() - before) * 1e6 / count)
 
 
 def lists(planes, given, results):
@@ -48,10 +52,7 @@ def lists(planes, given, results):
         for name, count, words in [("masters", 400, ["SENTINEL", "MASTERS"]), ("info", 8_000, ["INFO", "sentinel"])]:
             count = given.scaled(count)
             for scene in scenes * given.runs:
-                found, cost = results[scene.plane.name], Cost(scene.plane.processes[0])
-                before = cost.cpu_s()
-                take(found, name, rate(scene.plane.ports[0], 10, 1, count, *words))
-                found.setdefault(f"{name} cpu ms", []).append((cost.cpu_s() - before) * 1000 / count)
+                asked(scene, results, name, 10, 1, count, *words)
 
 
 def take(found, name, numbers):

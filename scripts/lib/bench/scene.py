@@ -1,5 +1,6 @@
 """Three nodes of one plane, and a pretend fleet that they watch."""
 
+import collections
 import contextlib
 import os
 import time
@@ -94,16 +95,20 @@ class Cfgserver(planes.Cfgserver):
 
     def watch_fleet(self):
         connection = Connection(self.ports[0], 60)
-        waiting, sent, taken = 0, 0, 0
-        while taken < self.fleet.count:
-            while sent < self.fleet.count and waiting < self.IN_FLIGHT:
-                connection.send("CFG", "MONITOR", name_of(sent), Fleet.address(sent), self.fleet.port, QUORUM,
+        # Where a cluster without a leader did nothing, it is told again.
+        to_tell, told = collections.deque(range(self.fleet.count)), collections.deque()
+        while to_tell or told:
+            while to_tell and len(told) < self.IN_FLIGHT:
+                number = to_tell.popleft()
+                connection.send("CFG", "MONITOR", name_of(number), Fleet.address(number), self.fleet.port, QUORUM,
                                 "down-after-milliseconds", self.down_after_ms)
-                sent, waiting = sent + 1, waiting + 1
+                told.append(number)
             for reply in connection.receive():
+                number = told.popleft()
                 if isinstance(reply, ReplyError):
-                    raise RuntimeError(f"CFG MONITOR: {reply}")
-                taken, waiting = taken + 1, waiting - 1
+                    if "Nothing was done" not in reply:
+                        raise RuntimeError(f"CFG MONITOR: {reply}")
+                    to_tell.append(number)
         connection.close()
 
 
