@@ -42,11 +42,15 @@ pub enum Mutation {
     NoCoolDown,
     /// A coordinated failover promotes its candidate while the old primary is one.
     PromotedBeside,
+    /// A replica of priority 0 is as good as any.
+    PriorityZeroChosen,
+    /// Whoever has the smallest run id is promoted, however little it has of the data.
+    OffsetIgnored,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::AnyProcessCompletes,
         Self::MovedIsApplied,
         Self::VotesWithoutKey,
@@ -65,6 +69,8 @@ impl Mutation {
         Self::QuarantinedOnRecord,
         Self::NoCoolDown,
         Self::PromotedBeside,
+        Self::PriorityZeroChosen,
+        Self::OffsetIgnored,
     ];
 }
 

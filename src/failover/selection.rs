@@ -12,6 +12,7 @@ use crate::failover::draft::Draft;
 use crate::failover::identity::{copied_other_data, evidence, group_lineage, related};
 use crate::failover::{Memory, Scene};
 use crate::model::{Address, Age, Facts, Instant, LinkState, Member, Role, RunId, Verdict};
+use crate::mutation::{self, Mutation};
 
 /// A replica that gave no acceptable reply for this long is not a candidate: five of Sentinel's ping periods.
 const SILENCE_MS_MAX: Age = 5_000;
@@ -165,11 +166,16 @@ pub(super) fn judge(
 
 fn rank(scene: &Scene<'_>, facts: &Facts) -> Rank {
     let lineage = group_lineage(scene.group);
+    let offset = if mutation::is_on(Mutation::OffsetIgnored) {
+        0
+    } else {
+        offset(facts)
+    };
     Rank {
         stray: facts.role == Role::Primary,
         priority: facts.priority,
         other_lineage: lineage.is_some() && !related(lineage, facts.lineage.as_ref()),
-        offset: std::cmp::Reverse(offset(facts)),
+        offset: std::cmp::Reverse(offset),
         run_id: facts.run_id.as_str().to_ascii_lowercase(),
     }
 }
@@ -180,7 +186,7 @@ fn fitness(draft: &Draft<'_>, purpose: Purpose, address: Address, member: &Membe
     }
     let (facts, facts_at) = answers(draft, address)?;
     check_age(draft, purpose, facts_at)?;
-    if facts.priority == 0 {
+    if facts.priority == 0 && !mutation::is_on(Mutation::PriorityZeroChosen) {
         return Err(Unfit::PriorityZero);
     }
     if facts.loading {

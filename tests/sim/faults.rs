@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Bridge,
     /// A node does not reach some instances.
     NodeFromServers,
+    /// Who has just been given leadership reaches no instance any more either.
+    NewLeaderFromServers,
     /// No node reaches an instance, which its replicas do.
     ServerFromNodes,
     /// An instance does not reach its replicas.
@@ -181,6 +183,11 @@ impl World {
                     Some(primary) => self.fade(node, group, primary),
                     None => self.cut_node_from_servers(node),
                 }
+            }
+            Fault::NewLeaderFromServers => {
+                self.says(format!("node {leader} is cut off from all instances"));
+                self.cut_all_servers(leader);
+                self.heal_later();
             }
             Fault::ServerFromNodes => self.cut_server_from_nodes(primary.unwrap_or(any_server)),
             Fault::ServerFromServers => self.cut_server_from_servers(any_server),

@@ -31,13 +31,16 @@ fn seeds_max(simulator: Simulator, mutation: Mutation) -> Option<u64> {
             | Mutation::NewestVouchesForAll
             | Mutation::QuarantinedOnRecord,
         ) => Some(100),
-        (Simulator::Fast, Mutation::VotesWithoutKey | Mutation::NoCoolDown) => Some(500),
+        (Simulator::Fast, Mutation::VotesWithoutKey | Mutation::PriorityZeroChosen | Mutation::OffsetIgnored) => {
+            Some(500)
+        }
         (
             Simulator::Fast,
             Mutation::AnyProcessCompletes
             | Mutation::EventBeforeCommit
             | Mutation::OrderAfterLease
             | Mutation::CarelessRepair
+            | Mutation::NoCoolDown
             | Mutation::BrakeOfLeader,
         ) => Some(3_000),
         (Simulator::Fast, Mutation::PromotedBeside) => Some(500),

@@ -48,6 +48,8 @@ const MOMENTS: &[(Moment, &str)] = &[
     (Moment::Completed, "moment: right after commit 2"),
 ];
 
+const HANDED_OVER: &str = "moment: leadership handed over, and its receiver cut off";
+
 const DEEDS: &[(Deed, &str)] = &[
     (
         Deed::OldPrimaryBack { keeps_data: true },
@@ -82,7 +84,7 @@ const DEEDS: &[(Deed, &str)] = &[
 /// What should be reached.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let moments = MOMENTS.iter().map(|(_, name)| *name);
-    moments.chain(DEEDS.iter().map(|(_, name)| *name))
+    moments.chain([HANDED_OVER]).chain(DEEDS.iter().map(|(_, name)| *name))
 }
 
 /// Waits for its moment.
@@ -128,6 +130,11 @@ impl World {
     /// Is it the moment that one waits for?
     pub(crate) fn spring_traps(&mut self, facts: &[Fact]) {
         for fact in facts {
+            if matches!(fact, Fact::HandsOver { .. }) && self.core.chance.permille(500) {
+                self.core.coverage.mark(HANDED_OVER);
+                let ms = self.core.chance.within(300, 1_500);
+                self.core.after(ms, Event::Fault(Fault::NewLeaderFromServers));
+            }
             let Some((id, moment)) = moment_of(fact) else { continue };
             let state = self.core.log.state();
             let Some(group) = state.group(id) else { continue };

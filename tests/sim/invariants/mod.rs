@@ -11,7 +11,7 @@
 //! | 7 a leader that cannot reach is not the right one | `hand_over`, `well` |
 //! | 8 a successor needs nothing but the log and the world | `well`, `same_state` |
 //! | 9 identity | `foreign`, `trusted` |
-//! | 10 never promoted | `promotion`, `synced` |
+//! | 10 never promoted | `promotion`, `synced`, `chosen` |
 //! | 11 repair is careful | `last_copy`, `addresses`, `parallel` |
 //! | 12 the old primary is fenced | `fenced`, `paused`, `coordinated` |
 //! | 13 observation is local | no file: what a node shows without a majority is asked of real processes |
@@ -26,6 +26,7 @@ mod addresses;
 mod brake;
 mod cancel;
 mod chain;
+mod chosen;
 mod coordinated;
 mod fence;
 mod fenced;
@@ -83,6 +84,7 @@ impl Invariants {
                 Box::<promotion::Promotion>::default(),
                 Box::<quorum::Quorum>::default(),
                 Box::<chain::Chain>::default(),
+                Box::<chosen::Chosen>::default(),
                 Box::<window::Window>::default(),
                 Box::<lease::Lease>::default(),
                 Box::<foreign::Foreign>::default(),

@@ -20,7 +20,8 @@ pub(crate) fn make_instances(core: &mut Core) {
             let address: Address = format!("10.0.{ordinal}.{}:6379", member + 1).parse().unwrap();
             let mut server = Server::new(format!("{letter}{member}"), address, Some(ordinal), lineage);
             server.version = core.settings.version;
-            server.lag_ms = core.settings.lag_ms;
+            // Some are farther away than others: who has most of the data is a question.
+            server.lag_ms = core.settings.lag_ms * if member == 1 { 4 } else { 1 };
             server.sync_ms = core.settings.sync_ms;
             server.load_ms = core.settings.load_ms;
             server.offset = 1_000;
