@@ -6,7 +6,7 @@ use crate::failover::emptied::{self, Emptied};
 use crate::failover::selection::{Purpose, Selection, select};
 use crate::failover::{Action, Order, brake, learn, maintenance, names, reach, reinstate, repair};
 use crate::machine::Command;
-use crate::model::{Address, Age, FailoverKind, Fault, Instant, Mode};
+use crate::model::{Address, Age, FailoverKind, Fault, Instant, Mode, RunId};
 use crate::mutation::{self, Mutation};
 
 /// How long the choice waits for INFO of replicas that is as fresh as the alarm.
@@ -118,6 +118,10 @@ pub(super) fn others_may_disagree(draft: &Draft<'_>) -> Option<Instant> {
 
 /// The primary is down: commit 1, or why not.
 fn outage(draft: &mut Draft<'_>, votes: u32) {
+    // Its address stays: that is no switch that the brake counts, and no replica is chosen.
+    if let Some((candidate, run_id)) = reinstate::held_up_primary(draft) {
+        return open(draft, votes, candidate, run_id);
+    }
     if let Some(held_ms) = held_ms(draft) {
         announce_outage(draft, &Selection::default());
         draft.wake_by(draft.now.plus(held_ms));
@@ -129,16 +133,7 @@ fn outage(draft: &mut Draft<'_>, votes: u32) {
     let selection = select(draft.scene, draft.memory, Purpose::Outage, draft.now);
     let chosen = selection.chosen.clone().or_else(|| reinstate::demoted_primary(draft));
     if let Some((candidate, run_id)) = chosen {
-        let (group, on) = draft.target();
-        draft.propose(Command::OpenFailover {
-            group,
-            on,
-            kind: FailoverKind::Automatic,
-            votes,
-            candidate,
-            run_id,
-        });
-        return;
+        return open(draft, votes, candidate, run_id);
     }
     learn::plan(draft, learn::Emptiness::Suspicious);
     if draft.proposes() {
@@ -155,6 +150,18 @@ fn outage(draft: &mut Draft<'_>, votes: u32) {
         reach::Better::NotBefore(at) => draft.wake_by(at),
         reach::Better::None => {}
     }
+}
+
+fn open(draft: &mut Draft<'_>, votes: u32, candidate: Address, run_id: RunId) {
+    let (group, on) = draft.target();
+    draft.propose(Command::OpenFailover {
+        group,
+        on,
+        kind: FailoverKind::Automatic,
+        votes,
+        candidate,
+        run_id,
+    });
 }
 
 /// How much longer the brake holds an automatic failover.

@@ -79,6 +79,8 @@ pub(super) struct Attempt {
 pub(super) struct Paused {
     pub(super) address: Address,
     pub(super) run_id: RunId,
+    /// Since when this leader has them held back; `None`: one before it may have.
+    pub(super) since: Option<Instant>,
     /// It answered, and this is how much it had written then.
     pub(super) offset: Option<u64>,
 }
@@ -276,6 +278,7 @@ impl Memory {
         self.paused = failover.old_run_id.clone().map(|run_id| Paused {
             address: failover.old_primary,
             run_id,
+            since: None,
             offset: None,
         });
     }
@@ -317,9 +320,15 @@ impl Memory {
                 }
             }
             Order::Pause { .. } | Order::Yield { .. } => {
+                let entered_at = self.attempt.map_or(now, |attempt| attempt.entered_at);
+                let known = self.paused.as_ref().filter(|paused| paused.address == address);
+                let since = known
+                    .and_then(|paused| paused.since)
+                    .filter(|since| *since >= entered_at);
                 self.paused = Some(Paused {
                     address,
                     run_id: run_id.clone(),
+                    since: since.or(Some(now)),
                     offset: None,
                 });
             }

@@ -69,6 +69,10 @@ pub enum Order {
     /// Let writes through again.
     Unpause,
     /// Become a replica of the candidate that has everything, before that is promoted.
+    ///
+    /// By address also where names are told: the candidate is committed as a process at an address, and a name may lead
+    /// elsewhere, or cost the primary a look-up while its writes wait. The name is told a moment later, when it is made
+    /// to follow the new primary: only that is written to its file.
     StepDown {
         /// The candidate.
         to: Address,
@@ -77,6 +81,8 @@ pub enum Order {
     Yield {
         /// The candidate.
         to: Address,
+        /// The host name that the candidate has announced to it: then it knows it by no other.
+        host: Option<HostName>,
         /// Within this long.
         ms: Age,
     },
@@ -106,7 +112,12 @@ impl fmt::Display for Order {
             Self::Pause { ms } => write!(f, "pause writes {ms} ms"),
             Self::Unpause => f.write_str("unpause"),
             Self::StepDown { to } => write!(f, "step down for {to}"),
-            Self::Yield { to, ms } => write!(f, "fail over to {to} within {ms} ms"),
+            Self::Yield { to, host: None, ms } => write!(f, "fail over to {to} within {ms} ms"),
+            Self::Yield {
+                to,
+                host: Some(host),
+                ms,
+            } => write!(f, "fail over to {to} as {host} within {ms} ms"),
             Self::TakeBack => f.write_str("take back"),
         }
     }

@@ -105,7 +105,8 @@ fn stepped_down(draft: &Draft<'_>, address: Address) -> bool {
 
 /// It copies from the new primary, or tries to.
 fn follows(draft: &Draft<'_>, facts: &Facts) -> bool {
-    if facts.role != Role::Replica {
+    // One whose own FAILOVER does not end only tries to, and holds writes back.
+    if facts.role != Role::Replica || facts.failing_over == Some(true) {
         return false;
     }
     match facts.primary {

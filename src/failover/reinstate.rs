@@ -3,24 +3,38 @@
 //! one order, one proof; only the address stays.
 //!
 //! Refused: ordering it back without a commit (rule 1), and preferring it to its replicas. They have the same data, and
-//! who made it a replica may mean it.
+//! who made it a replica may mean it. With one exception: a primary that is held up in its own FAILOVER, because the
+//! target is gone. It has every write, its clients wait there, and what it waits for never comes.
 
 use crate::failover::draft::Draft;
 use crate::failover::identity::{evidence, related};
+use crate::failover::idle::DEMOTED_MS;
 use crate::model::{Address, Age, Facts, Member, Role, RunId};
 
 /// INFO that this rests on is at most this old.
 const FRESH_MS: Age = 2_000;
 
+/// The recorded primary and its process, when it is held up in a FAILOVER of its own.
+pub(super) fn held_up_primary(draft: &mut Draft<'_>) -> Option<(Address, RunId)> {
+    let (facts, _) = draft.facts(draft.group.primary)?;
+    let held_up = facts.failing_over == Some(true);
+    held_up.then(|| still_good(draft, DEMOTED_MS)).flatten()
+}
+
 /// The recorded primary and its process, when it has said for down-after that it is a replica, and still has the data.
 pub(super) fn demoted_primary(draft: &mut Draft<'_>) -> Option<(Address, RunId)> {
+    let patience_ms = draft.group.config.down_after_ms;
+    still_good(draft, patience_ms)
+}
+
+fn still_good(draft: &mut Draft<'_>, patience_ms: Age) -> Option<(Address, RunId)> {
     let primary = draft.group.primary;
     let (_, since) = draft.memory.demoted.filter(|(address, _)| *address == primary)?;
     // It counts as Down because of its role; what it answers is asked for below.
     if !draft.is_connected(primary) {
         return None;
     }
-    let due = since.plus(draft.group.config.down_after_ms);
+    let due = since.plus(patience_ms);
     if draft.now < due {
         draft.wake_by(due);
         return None;

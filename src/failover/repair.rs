@@ -30,7 +30,8 @@ const RETRY_MS: Age = 2_000;
 /// What is wrong with a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
-    /// It says that it is a master.
+    /// It says that it is a master. Or it was one until a FAILOVER of its own that does not end: it holds writes back, and
+    /// would let them through again as a master.
     Master,
     /// It follows somebody else.
     Follower,
@@ -56,7 +57,7 @@ pub(super) fn wrong_members(scene: &Scene<'_>) -> BTreeSet<Address> {
 }
 
 fn what_is_wrong(group: &Group, facts: &Facts) -> Option<Wrong> {
-    if facts.role == Role::Primary {
+    if facts.role == Role::Primary || facts.failing_over == Some(true) {
         return Some(Wrong::Master);
     }
     let followed = facts.primary?;
@@ -251,6 +252,15 @@ mod tests {
     fn a_replica_in_sync_under_another_name_of_the_primary_is_left_alone() {
         assert_eq!(wrong("new", Some("old")), None);
         assert_eq!(wrong("new", None), None);
+    }
+
+    #[test]
+    fn a_former_primary_whose_own_failover_does_not_end_is_turned_whomever_it_names() {
+        let mut facts = facts("b", Role::Replica);
+        facts.primary = Some(group().primary);
+        assert_eq!(what_is_wrong(&group(), &facts), None);
+        facts.failing_over = Some(true);
+        assert_eq!(what_is_wrong(&group(), &facts), Some(Wrong::Master));
     }
 
     /// Found by the simulator, seed 18676: RESET had forgotten the former primary, which came back.

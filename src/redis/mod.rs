@@ -18,5 +18,5 @@ pub use clients::links_of_the_past;
 pub use error::{LinkError, OrderError};
 pub(crate) use link::explained;
 pub use link::{Answer, Link, Target, request};
-pub use order::{LeaderName, OrderReply, Reading};
+pub use order::{Form, LeaderName, OrderReply, Reading};
 pub use order_link::OrderLink;

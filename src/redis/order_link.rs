@@ -101,34 +101,28 @@ impl OrderLink {
         order: &Order,
         fence: &(dyn Fn(&Facts) -> bool + Sync),
     ) -> Result<OrderReply, OrderError> {
-        for commands in [order.transaction(), order.bare()].into_iter().flatten() {
+        for form in order.forms(self.facts.failing_over) {
             let mut answers = VecDeque::new();
             if !fence(&self.facts) {
                 return Err(OrderError::LeaseLost);
             }
-            if let Err(error) = self.link.exchange(&commands, &mut answers).await {
+            if let Err(error) = self.link.exchange(&form.requests, &mut answers).await {
                 return self.look_again(order, error).await;
             }
-            let info = answers.pop_back();
-            match order.read(answers.make_contiguous()) {
-                Reading::Done => {
-                    // Done is done, also when it cannot be read: then only a sighting tells.
-                    let facts = facts(info).ok();
-                    if let Some(facts) = &facts {
-                        self.facts = facts.clone();
-                    }
-                    return Ok(OrderReply { facts });
-                }
+            let facts = facts(answers.pop_back()).ok();
+            // What it is by now is what the next form, or the next order, is made for, and what the fence is asked about.
+            if let Some(facts) = &facts {
+                self.facts = facts.clone();
+            }
+            match form.read(answers.make_contiguous()) {
+                // Done is done, also when it cannot be read: then only a sighting tells.
+                Reading::Done => return Ok(OrderReply { facts }),
                 Reading::Refused(text) => return Err(OrderError::Refused(text)),
                 Reading::NothingDone => {
                     let why = answers.iter().find_map(|answer| match answer {
                         Answer::Error(text) => Some(explained(text)),
                         _ => None,
                     });
-                    // The bare form is another write: what the instance is by now is asked of the fence again.
-                    if let Ok(facts) = facts(info) {
-                        self.facts = facts;
-                    }
                     // The order matters more than its frills: clients are not disconnected, nothing is written down.
                     warn!(
                         target: "cfgserver::order", address = %self.target.address, %order,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::transcripts::{escape, files, matches, read};
+use crate::transcripts::{Step, escape, files, matches, read};
 use bytes::BytesMut;
 use cfgserver::resp::{AnswerDecoder, AnswerLimits, Reply, encode_request};
 
@@ -56,15 +57,7 @@ impl Sentinel {
     }
 
     fn connect(&self) -> Connection {
-        let (pause, tries) = READ_PATIENCE;
-        for _ in 0..tries {
-            if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-                stream.set_read_timeout(Some(pause)).expect("a timeout");
-                return Connection(stream);
-            }
-            std::thread::sleep(pause);
-        }
-        panic!("the Sentinel does not listen on port {}", self.port);
+        Connection::to(self.port)
     }
 }
 
@@ -75,9 +68,37 @@ impl Drop for Sentinel {
     }
 }
 
-struct Connection(TcpStream);
+/// A connection over which transcripts are replayed.
+pub(crate) struct Connection(TcpStream);
 
 impl Connection {
+    /// Waits until somebody listens there.
+    pub(crate) fn to(port: u16) -> Self {
+        let (pause, tries) = READ_PATIENCE;
+        for _ in 0..tries {
+            if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+                stream.set_read_timeout(Some(pause)).expect("a timeout");
+                return Self(stream);
+            }
+            std::thread::sleep(pause);
+        }
+        panic!("nobody listens on port {port}");
+    }
+
+    /// Makes a step of the transcript at `path`, and says how the answer differs from what is expected.
+    pub(crate) fn replay(&mut self, path: &Path, step: &Step, expected: &str) -> Result<(), String> {
+        let Some(request) = step.request() else {
+            panic!("{} cannot be done to a real server", step.place(path));
+        };
+        self.send(&request.0);
+        let got = escape(&self.read_until(|got| matches(expected, &escape(got))));
+        if matches(expected, &got) {
+            return Ok(());
+        }
+        let place = step.place(path);
+        Err(format!("{place}\n  expected {expected}\n  got      {got}"))
+    }
+
     fn send(&mut self, arguments: &[impl AsRef<[u8]>]) {
         let mut out = BytesMut::new();
         encode_request(arguments, &mut out);
@@ -133,18 +154,8 @@ fn replay(prefix: &str) {
         };
         let mut connection = sentinel.connect();
         for step in read(&path).0 {
-            let Some(request) = step.request() else {
-                panic!("{} cannot be done to a real Sentinel", step.place(&path));
-            };
-            connection.send(&request.0);
-            let expected = step.theirs();
-            let got = connection.read_until(|got| matches(expected, &escape(got)));
-            let got = escape(&got);
-            assert!(
-                matches(expected, &got),
-                "{}\n  expected {expected}\n  got      {got}",
-                step.place(&path)
-            );
+            let made = connection.replay(&path, &step, step.theirs());
+            assert!(made.is_ok(), "{}", made.unwrap_err());
         }
     }
 }

@@ -31,13 +31,13 @@ const LINE_CHARS_MAX: usize = 110;
 
 /// One step of a transcript.
 #[derive(Debug, Default)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// Comments and empty lines before it.
     before: Vec<String>,
     /// With its `>` or `!`.
     line: String,
     /// What must come back, escaped.
-    pub(super) expected: String,
+    pub(crate) expected: String,
     /// What a real Sentinel says instead, escaped.
     theirs: Option<String>,
     at: usize,
@@ -45,7 +45,7 @@ pub(super) struct Step {
 
 impl Step {
     /// The request; `None` when the step changes the world.
-    pub(super) fn request(&self) -> Option<Request> {
+    pub(crate) fn request(&self) -> Option<Request> {
         let text = self.line.strip_prefix("> ")?;
         let mut buffer = BytesMut::from(format!("{text}\r\n").as_bytes());
         let request = Decoder::new(Limits::CLIENT).decode(&mut buffer);
@@ -53,19 +53,19 @@ impl Step {
     }
 
     /// What a real Sentinel says.
-    pub(super) fn theirs(&self) -> &str {
+    pub(crate) fn theirs(&self) -> &str {
         self.theirs.as_ref().unwrap_or(&self.expected)
     }
 
     /// Where it stands, for messages.
-    pub(super) fn place(&self, path: &Path) -> String {
+    pub(crate) fn place(&self, path: &Path) -> String {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         format!("{}:{} {}", name.unwrap_or_default(), self.at, self.line)
     }
 }
 
 /// The files whose names begin with `prefix`.
-pub(super) fn files(prefix: &str) -> Vec<PathBuf> {
+pub(crate) fn files(prefix: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/transcripts");
     let entries = fs::read_dir(folder).expect("the folder of transcripts");
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -81,7 +81,7 @@ pub(super) fn files(prefix: &str) -> Vec<PathBuf> {
 }
 
 /// The steps of a file, and what follows the last.
-pub(super) fn read(path: &Path) -> (Vec<Step>, Vec<String>) {
+pub(crate) fn read(path: &Path) -> (Vec<Step>, Vec<String>) {
     let text = fs::read_to_string(path).expect("a transcript");
     let mut steps: Vec<Step> = Vec::new();
     let mut before = Vec::new();
@@ -114,7 +114,7 @@ pub(super) fn read(path: &Path) -> (Vec<Step>, Vec<String>) {
 }
 
 /// Bytes as a transcript writes them.
-pub(super) fn escape(bytes: &[u8]) -> String {
+pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in bytes {
         match byte {
@@ -129,7 +129,7 @@ pub(super) fn escape(bytes: &[u8]) -> String {
 }
 
 /// Whether `got`, escaped, is what was expected.
-pub(super) fn matches(expected: &str, got: &str) -> bool {
+pub(crate) fn matches(expected: &str, got: &str) -> bool {
     let mut pieces = expected.split("{}");
     let first = pieces.next().unwrap_or_default();
     let Some(mut rest) = got.strip_prefix(first) else {
@@ -241,6 +241,31 @@ fn every_request_of_the_table_is_made_in_a_transcript() {
         .flat_map(|row| std::iter::once(row).chain(row.subcommands));
     let missing: Vec<&str> = rows.map(|row| row.name).filter(|name| !asked.contains(*name)).collect();
     assert!(missing.is_empty(), "no transcript asks for {missing:?}");
+}
+
+/// What a Sentinel answers, Redis 7.0 and Valkey 8: all of it is in the table, and with that in a transcript.
+const SENTINELS_OWN: &str = "
+    acl acl|cat acl|deluser acl|dryrun acl|genpass acl|getuser acl|help acl|list acl|load acl|log acl|save acl|setuser
+    acl|users acl|whoami auth client client|caching client|getname client|getredir client|help client|id client|info
+    client|kill client|list client|no-evict client|pause client|reply client|setinfo client|setname client|tracking
+    client|trackinginfo client|unblock client|unpause command command|count command|docs command|getkeys
+    command|getkeysandflags command|help command|info command|list hello info ping psubscribe publish punsubscribe role
+    sentinel sentinel|ckquorum sentinel|config sentinel|debug sentinel|failover sentinel|flushconfig
+    sentinel|get-master-addr-by-name sentinel|get-primary-addr-by-name sentinel|help sentinel|info-cache
+    sentinel|is-master-down-by-addr sentinel|is-primary-down-by-addr sentinel|master sentinel|masters sentinel|monitor
+    sentinel|myid sentinel|pending-scripts sentinel|primaries sentinel|primary sentinel|remove sentinel|replicas
+    sentinel|reset sentinel|sentinels sentinel|set sentinel|simulate-failure sentinel|slaves shutdown subscribe
+    unsubscribe";
+
+#[test]
+fn every_request_of_a_sentinel_is_in_the_table() {
+    let rows = table()
+        .iter()
+        .flat_map(|row| std::iter::once(row).chain(row.subcommands));
+    let ours: BTreeSet<&str> = rows.map(|row| row.name).collect();
+    let theirs = SENTINELS_OWN.split_whitespace();
+    let missing: Vec<&str> = theirs.filter(|name| !ours.contains(name)).collect();
+    assert!(missing.is_empty(), "not in the table: {missing:?}");
 }
 
 /// redis-cli and libraries look requests up: an empty summary is as bad as none.

@@ -21,7 +21,9 @@ pub(crate) enum Job {
     Order {
         run_id: RunId,
         order: Order,
-        bare: bool,
+        /// Which of its forms is given, and what INFO said when the first one was.
+        form: usize,
+        failing_over: Option<bool>,
         /// Only looks whether the order was carried out, over a new connection.
         again: bool,
     },

@@ -1,6 +1,7 @@
 //! A coordinated failover: no acknowledged write is lost, or nothing changes.
 //!
 //! ```text
+//! candidate: nearly as far as the old primary
 //! old primary: pause writes -> candidate has all of them -> old primary steps down (SLAVEOF candidate)
 //!              -> read as a replica, with not a byte more than the candidate has -> the gate is open
 //! where it refuses to pause or to follow, and has FAILOVER: it is asked to do all that by itself
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use crate::failover::draft::{Draft, LinkView, OrderView};
 use crate::failover::memory::{Attempt, LinkMemory, OrderMemory};
 use crate::failover::{Action, Order, OrderFault};
-use crate::model::{Address, Age, Facts, Failover, Fault, Instant, Role, RunId};
+use crate::model::{Address, Age, Facts, Failover, Fault, HostName, Instant, NamedReplica, Role, RunId};
 use crate::mutation::{self, Mutation};
 
 use super::fence::{Gate, PAUSE_MS, Pausing, Written, has_all, pause, promoted_before, read_meanwhile, written};
@@ -26,10 +27,15 @@ use super::{RETRY_MS, abort};
 /// How long it may take until the old primary has stepped down. Its writes are held back for that long at most; longer
 /// than FAILOVER waits for the replica's next word, shorter than the pause.
 pub(in crate::failover) const STEP_DOWN_MS: Age = 2_500;
+/// How far the candidate may be behind when writes are held back. It catches up with that while everybody waits.
+const BEHIND_BYTES_MAX: u64 = 1 << 20;
+/// How long a candidate that is further behind is waited for while writes go on. After that they are held back all the
+/// same: it may be their speed that it cannot keep up with.
+const CATCH_UP_MS: Age = 10_000;
 /// What the old primary is known to be when the order to promote leaves is at most this old.
 const FRESH_MS: Age = 500;
-/// How often both are asked how far the primary's own FAILOVER is.
-const YIELD_POLL_MS: Age = 20;
+/// How often both are asked how far they are, or how far the primary's own FAILOVER is.
+const POLL_MS: Age = 20;
 /// How long an old primary that is out of reach is waited for, when its candidate is a master already.
 const GONE_MS: Age = 1_000;
 
@@ -53,6 +59,7 @@ pub(super) fn gate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
         LinkView::OtherProcess => return Gate::Hopeless("restarted".into()),
         LinkView::NotYet => return Gate::Shut,
     };
+    let facts = draft.scene.with_names_found(facts);
     let fresh_since = if facts.role == Role::Replica {
         attempt.entered_at.max(Instant(draft.now.0.saturating_sub(FRESH_MS)))
     } else {
@@ -62,6 +69,7 @@ pub(super) fn gate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
         if !reading {
             draft.act(Action::ReadInfo(primary));
         }
+        read_meanwhile(draft, failover, attempt);
         return Gate::Shut;
     }
     if facts.failing_over == Some(true) {
@@ -72,7 +80,13 @@ pub(super) fn gate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
     match facts.role {
         Role::Replica if facts.primary == Some(failover.candidate) && promoted => Gate::Open,
         Role::Replica if facts.primary == Some(failover.candidate) => {
-            has_all(draft, failover, attempt, facts.primary_offset)
+            let written = facts.primary_offset;
+            match has_all(draft, failover, attempt, written) {
+                Gate::Shut if gets_no_more(draft, failover, facts_at) => {
+                    Gate::Hopeless("wrote more than its candidate has".into())
+                }
+                gate => gate,
+            }
         }
         Role::Replica => Gate::Hopeless("follows somebody else".into()),
         Role::Primary if promoted => Gate::Hopeless("somebody else promoted the candidate".into()),
@@ -80,10 +94,27 @@ pub(super) fn gate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
     }
 }
 
-/// Gives it up when the old primary has not stepped down in time; counted from this leader's own start.
+/// The candidate lost its link to the old primary, which had stepped down by `stepped_down_at`: it has all that it
+/// ever gets. The pause ran out before; what was acknowledged then is only there, and a full copy would wipe it out.
+fn gets_no_more(draft: &mut Draft<'_>, failover: &Failover, stepped_down_at: Instant) -> bool {
+    let link = draft.link(failover.candidate, &failover.candidate_run_id);
+    matches!(link, LinkView::Ready { facts, facts_at, .. } if facts_at > stepped_down_at && !facts.primary_link_up)
+}
+
+/// Gives it up when the old primary has not stepped down in time; counted from when its writes were held back, or from
+/// this leader's own start.
 pub(super) fn expire(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
-    let limit_ms = STEP_DOWN_MS.min(draft.group.config.failover_timeout_ms);
-    let deadline = attempt.entered_at.plus(limit_ms);
+    let paused = draft.memory.paused.as_ref();
+    let since = paused
+        .and_then(|paused| paused.since)
+        .filter(|since| *since >= attempt.entered_at);
+    let deadline = match since {
+        Some(since) => since.plus(STEP_DOWN_MS),
+        // The candidate catches up, or did so until now.
+        None if behind(draft, failover, attempt).is_some() => attempt.entered_at.plus(CATCH_UP_MS + STEP_DOWN_MS),
+        None => attempt.entered_at.plus(STEP_DOWN_MS),
+    };
+    let deadline = deadline.min(attempt.entered_at.plus(draft.group.config.failover_timeout_ms));
     if draft.now >= deadline {
         abort(draft, failover, Fault::Primary("did not step down in time".into()));
     } else {
@@ -104,7 +135,7 @@ fn watch(draft: &mut Draft<'_>, address: Address) {
     let Some(LinkMemory::Open { facts_at, reading, .. }) = draft.memory.links.get(&address) else {
         return;
     };
-    let due = facts_at.plus(YIELD_POLL_MS);
+    let due = facts_at.plus(POLL_MS);
     if *reading {
         return;
     }
@@ -120,6 +151,12 @@ fn step_down(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt, run_
     let primary = failover.old_primary;
     let is_any = |_: &Order| true;
     let (order, answer) = match draft.last_order(primary, attempt.entered_at, is_any) {
+        OrderView::None if catches_up(draft, failover, attempt) => {
+            read_meanwhile(draft, failover, attempt);
+            watch(draft, primary);
+            watch(draft, failover.candidate);
+            return Gate::Shut;
+        }
         OrderView::None => return hold_back(draft, failover, attempt, run_id, facts),
         OrderView::UnderWay => {
             read_meanwhile(draft, failover, attempt);
@@ -152,6 +189,23 @@ fn step_down(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt, run_
         (Order::Yield { .. }, _) => Gate::Hopeless("gave its FAILOVER up".into()),
         _ => Gate::Hopeless("is a master again".into()),
     }
+}
+
+/// The candidate is too far behind for writes to be held back already, or has not said how far it is.
+fn catches_up(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
+    let waits = draft.now < attempt.entered_at.plus(CATCH_UP_MS);
+    let behind = behind(draft, failover, attempt);
+    waits && behind.is_none_or(|bytes| bytes > BEHIND_BYTES_MAX)
+}
+
+/// How many bytes the candidate lacks, as far as both have said in this stage how far they are.
+fn behind(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Option<u64> {
+    let said = |address: Address| match draft.memory.links.get(&address) {
+        Some(LinkMemory::Open { facts, facts_at, .. }) if *facts_at >= attempt.entered_at => Some(facts.clone()),
+        _ => None,
+    };
+    let (primary, candidate) = (said(failover.old_primary)?, said(failover.candidate)?);
+    Some(primary.primary_offset.saturating_sub(candidate.replica_offset))
 }
 
 /// Writes are held back; when the candidate has all of them, the primary steps down.
@@ -189,10 +243,20 @@ fn yield_role(draft: &mut Draft<'_>, failover: &Failover, run_id: &RunId, facts:
     }
     let order = Order::Yield {
         to: failover.candidate,
+        host: announced(draft, failover),
         ms: PAUSE_MS,
     };
     draft.order(failover.old_primary, run_id, order);
     Gate::Shut
+}
+
+/// The host name by which the candidate is known to the old primary, if it has announced one.
+fn announced(draft: &Draft<'_>, failover: &Failover) -> Option<HostName> {
+    let Some(LinkMemory::Open { facts, .. }) = draft.memory.links.get(&failover.old_primary) else {
+        return None;
+    };
+    let is_it = |line: &&NamedReplica| draft.group.member_named(&line.host, line.port) == Some(failover.candidate);
+    facts.named_replicas.iter().find(is_it).map(|line| line.host.clone())
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ impl Stand {
         stand.memory.paused = Some(Paused {
             address: PRIMARY,
             run_id: RunId::new("a"),
+            since: Some(NOW),
             offset: Some(200),
         });
         let primary = facts("a", Role::Primary);

@@ -143,22 +143,35 @@ impl Server {
             return Err(text);
         }
         match order {
-            Order::Promote => self.become_primary(),
-            Order::Follow { primary, .. } => self.become_replica(*primary, now),
+            Order::Promote => {
+                self.give_failover_up();
+                self.become_primary();
+            }
+            Order::Follow { primary, .. } => {
+                self.give_failover_up();
+                self.become_replica(*primary, now);
+            }
             Order::Pause { ms } => self.paused_until = now + ms,
             Order::Unpause => self.paused_until = 0,
             Order::StepDown { to } => self.become_replica(*to, now),
-            Order::Yield { to, ms } => {
+            Order::Yield { to, ms, .. } => {
                 self.paused_until = now + ms;
                 self.failing_over = Some((*to, now + ms));
             }
             Order::TakeBack => {
-                self.failing_over = None;
+                self.give_failover_up();
                 self.paused_until = 0;
                 self.become_primary();
             }
         }
         Ok(())
+    }
+
+    /// FAILOVER ABORT: Redis takes no SLAVEOF before.
+    fn give_failover_up(&mut self) {
+        if self.failing_over.take().is_some() {
+            self.become_primary();
+        }
     }
 
     /// Replication has nothing to do.

@@ -5,6 +5,7 @@
 //! set G failover on|off | set G failover off for MS |
 //! tick MS | kill A | hang A | resume A | restart A [empty] [of B | alone] | write A N [keys N] | flush A
 //! stuck A yes|no | loading A yes|no | priority A N | refuse A TEXT | drop A | slaveof A B|none [by-name]
+//! held-up-for A B |
 //! names | name A HOST | announce A HOST | dns HOST A|none | move A PLACE: host names, and another address for A
 //! cut NODE A | heal NODE A | lease yes|no | crash leader | crash nodes | crash at POINT | failover G | reset G | show G
 //! ```
@@ -195,6 +196,11 @@ fn change_server(world: &mut World, change: &str, name: &str, options: &[&str]) 
         ("priority", [priority]) => server.priority = number(priority),
         ("refuse", text) => server.refuses = Some(text.join(" ")),
         ("drop", []) => server.drops = true,
+        // Its own FAILOVER has come so far that only the target can end it.
+        ("held-up-for", [target]) => {
+            server.become_replica(address(target), now);
+            server.failing_over = Some((address(target), u64::MAX));
+        }
         ("slaveof", ["none"]) => server.become_primary(),
         ("slaveof", [primary, by_name @ ..]) => {
             server.become_replica(address(primary), now);

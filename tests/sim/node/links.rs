@@ -266,7 +266,8 @@ impl Node {
         let job = Job::Order {
             run_id,
             order,
-            bare: false,
+            form: 0,
+            failing_over: None,
             again: false,
         };
         self.link_enqueue(core, place, job);
@@ -311,6 +312,7 @@ impl Node {
         let wanted = self.state.group(place.0);
         let slot = self.leader.as_ref().and_then(|leader| leader.links.slots.get(&place));
         let read = slot.and_then(|slot| slot.wire.as_ref()?.facts.as_ref());
+        let says = read.and_then(|facts| facts.failing_over);
         let stands = wanted.zip(read).is_some_and(|(group, facts)| {
             let read = Read { facts, wall };
             still_stands(group, sightings, place.1, read, run_id, order)
@@ -326,7 +328,7 @@ impl Node {
             .as_ref()
             .and_then(|wire| wire.facts.as_ref())
             .map(|facts| facts.run_id.clone());
-        let (broken, repeated) = (slot.broken, matches!(slot.job, Some(Job::Order { bare: true, .. })));
+        let (broken, repeated) = (slot.broken, matches!(slot.job, Some(Job::Order { form: 1.., .. })));
         let limit_ms = slot.limit_at.saturating_sub(core.now);
         if found.as_ref() != Some(run_id) {
             return self.link_done(
@@ -356,6 +358,13 @@ impl Node {
         if broken {
             return self.link_look_again(core, place, serial);
         }
+        if let Some(slot) = self.slot(place, serial)
+            && let Some(Job::Order {
+                form: 0, failing_over, ..
+            }) = &mut slot.job
+        {
+            *failing_over = says;
+        }
         let mut late_ms = 0;
         if !core.quiet && core.chance.permille(core.settings.late_order_permille) {
             late_ms = core.chance.within(200, 6_000);
@@ -377,7 +386,8 @@ impl Node {
         let again = Job::Order {
             run_id,
             order,
-            bare: false,
+            form: 0,
+            failing_over: None,
             again: true,
         };
         self.link_establish(core, place, serial, again, limit_ms);
@@ -399,10 +409,12 @@ pub(crate) fn requests(job: &Job) -> Vec<Vec<bytes::Bytes>> {
             ids.iter().map(kill).chain([request(["INFO"])]).collect()
         }
         Job::Read => vec![request(["INFO"])],
-        Job::Order { order, bare, .. } => {
-            let transaction = if *bare { None } else { order.transaction() };
-            transaction.or_else(|| order.bare()).unwrap_or_default()
-        }
+        Job::Order {
+            order,
+            form,
+            failing_over,
+            ..
+        } => order.forms(*failing_over).swap_remove(*form).requests,
     }
 }
 

@@ -73,6 +73,9 @@ impl Fleet {
         match parts.as_slice() {
             ["INFO"] => Answer::bulk(self.info(who, now)),
             ["PING"] => Answer::Simple("PONG".into()),
+            ["SLAVEOF", ..] if self.servers[who].failing_over.is_some() => {
+                Answer::error("ERR REPLICAOF not allowed while failing over.")
+            }
             ["SLAVEOF", "NO", "ONE"] => {
                 self.become_primary(who, now);
                 Answer::OK

@@ -10,6 +10,7 @@ const STEP_DOWN: Order = Order::StepDown { to: CANDIDATE };
 const PAUSE: Order = Order::Pause { ms: PAUSE_MS };
 const YIELD: Order = Order::Yield {
     to: CANDIDATE,
+    host: None,
     ms: PAUSE_MS,
 };
 
@@ -227,4 +228,112 @@ fn it_is_given_up_in_time_unless_the_promotion_is_on_its_way() {
     const { assert!(PAUSE_MS > STEP_DOWN_MS, "the pause outlasts the waiting") };
     stand.memory.attempt.as_mut().unwrap().promote_sent = true;
     assert_eq!(given_up(&stand, deadline), None);
+}
+
+/// Its writes are not held back yet; it has written up to there, and its candidate has `has`.
+fn not_paused(written: u64, has: u64) -> Stand {
+    let mut stand = stand();
+    stand.memory.orders.clear();
+    stand.memory.paused = None;
+    primary_says(&mut stand, NOW, |says| says.primary_offset = written);
+    stand.candidate_has(has, NOW);
+    stand
+}
+
+#[test]
+fn writes_go_on_while_the_candidate_is_far_behind() {
+    let stand = not_paused(BEHIND_BYTES_MAX + 201, 200);
+    assert_eq!(stand.orders_at(SOON), []);
+    let later = NOW.plus(POLL_MS);
+    let reads = [Action::ReadInfo(PRIMARY), Action::ReadInfo(CANDIDATE)];
+    assert_eq!(stand.plan_at(later), reads, "both are asked again");
+    assert_eq!(not_paused(BEHIND_BYTES_MAX + 200, 200).orders_at(SOON), [PAUSE]);
+    let limit = NOW.plus(CATCH_UP_MS);
+    let mut stand = not_paused(BEHIND_BYTES_MAX + 201, 200);
+    stand.candidate_has(200, limit);
+    assert_eq!(given_up(&stand, Instant(limit.0 - 1)), None);
+    assert_eq!(stand.orders_at(limit), [PAUSE], "without writes it may catch up");
+}
+
+#[test]
+fn the_time_to_step_down_begins_with_the_pause() {
+    let mut stand = stand();
+    let paused_at = NOW.plus(CATCH_UP_MS);
+    stand.memory.paused.as_mut().unwrap().since = Some(paused_at);
+    let deadline = paused_at.plus(STEP_DOWN_MS);
+    stand.candidate_has(199, deadline);
+    assert_eq!(given_up(&stand, Instant(deadline.0 - 1)), None);
+    assert_eq!(given_up(&stand, deadline), no_longer("did not step down in time"));
+}
+
+/// A pause that is ordered again for want of an answer is no new one.
+#[test]
+fn the_pause_began_with_its_first_order() {
+    let stand = not_paused(200, 200);
+    let mut memory = stand.memory.clone();
+    let pause = Action::Order {
+        address: PRIMARY,
+        run_id: RunId::new("a"),
+        order: PAUSE,
+    };
+    let scene = crate::failover::Scene {
+        group: &stand.group,
+        sightings: &std::collections::BTreeMap::new(),
+        tally: &crate::detect::Tally::default(),
+        elsewhere: &crate::machine::State::default(),
+        node: 1,
+        wall: crate::model::Timestamp(0),
+    };
+    for at in [SOON, SOON.plus(100)] {
+        memory.started(&scene, &pause, at);
+        assert_eq!(memory.paused.as_ref().unwrap().since, Some(SOON));
+    }
+}
+
+/// What it acknowledged after its pause had run out is only there: it must not be left to copy its candidate.
+#[test]
+fn a_primary_that_wrote_more_than_its_candidate_ever_gets_has_its_role_back_at_once() {
+    let mut stand = stand();
+    last_order(&mut stand, STEP_DOWN, Ok(None));
+    primary_says(&mut stand, NOW, stepped_down(201));
+    stand.candidate_has(200, SOON);
+    assert_eq!(given_up(&stand, SOON), None, "the rest may be on its way");
+    let mut cut = facts("b", Role::Replica);
+    (cut.replica_offset, cut.primary_link_up) = (200, false);
+    stand.link(CANDIDATE, Arc::new(cut.clone()), NOW);
+    assert_eq!(given_up(&stand, SOON), None, "that was before");
+    stand.link(CANDIDATE, Arc::new(cut.clone()), SOON);
+    assert_eq!(given_up(&stand, SOON), no_longer("wrote more than its candidate has"));
+    cut.replica_offset = 201;
+    stand.link(CANDIDATE, Arc::new(cut), SOON);
+    assert_eq!(stand.orders_at(SOON), [Order::Promote]);
+}
+
+#[test]
+fn a_candidate_that_announces_a_name_is_failed_over_to_by_that() {
+    let mut stand = stand();
+    let name = HostName::new("redis-b").unwrap();
+    stand.group.hosts.insert(CANDIDATE, name.clone());
+    stand.candidate_has(200, NOW);
+    last_order(&mut stand, PAUSE, Err(OrderFault::Refused("NOPERM".into())));
+    let line = NamedReplica {
+        host: name.clone(),
+        port: CANDIDATE.port,
+        online: true,
+        offset: 200,
+    };
+    primary_says(&mut stand, NOW, |says| says.named_replicas = vec![line]);
+    let by_name = Order::Yield {
+        to: CANDIDATE,
+        host: Some(name),
+        ms: PAUSE_MS,
+    };
+    assert_eq!(stand.orders_at(SOON), [by_name]);
+    // That is how it says then whom it follows.
+    primary_says(&mut stand, NOW, |says| {
+        stepped_down(200)(says);
+        says.primary = None;
+        (says.primary_host, says.primary_port) = ("redis-b".to_owned(), CANDIDATE.port);
+    });
+    assert_eq!(stand.orders_at(SOON), [Order::Promote]);
 }

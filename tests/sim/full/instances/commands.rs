@@ -114,6 +114,9 @@ impl Stage {
         let now = self.clock();
         let Wire { who, name, .. } = &self.wires[&wire];
         let (who, leader) = (*who, name.contains("-leader-"));
+        if self.fleet.servers[who].failing_over.is_some() {
+            return Reply::error("ERR REPLICAOF not allowed while failing over.");
+        }
         let (was_primary, keys) = (self.fleet.servers[who].is_primary(), self.fleet.keys(who));
         let order = if host.eq_ignore_ascii_case("no") && port.eq_ignore_ascii_case("one") {
             self.fleet.become_primary(who, now);
@@ -160,7 +163,7 @@ impl Stage {
                     _ => {
                         self.coverage.mark("instance: fails over by itself");
                         if leader {
-                            self.ordered(wire, Order::Yield { to, ms }, true, keys);
+                            self.ordered(wire, Order::Yield { to, host: None, ms }, true, keys);
                         }
                         Reply::OK
                     }

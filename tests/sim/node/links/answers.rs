@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use cfgserver::detect::parse_info;
-use cfgserver::failover::{LinkFault, Order, OrderFault};
+use cfgserver::failover::{LinkFault, OrderFault};
 use cfgserver::model::{Facts, Instant};
 use cfgserver::redis::{Answer, LeaderName, Reading, links_of_the_past};
 
@@ -93,7 +93,16 @@ impl Node {
                 let news = News::Read(facts.ok_or(LinkFault::Failed));
                 self.link_done(core, place, serial, news, true);
             }
-            Job::Order { order, .. } => self.link_order_answered(core, place, serial, &order, facts, &mut answers),
+            Job::Order {
+                order,
+                form,
+                failing_over,
+                ..
+            } => {
+                let given = order.forms(failing_over).swap_remove(form);
+                let reading = given.read(answers.make_contiguous());
+                self.link_order_answered(core, place, serial, facts, reading);
+            }
         }
     }
 
@@ -151,11 +160,10 @@ impl Node {
         core: &mut Core,
         place: Place,
         serial: u64,
-        order: &Order,
         facts: Option<Facts>,
-        answers: &mut VecDeque<Answer>,
+        reading: Reading,
     ) {
-        match order.read(answers.make_contiguous()) {
+        match reading {
             Reading::Done => {
                 let keep = facts.is_some();
                 self.link_done(core, place, serial, News::Answered(Ok(facts)), keep);
@@ -173,12 +181,16 @@ impl Node {
             Reading::NothingDone => {
                 let Some(slot) = self.slot(place, serial) else { return };
                 let Some(Job::Order {
-                    run_id, order, bare, ..
+                    run_id,
+                    order,
+                    form,
+                    failing_over,
+                    ..
                 }) = slot.job.clone()
                 else {
                     return;
                 };
-                if bare || order.transaction().is_none() {
+                if form + 1 >= order.forms(failing_over).len() {
                     let text = "transaction aborted".into();
                     return self.link_done(
                         core,
@@ -192,7 +204,8 @@ impl Node {
                 slot.job = Some(Job::Order {
                     run_id: run_id.clone(),
                     order: order.clone(),
-                    bare: true,
+                    form: form + 1,
+                    failing_over,
                     again: false,
                 });
                 self.link_give(core, place, serial, &run_id, &order);
