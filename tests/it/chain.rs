@@ -205,10 +205,11 @@ impl World {
         };
         match words {
             [_, "GET-MASTER-ADDR-BY-NAME", name] => {
-                let Reply::Array(parts) = &reply else {
-                    panic!("{reply:?}");
+                let address = match &reply {
+                    Reply::Endpoint(place) => format!("{} {}", place.ip(), place.port()),
+                    Reply::Array(parts) => format!("{} {}", text(&parts[0]), text(&parts[1])),
+                    other => panic!("{other:?}"),
                 };
-                let address = format!("{} {}", text(&parts[0]), text(&parts[1]));
                 self.known.insert((*name).to_owned(), address);
             }
             ["INFO", _] | [_, "MASTERS"] => {

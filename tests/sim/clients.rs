@@ -397,6 +397,12 @@ impl World {
         match reply {
             Reply::Many(replies) => replies.iter().for_each(|reply| self.client_hears(number, reply, None)),
             Reply::Push(parts) => self.client_pushed(number, parts),
+            Reply::Endpoint(place) => {
+                let (ip, port) = (place.ip().to_string(), place.port().to_string());
+                if let Some(name) = asked {
+                    self.client_told(number, name, None, ip.as_bytes(), port.as_bytes(), false);
+                }
+            }
             Reply::Array(parts) => {
                 if let (Some(name), [Reply::Bulk(ip), Reply::Bulk(port)]) = (asked, parts.as_slice()) {
                     self.client_told(number, name, None, ip, port, false);

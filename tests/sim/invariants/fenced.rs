@@ -127,8 +127,10 @@ impl Fenced {
             return Ok(());
         }
         let paused = self.paused.get(&(group.id, group.epoch, term));
-        let can_be = server.pauses_writes() && !server.no_pause_command;
-        let should_be = by_operator && can_be && !agreed_down(scene, group);
+        if !server.pauses_writes() || server.no_pause_command {
+            return Ok(());
+        }
+        let should_be = by_operator && !agreed_down(scene, group);
         // What ended a pause before its time is not this leader's doing.
         let ended = paused == Some(&Pause::Done) && server.paused_until <= now;
         if ended || (paused.is_none() && !should_be) {
@@ -151,8 +153,12 @@ impl Fenced {
     }
 }
 
-/// As many nodes as are asked for have said so of late, or may have: then an operator's failover is in a hurry, too.
+/// As many nodes as are asked for have said so of late, or may have: then an operator's failover is in a hurry, too. That
+/// they said so once is committed; when they said so last is not known of whole nodes.
 fn agreed_down(scene: &dyn Scene, group: &Group) -> bool {
+    if group.outage.is_some() {
+        return true;
+    }
     let says = |node: &NodeScene| {
         let at = scene.judged_down_at(node.id, group.id, group.primary);
         at.is_some_and(|at| scene.now() - at < LATELY_MS + node.paused_ms)

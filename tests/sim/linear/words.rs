@@ -75,6 +75,12 @@ fn seen(reply: &Reply) -> Option<Seen> {
         _ => None,
     };
     let fields: BTreeMap<String, String> = match reply {
+        Reply::Endpoint(place) => {
+            return Some(Seen {
+                primary: Some(place.to_string()),
+                settings: BTreeMap::new(),
+            });
+        }
         Reply::Array(parts) if parts.len() == 2 => {
             let primary = format!("{}:{}", text(&parts[0])?, text(&parts[1])?);
             return Some(Seen {
