@@ -57,7 +57,8 @@ impl Chosen {
         kind: FailoverKind,
         chosen: &Server,
     ) -> Result<(), String> {
-        if chosen.priority == 0 {
+        // A master does not tell its priority.
+        if chosen.priority == 0 && !chosen.is_primary() {
             return Err(format!("{} has priority 0", chosen.name));
         }
         // Who failed as a candidate is passed over for a while.
