@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::fleet::client::Floor;
+use crate::fleet::orders::word;
 use crate::fleet::{info, orders};
 use crate::model::Instant;
 use crate::resp::{Reply, Request};
@@ -17,7 +18,7 @@ pub(super) struct Session {
 /// What was said since MULTI.
 #[derive(Default)]
 struct Queue {
-    requests: Vec<Request>,
+    requests: Vec<(&'static str, Request)>,
     spoilt: bool,
 }
 
@@ -55,8 +56,7 @@ impl Session {
 
 /// Answers one request.
 pub(super) fn answer(floor: &mut Floor, session: &mut Session, request: Request, now: Instant) -> Reply {
-    let upper = String::from_utf8_lossy(request.name()).to_ascii_uppercase();
-    let Ok(found) = KNOWN.binary_search(&upper.as_str()) else {
+    let Ok(found) = KNOWN.binary_search(&word(request.name()).as_str()) else {
         if let Some(queue) = &mut session.queued {
             queue.spoilt = true;
         }
@@ -82,25 +82,24 @@ pub(super) fn answer(floor: &mut Floor, session: &mut Session, request: Request,
             let requests = queue.requests.into_iter();
             Reply::Array(
                 requests
-                    .map(|request| carry_out(floor, session, &request, now))
+                    .map(|(name, request)| carry_out(floor, session, name, &request, now))
                     .collect(),
             )
         }
         ("DISCARD", None) => Reply::error("ERR DISCARD without MULTI"),
         ("DISCARD", Some(_)) => Reply::OK,
         (_, Some(mut queue)) => {
-            queue.requests.push(request);
+            queue.requests.push((name, request));
             session.queued = Some(queue);
             Reply::Simple("QUEUED".into())
         }
-        (_, None) => carry_out(floor, session, &request, now),
+        (_, None) => carry_out(floor, session, name, &request, now),
     }
 }
 
-fn carry_out(floor: &mut Floor, session: &Session, request: &Request, now: Instant) -> Reply {
+fn carry_out(floor: &mut Floor, session: &Session, name: &str, request: &Request, now: Instant) -> Reply {
     let (place, arguments) = (session.place, &request.0[1..]);
-    let name = String::from_utf8_lossy(request.name()).to_ascii_uppercase();
-    match name.as_str() {
+    match name {
         "PING" => arguments
             .first()
             .map_or(Reply::Simple("PONG".into()), |text| Reply::Bulk(text.clone())),

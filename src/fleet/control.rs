@@ -2,11 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fleet::client::Floor;
 use crate::fleet::listener::Shared;
+use crate::fleet::orders::word;
 use crate::fleet::world::{Deed, Whom};
 use crate::model::Instant;
 use crate::net::{self, TcpListener, TcpStream};
@@ -98,10 +99,6 @@ fn answer(floor: &mut Floor, request: &Request, now: Instant) -> Reply {
         },
         _ => Reply::error("ERR unknown request. Try FLEET HELP."),
     }
-}
-
-fn word(argument: &Bytes) -> String {
-    String::from_utf8_lossy(argument).to_ascii_uppercase()
 }
 
 type Meant = (Deed, Whom, RangeInclusive<u32>);

@@ -9,8 +9,9 @@ use crate::resp::Reply;
 
 const SYNTAX: &str = "ERR syntax error";
 
-fn word(argument: &Bytes) -> String {
-    String::from_utf8_lossy(argument).to_ascii_uppercase()
+/// A word of a request as it is compared.
+pub(super) fn word(argument: impl AsRef<[u8]>) -> String {
+    String::from_utf8_lossy(argument.as_ref()).to_ascii_uppercase()
 }
 
 /// SLAVEOF host port, or NO ONE.
