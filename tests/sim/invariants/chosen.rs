@@ -1,7 +1,7 @@
 //! The best replica is promoted: never one of priority 0; of those that the leader sees in good standing none with a
 //! better priority, and none with as good a one that has more of the data.
 
-use cfgserver::machine::{Command, Outcome, State};
+use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::{Address, FailoverKind, Group, LinkState, NodeId, Verdict};
 
 use super::{Invariant, Scene, nodes};
@@ -42,21 +42,14 @@ impl Invariant for Chosen {
         };
         // A primary that was demoted behind our back gets its role back, whatever its priority.
         match scene.server_at(*candidate) {
-            Some(server) if *candidate != group.primary => self.judge(scene, before, group, *kind, server),
+            Some(server) if *candidate != group.primary => self.judge(scene, group, *kind, server),
             _ => Ok(()),
         }
     }
 }
 
 impl Chosen {
-    fn judge(
-        &self,
-        scene: &dyn Scene,
-        before: &State,
-        group: &Group,
-        kind: FailoverKind,
-        chosen: &Server,
-    ) -> Result<(), String> {
+    fn judge(&self, scene: &dyn Scene, group: &Group, kind: FailoverKind, chosen: &Server) -> Result<(), String> {
         // A master does not tell its priority.
         if chosen.priority == 0 && !chosen.is_primary() {
             return Err(format!("{} has priority 0", chosen.name));
@@ -68,7 +61,7 @@ impl Chosen {
         scene.judges(self.name());
         let rivals = group.replicas().filter_map(|(address, _)| scene.server_at(*address));
         for rival in rivals.filter(|rival| rival.address != chosen.address) {
-            if !in_good_standing(scene, before, leader, group, rival) || rival.lineage != chosen.lineage {
+            if !in_good_standing(scene, leader, group, rival) || rival.lineage != chosen.lineage {
                 continue;
             }
             let more = rival.priority == chosen.priority && rival.offset > chosen.offset && !chosen.link_up();
@@ -89,10 +82,9 @@ fn leader(scene: &dyn Scene) -> Option<NodeId> {
 }
 
 /// On record as the process that it is, cut off from nothing but its primary, and known to the leader as it is.
-fn in_good_standing(scene: &dyn Scene, state: &State, leader: NodeId, group: &Group, server: &Server) -> bool {
+fn in_good_standing(scene: &dyn Scene, leader: NodeId, group: &Group, server: &Server) -> bool {
     let (now, address): (u64, Address) = (scene.now(), server.address);
-    let recorded = state.group(group.id).and_then(|group| group.members.get(&address));
-    let on_record = recorded.is_some_and(|member| {
+    let on_record = group.members.get(&address).is_some_and(|member| {
         member.synced && member.quarantine.is_none() && member.run_id.as_ref() == Some(&server.run_id())
     });
     let able = server.alive() && !server.hung(now) && !server.loading(now) && server.keys > 0 && server.priority != 0;
