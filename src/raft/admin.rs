@@ -24,6 +24,8 @@ use crate::requests::{AdminRequest, WriteError, WriteReply};
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(60);
 /// A membership change has this long to be committed.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+/// A change waits this long for the end of another one.
+const BUSY_LIMIT: Duration = Duration::from_secs(3);
 /// The state machine hears of a membership within this.
 const TOLD_LIMIT: Duration = Duration::from_secs(5);
 /// A successor takes over within this.
@@ -61,16 +63,19 @@ impl Core {
         match request {
             AdminRequest::TransferLeader { to } => self.hand_over(to).await.map(|()| WriteReply::Accepted),
             AdminRequest::AddNode { id, address } => {
-                let _changing = self.begin_change()?;
+                let _changing = self.begin_change().await?;
                 self.add_node(id, &address).await
             }
             AdminRequest::RemoveNode { id } => self.remove_node(id).await,
         }
     }
 
-    fn begin_change(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, WriteError> {
+    /// The end of a change that somebody else gave up is waited for; it takes a moment.
+    async fn begin_change(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, WriteError> {
         let busy = |_| refused("another change of the cluster is in progress");
-        self.changing.try_lock().map_err(busy)
+        tokio::time::timeout(BUSY_LIMIT, self.changing.lock())
+            .await
+            .map_err(busy)
     }
 
     async fn add_node(&self, id: NodeId, address: &str) -> Result<WriteReply, WriteError> {
@@ -188,7 +193,7 @@ impl Core {
             self.hand_over(None).await?;
             return Err(WriteError::NoLeader);
         }
-        let _changing = self.begin_change()?;
+        let _changing = self.begin_change().await?;
         if voters.contains(&id) {
             self.await_rest(&metrics, id).await?;
         }

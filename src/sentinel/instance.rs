@@ -119,7 +119,11 @@ impl PrimaryEntry<'_> {
             return String::new();
         };
         match &abort.fault {
-            Fault::NoGoodReplica => "no-good-replica".to_owned(),
+            Fault::NoGoodReplica if abort.replicas.is_empty() => "no-good-replica".to_owned(),
+            Fault::NoGoodReplica => {
+                let why = abort.replicas.iter().map(|(address, why)| format!("{address} {why}"));
+                format!("no-good-replica: {}", why.collect::<Vec<_>>().join("; "))
+            }
             Fault::Candidate(reason) => format!("candidate: {reason}"),
             Fault::PrimaryBack => "primary-back".to_owned(),
             Fault::Timeout => "timeout".to_owned(),

@@ -26,9 +26,9 @@ pub(crate) use redis::Redis;
 pub(crate) use subscriber::Subscriber;
 
 /// Long enough for whatever should happen at once, on a machine that does other things too.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// Long enough for a failover with the settings of these tests.
-pub(crate) const FAILOVER: Duration = Duration::from_secs(20);
+pub(crate) const FAILOVER: Duration = Duration::from_secs(40);
 
 /// The place in which one test happens.
 pub(crate) struct World {
