@@ -147,6 +147,11 @@ pub(super) fn copied_other_data(group: &Group, member: Option<&Member>, facts: &
     facts.role == Role::Replica && its.is_some() && known.iter().any(Option::is_some) && !kept
 }
 
+/// What it had has made room for a copy that is not whole yet, though its lineage is still the old one.
+pub(super) fn loads_a_copy(facts: &Facts) -> bool {
+    facts.role == Role::Replica && facts.loading
+}
+
 /// Both are known and share an id.
 pub(super) fn related(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one.related(other))

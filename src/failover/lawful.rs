@@ -35,7 +35,7 @@ pub fn still_stands(
             let known = [Some(read.facts), seen].into_iter().flatten();
             let member = group.members.get(&address);
             let mut itself = known.filter(|facts| facts.run_id == *run_id);
-            !itself.any(|facts| identity::copied_other_data(group, member, facts))
+            !itself.any(|facts| identity::copied_other_data(group, member, facts) || identity::loads_a_copy(facts))
         }
         // Rule 11: nobody is sent to a primary that is not seen.
         Order::Follow { .. } => {
@@ -157,6 +157,9 @@ mod tests {
         assert!(stands(&own, &own));
         assert!(!stands(&other, &own), "read on the link");
         assert!(!stands(&own, &other), "seen by the probe");
+        let mut loads = own.clone();
+        loads.loading = true;
+        assert!(!stands(&loads, &own), "the copy that it loads may be of anything");
         other.run_id = RunId::new("before");
         assert!(stands(&own, &other), "what another process had says nothing");
     }

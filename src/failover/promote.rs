@@ -101,10 +101,17 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
     if copied_other_data(draft, failover) {
         return Candidate::Lost("copied other data".into());
     }
+    // Its data has made room for what it copies.
+    let newest = draft.facts(candidate);
+    if newest.is_some_and(|(facts, _)| identity::loads_a_copy(&facts)) {
+        return Candidate::Lost("loading its data".into());
+    }
     match draft.link(candidate, &failover.candidate_run_id) {
-        LinkView::Ready { facts, reading, .. }
-            if stale(draft, candidate) || says_otherwise(draft, failover, &facts) =>
-        {
+        LinkView::Ready {
+            facts,
+            facts_at,
+            reading,
+        } if stale(draft, candidate) || says_otherwise(draft, failover, &facts) || held_back(&last, facts_at) => {
             if !reading {
                 draft.act(Action::ReadInfo(candidate));
             }
@@ -138,11 +145,17 @@ fn stale(draft: &Draft<'_>, candidate: Address) -> bool {
     newest.is_none_or(|(_, at)| draft.now.since(at) > FRESH_MS)
 }
 
-/// What was read last on its link is of before it copied the group's data: it came back, was turned, and nothing was read
-/// there since. The order would be held back by that (`lawful`), though the probe knows better.
+/// The order was not written: what is known of the candidate on the connection itself, of after an earlier refusal
+/// perhaps, was against it. It is asked what it is now.
+fn held_back(last: &OrderView<'_>, read_at: Instant) -> bool {
+    matches!(last, OrderView::Ended(memory) if matches!(memory.answer, Some(Err(OrderFault::LeaseLost))) && read_at <= memory.at)
+}
+
+/// What was read last on its link is of before it had the group's data: it came back, was turned or loaded what it had,
+/// and nothing was read there since. The order would be held back by that (`lawful`), though the probe knows better.
 fn says_otherwise(draft: &Draft<'_>, failover: &Failover, read: &Facts) -> bool {
     let member = draft.group.members.get(&failover.candidate);
-    identity::copied_other_data(draft.group, member, read)
+    identity::copied_other_data(draft.group, member, read) || identity::loads_a_copy(read)
 }
 
 /// It was chosen for the data that it had. While the order was held up, or lost, it may have copied a primary that came

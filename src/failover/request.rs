@@ -77,10 +77,10 @@ pub fn operator(scene: &Scene<'_>, memory: &Memory, wish: Wish, now: Instant) ->
 }
 
 fn choose(scene: &Scene<'_>, memory: &Memory, wish: Wish, now: Instant) -> Result<(Address, RunId), Refusal> {
-    let purpose = if scene.alarm() {
-        Purpose::Outage
-    } else {
-        Purpose::Planned
+    let purpose = match (wish.coordinated, scene.alarm()) {
+        (true, _) => Purpose::Coordinated,
+        (false, true) => Purpose::Outage,
+        (false, false) => Purpose::Planned,
     };
     let Some(to) = wish.to else {
         let selection = select(scene, memory, purpose, now);

@@ -30,6 +30,8 @@ pub enum Purpose {
     Outage,
     /// An operator asks, the primary is well.
     Planned,
+    /// The same, and no write of the primary may be lost.
+    Coordinated,
     /// The primary lost its data; what replicas said before that does not count.
     Emptied {
         /// When it was noticed.
@@ -81,6 +83,8 @@ pub enum Unfit {
     Restarted,
     /// It loads its data.
     Loading,
+    /// It has a history of its own.
+    Master,
     /// It copies the primary's data.
     Resyncing,
     /// It was never in sync with this group.
@@ -107,6 +111,7 @@ impl fmt::Display for Unfit {
             Self::InfoTooOld => "INFO too old",
             Self::Restarted => "restarted, not on record yet",
             Self::Loading => "loading its data",
+            Self::Master => "a master itself",
             Self::Resyncing => "resyncing",
             Self::NeverInSync => "never in sync with the group",
             Self::NothingReceived => "has received nothing",
@@ -192,6 +197,9 @@ fn fitness(draft: &Draft<'_>, purpose: Purpose, address: Address, member: &Membe
     if facts.loading {
         return Err(Unfit::Loading);
     }
+    if purpose == Purpose::Coordinated && facts.role == Role::Primary {
+        return Err(Unfit::Master);
+    }
     if member.run_id.as_ref() != Some(&facts.run_id) {
         return Err(Unfit::Restarted);
     }
@@ -238,7 +246,7 @@ fn check_age(draft: &Draft<'_>, purpose: Purpose, facts_at: Instant) -> Result<(
     let age = draft.now.since(facts_at);
     let good = match purpose {
         Purpose::Outage => age <= INFO_AGE_MS_OUTAGE,
-        Purpose::Planned => age <= INFO_AGE_MS_PEACE,
+        Purpose::Planned | Purpose::Coordinated => age <= INFO_AGE_MS_PEACE,
         Purpose::Emptied { since } => facts_at >= since,
     };
     if good { Ok(()) } else { Err(Unfit::InfoTooOld) }

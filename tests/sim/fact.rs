@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cfgserver::failover::Order;
 use cfgserver::machine::{Command, Outcome, State};
-use cfgserver::model::{Address, Event, GroupId, GroupName, NodeId, RunId, Term};
+use cfgserver::model::{Address, Event, FailoverKind, GroupId, GroupName, NodeId, RunId, Term};
 use cfgserver::requests::{Write, WriteReply};
 
 use crate::redis::{Index, Overwritten};
@@ -20,11 +20,13 @@ pub(crate) enum Fact {
         after: Arc<State>,
         events: Arc<Vec<Event>>,
     },
-    /// A leader proposes to open a failover because of votes.
+    /// A leader proposes to open a failover.
     Opening {
         node: NodeId,
         group: GroupId,
+        kind: FailoverKind,
         votes: u32,
+        candidate: Address,
         /// The state that the leader had applied.
         applied: Arc<State>,
     },

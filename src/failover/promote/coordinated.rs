@@ -52,9 +52,13 @@ pub(super) fn gate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
             facts_at,
             reading,
         } => (facts, facts_at, reading),
-        // A leader before this one saw it step down, and gave the order; it needs nothing more from it.
-        LinkView::Refused | LinkView::OtherProcess if promoted => return Gate::Open,
-        LinkView::NotYet if promoted && (draft.sees_down(primary) || waited(draft, attempt)) => return Gate::Open,
+        // It stepped down, and the candidate is a master for that reason; it needs nothing more from it.
+        LinkView::Refused | LinkView::OtherProcess if promoted && by_us(draft, failover, attempt) => return Gate::Open,
+        LinkView::NotYet
+            if promoted && by_us(draft, failover, attempt) && (draft.sees_down(primary) || waited(draft, attempt)) =>
+        {
+            return Gate::Open;
+        }
         LinkView::Refused => return Gate::Hopeless("connection refused".into()),
         LinkView::OtherProcess => return Gate::Hopeless("restarted".into()),
         LinkView::NotYet => return Gate::Shut,
@@ -120,6 +124,15 @@ pub(super) fn expire(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attem
     } else {
         draft.wake_by(deadline);
     }
+}
+
+/// That the candidate is a master may be the work of this failover: a leader before this one saw the old primary step
+/// down and gave the order, or the old primary was asked to do it by itself. Otherwise somebody promoted it by hand, and
+/// the old primary may still acknowledge writes.
+fn by_us(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
+    let yields = |order: &Order| matches!(order, Order::Yield { .. });
+    let asked = draft.last_order(failover.old_primary, attempt.entered_at, yields);
+    !attempt.mine || attempt.promote_sent || !matches!(asked, OrderView::None)
 }
 
 fn waited(draft: &mut Draft<'_>, attempt: &Attempt) -> bool {

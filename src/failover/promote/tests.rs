@@ -363,17 +363,57 @@ fn a_candidate_that_still_has_to_answer_another_order_is_not_ordered_yet() {
     assert!(stand.promotes_at(NOW.plus(1_200)));
 }
 
-/// It came back as another's copy, was turned, and nothing was read on its link since: that would hold the order back.
+/// It came back as another's copy and was turned, or loaded what it had, and nothing was read on its link since: that
+/// would hold the order back.
 #[test]
-fn a_candidate_whose_link_was_read_before_it_copied_the_group_is_read_again() {
+fn a_candidate_whose_link_was_read_before_it_had_the_data_is_read_again() {
+    let others: fn(&mut Facts) = |before| before.lineage.as_mut().unwrap().replid = "other".into();
+    let loading: fn(&mut Facts) = |before| before.loading = true;
+    for change in [others, loading] {
+        let mut stand = Stand::new();
+        let mut before = facts("b", Role::Replica);
+        before.replica_offset = 200;
+        change(&mut before);
+        stand.link(CANDIDATE, Arc::new(before), Instant(NOW.0 - 1));
+        stand.sees(CANDIDATE, Verdict::Up, facts("b", Role::Replica));
+        assert!(stand.plan().contains(&Action::ReadInfo(CANDIDATE)));
+        assert!(!stand.promotes());
+        stand.candidate_has(200, NOW.plus(1_100));
+        assert!(stand.promotes_at(NOW.plus(1_200)));
+    }
+}
+
+/// Found by the simulator, seed 43001: the connection itself knew from the answer to an earlier order that the candidate
+/// was loading, and the order was held back by that for ever.
+#[test]
+fn a_candidate_whose_order_was_held_back_is_read_again() {
     let mut stand = Stand::new();
-    let mut before = facts("b", Role::Replica);
-    before.replica_offset = 200;
-    before.lineage.as_mut().unwrap().replid = "other".into();
-    stand.link(CANDIDATE, Arc::new(before), Instant(NOW.0 - 1));
-    stand.sees(CANDIDATE, Verdict::Up, facts("b", Role::Replica));
-    assert!(stand.plan().contains(&Action::ReadInfo(CANDIDATE)));
-    assert!(!stand.promotes());
-    stand.candidate_has(200, NOW.plus(1_100));
-    assert!(stand.promotes_at(NOW.plus(1_200)));
+    stand.candidate_has(200, NOW);
+    let held_back = OrderMemory {
+        order: Order::Promote,
+        at: NOW.plus(5),
+        epoch: Some(1),
+        answer: Some(Err(OrderFault::LeaseLost)),
+    };
+    stand.memory.orders.insert(CANDIDATE, held_back);
+    let retry = NOW.plus(5 + RETRY_MS);
+    assert_eq!(stand.plan_at(retry), [Action::ReadInfo(CANDIDATE)]);
+    stand.candidate_has(200, retry);
+    assert!(stand.promotes_at(retry.plus(1)));
+}
+
+/// Found by the simulator, seed 6036339: the candidate of an emptied primary was loading the copy of nothing when the
+/// order left, with the lineage that it had before.
+#[test]
+fn a_candidate_that_loads_a_copy_has_nothing_to_be_promoted_for() {
+    let mut stand = Stand::new();
+    let mut loads = facts("b", Role::Replica);
+    (loads.loading, loads.keys) = (true, 0);
+    stand.sees(CANDIDATE, Verdict::Up, loads.clone());
+    stand.link(CANDIDATE, Arc::new(loads), NOW);
+    let lost = stand.plan().into_iter().any(|action| {
+        let fault = Fault::Candidate("loading its data".into());
+        matches!(action, Action::Propose(Command::AbortFailover { fault: why, .. }) if why == fault)
+    });
+    assert!(lost, "{:?}", stand.plan());
 }

@@ -279,3 +279,15 @@ fn keys_that_clients_deleted_are_not_lost() {
     };
     assert_eq!(unfit(None, &other_stream), empty);
 }
+
+/// Its primary may be hung, and acknowledge writes when it goes on: a switch to a master of its own would lose them.
+#[test]
+fn a_master_is_no_candidate_of_a_switch_that_loses_nothing() {
+    let (group, seen) = watched();
+    let master = |purpose| {
+        let facts = Some(Arc::new(facts("b", Role::Primary)));
+        reason(&group, Sighting { facts, ..seen.clone() }, purpose)
+    };
+    assert_eq!(master(Purpose::Coordinated), Some(Unfit::Master));
+    assert_eq!(master(Purpose::Planned), None);
+}

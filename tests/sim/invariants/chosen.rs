@@ -1,10 +1,9 @@
 //! The best replica is promoted: never one of priority 0; of those that the leader sees in good standing none with a
 //! better priority, and none with as good a one that has more of the data.
 
-use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::{Address, FailoverKind, Group, LinkState, NodeId, Verdict};
 
-use super::{Invariant, Scene, nodes};
+use super::{Invariant, Scene};
 use crate::fact::Fact;
 use crate::redis::Server;
 
@@ -22,42 +21,46 @@ impl Invariant for Chosen {
     }
 
     fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
-        let Fact::Committed {
-            command,
-            outcome: Outcome::Done { .. },
-            before,
+        // When it is committed the leader may long have been cut off, and the world another.
+        let Fact::Opening {
+            node,
+            group,
+            kind,
+            candidate,
+            applied,
             ..
         } = fact
         else {
             return Ok(());
         };
-        let Command::OpenFailover {
-            group, kind, candidate, ..
-        } = command.as_ref()
-        else {
-            return Ok(());
-        };
-        let Some(group) = before.group(*group) else {
+        let Some(group) = applied.group(*group) else {
             return Ok(());
         };
         // A primary that was demoted behind our back gets its role back, whatever its priority.
         match scene.server_at(*candidate) {
-            Some(server) if *candidate != group.primary => self.judge(scene, group, *kind, server),
+            Some(server) if *candidate != group.primary => self.judge(scene, *node, group, *kind, server),
             _ => Ok(()),
         }
     }
 }
 
 impl Chosen {
-    fn judge(&self, scene: &dyn Scene, group: &Group, kind: FailoverKind, chosen: &Server) -> Result<(), String> {
+    fn judge(
+        &self,
+        scene: &dyn Scene,
+        leader: NodeId,
+        group: &Group,
+        kind: FailoverKind,
+        chosen: &Server,
+    ) -> Result<(), String> {
         // A master does not tell its priority.
         if chosen.priority == 0 && !chosen.is_primary() {
             return Err(format!("{} has priority 0", chosen.name));
         }
         // Who failed as a candidate is passed over for a while.
-        let Some(leader) = leader(scene).filter(|_| kind == FailoverKind::Automatic && group.abort.is_none()) else {
+        if kind != FailoverKind::Automatic || group.abort.is_some() {
             return Ok(());
-        };
+        }
         scene.judges(self.name());
         let rivals = group.replicas().filter_map(|(address, _)| scene.server_at(*address));
         for rival in rivals.filter(|rival| rival.address != chosen.address) {
@@ -74,11 +77,6 @@ impl Chosen {
         }
         Ok(())
     }
-}
-
-fn leader(scene: &dyn Scene) -> Option<NodeId> {
-    let mut leading = nodes(scene).filter(|node| node.running && node.leads == scene.led_term());
-    leading.next().filter(|node| node.leads.is_some()).map(|node| node.id)
 }
 
 /// On record as the process that it is, cut off from nothing but its primary, and known to the leader as it is.

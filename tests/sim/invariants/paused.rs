@@ -4,19 +4,24 @@
 use std::collections::BTreeMap;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Epoch, GroupId};
+use cfgserver::model::{Address, Epoch, GroupId};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
-use crate::redis::{Index, Server};
+use crate::redis::Server;
 
 /// Longer than any fence needs, short enough that a leader that dies leaves no lasting harm.
 const PAUSE_MS_MAX: u64 = 3_000;
 
+fn epoch(scene: &dyn Scene, group: GroupId) -> Option<Epoch> {
+    scene.state().group(group).map(|group| group.epoch)
+}
+
 #[derive(Default)]
 pub(super) struct Paused {
-    /// When writes were first held back for an epoch, by which term.
-    since: BTreeMap<(Index, GroupId, Epoch), (u64, u64)>,
+    /// When writes were first held back for an epoch, by which term. A successor that finds the same failover open
+    /// fences once more.
+    since: BTreeMap<(Address, GroupId, Epoch), (u64, u64)>,
 }
 
 impl Invariant for Paused {
@@ -26,11 +31,28 @@ impl Invariant for Paused {
 
     fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
+            // An order may be long on its way: what counts is when it is sent.
             Fact::OrderSent {
                 order: Order::Pause { ms } | Order::Yield { ms, .. },
                 address,
+                term,
+                group,
                 ..
-            } if *ms > PAUSE_MS_MAX => Err(format!("the writes of {address} are held back for {ms} ms")),
+            } => {
+                if *ms > PAUSE_MS_MAX {
+                    return Err(format!("the writes of {address} are held back for {ms} ms"));
+                }
+                let Some(key) = epoch(scene, *group).map(|epoch| (*address, *group, epoch)) else {
+                    return Ok(());
+                };
+                scene.judges(self.name());
+                match self.since.get(&key) {
+                    Some((by, at)) if by == term && scene.now() > at + PAUSE_MS_MAX => {
+                        Err(format!("the writes of {address} are held back again and again"))
+                    }
+                    _ => Ok(()),
+                }
+            }
             Fact::OrderDone {
                 group,
                 server,
@@ -38,17 +60,13 @@ impl Invariant for Paused {
                 order: Order::Pause { .. } | Order::Yield { .. },
                 ..
             } => {
-                let state = scene.state();
-                let Some(group) = state.group(*group) else {
-                    return Ok(());
-                };
-                scene.judges(self.name());
-                let key = (*server, group.id, group.epoch);
-                let (by, at) = *self.since.entry(key).or_insert((*term, scene.now()));
-                let instance = &scene.fleet().servers[*server];
-                // A successor that finds the same failover open fences once more.
-                if by == *term && instance.paused_until > at + PAUSE_MS_MAX * 2 {
-                    return Err(format!("the writes of {} are held back again and again", instance.name));
+                let address = scene.fleet().servers[*server].address;
+                if let Some(epoch) = epoch(scene, *group) {
+                    let since = self.since.entry((address, *group, epoch));
+                    let since = since.or_insert((*term, scene.now()));
+                    if since.0 < *term {
+                        *since = (*term, scene.now());
+                    }
                 }
                 Ok(())
             }

@@ -4,7 +4,7 @@
 //! Two ways in have rules of their own: a primary that says that it is a replica (one node's word is enough), and one
 //! that came back empty.
 
-use cfgserver::model::{Group, NodeId, Role, Sighting, Verdict};
+use cfgserver::model::{FailoverKind, Group, NodeId, Role, Sighting, Verdict};
 
 use super::{Invariant, NodeScene, Scene, nodes};
 use crate::fact::Fact;
@@ -26,8 +26,10 @@ impl Invariant for Quorum {
         let Fact::Opening {
             node: leader,
             group,
+            kind: FailoverKind::Automatic,
             votes,
             applied,
+            ..
         } = fact
         else {
             return Ok(());

@@ -201,6 +201,8 @@ fn a_candidate_that_is_a_primary_beside_its_primary_is_not_announced() {
         fault: crate::failover::LinkFault::Refused,
     };
     stand.memory.links.insert(PRIMARY, refused);
+    assert_eq!(given_up(&stand, SOON), no_longer("connection refused"));
+    stand.memory.attempt.as_mut().unwrap().mine = false;
     assert_eq!(
         stand.orders_at(SOON),
         [Order::Promote],
@@ -208,6 +210,23 @@ fn a_candidate_that_is_a_primary_beside_its_primary_is_not_announced() {
     );
     stand.candidate_has(200, NOW);
     assert_eq!(given_up(&stand, SOON), no_longer("connection refused"));
+}
+
+/// Found by the simulator, seed 6116897: somebody had made the candidate a master by hand, and the old primary hung.
+#[test]
+fn a_candidate_that_somebody_else_promoted_does_not_prove_that_the_primary_stepped_down() {
+    let mut stand = stand();
+    stand.memory.orders.clear();
+    stand.link(CANDIDATE, Arc::new(facts("b", Role::Primary)), NOW);
+    stand.memory.links.remove(&PRIMARY);
+    stand.primary_is_down(3);
+    assert_eq!(stand.orders_at(SOON), []);
+    stand.memory.attempt.as_mut().unwrap().mine = false;
+    assert_eq!(
+        stand.orders_at(SOON),
+        [Order::Promote],
+        "a leader before may have done it"
+    );
 }
 
 #[test]

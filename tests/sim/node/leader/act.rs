@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cfgserver::failover::{Action, Memory, OrderFault, Scene};
 use cfgserver::machine::{Command, Outcome, Rejection};
-use cfgserver::model::{FailoverKind, Group, GroupId, Instant};
+use cfgserver::model::{Group, GroupId, Instant};
 use cfgserver::requests::{WriteError, WriteReply};
 
 use super::{Ask, FAILED_PROPOSAL_MS, MOVED_PROPOSAL_MS, Proposal, rejection_name};
@@ -138,15 +138,18 @@ impl Node {
         core.tell_node(self.id, || format!("proposes {command:?}"));
         if let Command::OpenFailover {
             group,
-            kind: FailoverKind::Automatic,
+            kind,
             votes,
+            candidate,
             ..
         } = &command
         {
             core.fact(Fact::Opening {
                 node: self.id,
                 group: *group,
+                kind: *kind,
                 votes: *votes,
+                candidate: *candidate,
                 applied: self.state.clone(),
             });
         }
