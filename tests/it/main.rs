@@ -27,6 +27,7 @@ mod machine;
 mod machine_random;
 mod maintenance;
 mod node_dials;
+mod one_down;
 mod operations;
 mod probe;
 mod proxies;

@@ -99,6 +99,12 @@ impl Connection {
         Err(format!("{place}\n  expected {expected}\n  got      {got}"))
     }
 
+    /// Reads until nothing comes for a moment.
+    pub(crate) fn read_rest(&mut self) {
+        let mut buffer = [0; 4096];
+        while self.0.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    }
+
     fn send(&mut self, arguments: &[impl AsRef<[u8]>]) {
         let mut out = BytesMut::new();
         encode_request(arguments, &mut out);
