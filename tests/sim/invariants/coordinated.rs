@@ -1,11 +1,11 @@
 //! A coordinated switch loses no write that its primary acknowledged: the candidate is ordered to be a primary only when
 //! the old one is none any more, and has every byte that the old one ever wrote.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cfgserver::failover::Order;
 use cfgserver::machine::Command;
-use cfgserver::model::{Epoch, Failover, FailoverKind, Group, GroupId};
+use cfgserver::model::{Epoch, Failover, FailoverKind, Group, GroupId, Term};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -15,6 +15,10 @@ use crate::redis::Server;
 pub(super) struct Coordinated {
     /// What the old primary had written when it stepped down.
     written: BTreeMap<(GroupId, Epoch), u64>,
+    /// The term of the leader that opened it.
+    opened: BTreeMap<(GroupId, Epoch), Option<Term>>,
+    /// Its candidate was made a primary by us.
+    promoted: BTreeSet<(GroupId, Epoch)>,
 }
 
 impl Invariant for Coordinated {
@@ -38,26 +42,43 @@ impl Invariant for Coordinated {
                 }
                 Ok(())
             }
+            Fact::OrderDone {
+                group,
+                order: Order::Promote | Order::Yield { .. },
+                ..
+            } => {
+                let epoch = scene.state().group(*group).map(|group| group.epoch);
+                self.promoted.extend(epoch.map(|epoch| (*group, epoch)));
+                Ok(())
+            }
             Fact::OrderSent {
                 group,
                 order: Order::Promote,
+                term,
                 applied,
                 ..
             } => match applied.group(*group).and_then(|group| coordinated(group)) {
-                Some(failover) => no_primary(scene, failover),
-                None => Ok(()),
+                Some(failover) if !self.by_hand(scene, *group, failover, Some(*term)) => no_primary(scene, failover),
+                _ => Ok(()),
             },
-            Fact::Committed { command, before, .. } => {
+            Fact::Committed {
+                command, before, after, ..
+            } => {
                 let Command::CompletePromotion { group, .. } = command.as_ref() else {
+                    if let Command::OpenFailover { group, .. } = command.as_ref()
+                        && let Some(group) = after.group(*group)
+                    {
+                        self.opened.insert((group.id, group.epoch), scene.led_term());
+                    }
                     return Ok(());
                 };
                 match before.group(*group).and_then(|group| coordinated(group)) {
-                    Some(failover) => {
+                    Some(failover) if !self.by_hand(scene, *group, failover, scene.led_term()) => {
                         scene.judges(self.name());
                         no_primary(scene, failover)?;
                         self.has_all(scene, *group, failover)
                     }
-                    None => Ok(()),
+                    _ => Ok(()),
                 }
             }
             _ => Ok(()),
@@ -88,6 +109,14 @@ fn no_primary(scene: &dyn Scene, failover: &Failover) -> Result<(), String> {
 }
 
 impl Coordinated {
+    /// Somebody made the candidate a primary behind our back, and the leader that could have known is gone: to its
+    /// successor that looks as if it had done it, after the old primary stepped down.
+    fn by_hand(&self, scene: &dyn Scene, group: GroupId, failover: &Failover, term: Option<Term>) -> bool {
+        let key = (group, failover.epoch);
+        let primary = scene.server_at(failover.candidate).is_some_and(Server::is_primary);
+        primary && !self.promoted.contains(&key) && self.opened.get(&key).is_some_and(|opened| *opened != term)
+    }
+
     fn has_all(&self, scene: &dyn Scene, group: GroupId, failover: &Failover) -> Result<(), String> {
         let Some(written) = self.written.get(&(group, failover.epoch)) else {
             return Ok(());
