@@ -44,9 +44,10 @@ impl Invariant for Coordinated {
             }
             Fact::OrderDone {
                 group,
-                order: Order::Promote | Order::Yield { .. },
+                order: order @ (Order::Promote | Order::Yield { .. }),
+                was_primary,
                 ..
-            } => {
+            } if !was_primary || *order != Order::Promote => {
                 let epoch = scene.state().group(*group).map(|group| group.epoch);
                 self.promoted.extend(epoch.map(|epoch| (*group, epoch)));
                 Ok(())
