@@ -48,7 +48,8 @@ fn seeds_max(simulator: Simulator, mutation: Mutation) -> Option<u64> {
         (Simulator::Fast, Mutation::EmptyNodeFounds) => None,
         // The fast one has a model of the code that these are in.
         (Simulator::Full, Mutation::EventBeforeCommit) => Some(50),
-        (Simulator::Full, Mutation::EmptyNodeFounds | Mutation::OrderAfterLease) => Some(500),
+        (Simulator::Full, Mutation::EmptyNodeFounds) => Some(500),
+        (Simulator::Full, Mutation::OrderAfterLease) => Some(1_500),
         (Simulator::Full, _) => None,
     }
 }

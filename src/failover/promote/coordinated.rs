@@ -94,6 +94,8 @@ pub(super) fn gate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
         }
         Role::Replica => Gate::Hopeless("follows somebody else".into()),
         Role::Primary if promoted => Gate::Hopeless("somebody else promoted the candidate".into()),
+        // That it is given up may take its time to be committed. Nothing is held back any more meanwhile.
+        Role::Primary if draft.now >= deadline(draft, failover, attempt) => Gate::Shut,
         Role::Primary => step_down(draft, failover, attempt, &run_id, &facts),
     }
 }
@@ -105,9 +107,19 @@ fn gets_no_more(draft: &mut Draft<'_>, failover: &Failover, stepped_down_at: Ins
     matches!(link, LinkView::Ready { facts, facts_at, .. } if facts_at > stepped_down_at && !facts.primary_link_up)
 }
 
-/// Gives it up when the old primary has not stepped down in time; counted from when its writes were held back, or from
-/// this leader's own start.
+/// Gives it up when the old primary has not stepped down in time.
 pub(super) fn expire(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt) {
+    let deadline = deadline(draft, failover, attempt);
+    if draft.now >= deadline {
+        abort(draft, failover, Fault::Primary("did not step down in time".into()));
+    } else {
+        draft.wake_by(deadline);
+    }
+}
+
+/// By when the old primary must have stepped down; counted from when its writes were held back, or from this leader's
+/// own start.
+fn deadline(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Instant {
     let paused = draft.memory.paused.as_ref();
     let since = paused
         .and_then(|paused| paused.since)
@@ -118,12 +130,7 @@ pub(super) fn expire(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attem
         None if behind(draft, failover, attempt).is_some() => attempt.entered_at.plus(CATCH_UP_MS + STEP_DOWN_MS),
         None => attempt.entered_at.plus(STEP_DOWN_MS),
     };
-    let deadline = deadline.min(attempt.entered_at.plus(draft.group.config.failover_timeout_ms));
-    if draft.now >= deadline {
-        abort(draft, failover, Fault::Primary("did not step down in time".into()));
-    } else {
-        draft.wake_by(deadline);
-    }
+    deadline.min(attempt.entered_at.plus(draft.group.config.failover_timeout_ms))
 }
 
 /// That the candidate is a master may be the work of this failover: a leader before this one saw the old primary step

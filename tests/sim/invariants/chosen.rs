@@ -1,7 +1,7 @@
 //! The best replica is promoted: never one of priority 0; of those that the leader sees in good standing none with a
 //! better priority, and none with as good a one that has more of the data.
 
-use cfgserver::model::{Address, FailoverKind, Group, LinkState, NodeId, Verdict};
+use cfgserver::model::{Address, Facts, FailoverKind, Group, LinkState, NodeId, Verdict};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -69,9 +69,18 @@ impl Chosen {
             }
             let more = rival.priority == chosen.priority && rival.offset > chosen.offset && !chosen.link_up();
             if rival.priority < chosen.priority || more {
+                let seen = |server: &Server| scene.sighting(leader, group.id, server.address);
                 return Err(format!(
-                    "{} is chosen, priority {} and {} bytes, not {}, priority {} and {} bytes",
-                    chosen.name, chosen.priority, chosen.offset, rival.name, rival.priority, rival.offset
+                    "{} is chosen, priority {} and {} bytes, not {}, priority {} and {} bytes; node {leader} sees {:?} \
+                     and {:?}",
+                    chosen.name,
+                    chosen.priority,
+                    chosen.offset,
+                    rival.name,
+                    rival.priority,
+                    rival.offset,
+                    seen(chosen),
+                    seen(rival)
                 ));
             }
         }
@@ -92,7 +101,23 @@ fn in_good_standing(scene: &dyn Scene, leader: NodeId, group: &Group, server: &S
         let fresh = fresh.is_some_and(|(at, lost_at)| at.0 >= lost_at && at.0 + KNOWN_MS <= now);
         let facts = sighting.facts.as_ref();
         let same = facts.is_some_and(|facts| facts.run_id == server.run_id() && facts.replica_offset == server.offset);
+        let same = same && !facts.is_some_and(|facts| copied_other_data(group, address, facts));
         sighting.verdict == Verdict::Up && sighting.link == LinkState::Connected && fresh && same
     });
     on_record && able && cut_off && !server.link_up() && !server.syncing() && known
+}
+
+/// Its data descends neither from what it had when it was put on record nor from the primary's.
+fn copied_other_data(group: &Group, address: Address, facts: &Facts) -> bool {
+    let on_record = [group.members.get(&address), group.primary_member()];
+    let mut known = on_record
+        .into_iter()
+        .flatten()
+        .filter_map(|member| member.lineage.as_ref());
+    match &facts.lineage {
+        Some(its) => {
+            on_record.iter().flatten().any(|member| member.lineage.is_some()) && !known.any(|one| one.related(its))
+        }
+        None => false,
+    }
 }

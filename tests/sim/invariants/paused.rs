@@ -31,12 +31,13 @@ impl Invariant for Paused {
 
     fn check(&mut self, scene: &dyn Scene, fact: &Fact) -> Result<(), String> {
         match fact {
-            // An order may be long on its way: what counts is when it is sent.
+            // An order may be long on its way: what counts is when it is sent, in its first form.
             Fact::OrderSent {
                 order: Order::Pause { ms } | Order::Yield { ms, .. },
                 address,
                 term,
                 group,
+                repeated: false,
                 ..
             } => {
                 if *ms > PAUSE_MS_MAX {

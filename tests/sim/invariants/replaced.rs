@@ -25,6 +25,8 @@ pub(super) struct Replaced {
 /// An order to promote.
 struct Ordered {
     at: u64,
+    /// For how long the leader had stood still shortly before: what came before that it takes note of only then.
+    stood_still_ms: u64,
     /// What the leader had read of the candidate.
     facts: Option<Arc<Facts>>,
 }
@@ -49,7 +51,12 @@ impl Replaced {
             } => {
                 let at = scene.now();
                 let facts = scene.sighting(*node, *group, *address).and_then(|seen| seen.facts);
-                self.ordered.insert(*address, Ordered { at, facts });
+                let ordered = Ordered {
+                    at,
+                    stood_still_ms: scene.node(*node).paused_ms,
+                    facts,
+                };
+                self.ordered.insert(*address, ordered);
             }
             _ => {}
         }
@@ -74,6 +81,6 @@ impl Replaced {
         let read = ordered.facts.as_ref().filter(|facts| facts.run_id == instance.run_id());
         let lineage = read.and_then(|facts| facts.lineage.as_ref());
         let was_read = lineage.is_some_and(|lineage| root(&lineage.replid) == now_of);
-        replaced + KNOWN_MS > ordered.at && !was_read
+        replaced + KNOWN_MS + ordered.stood_still_ms > ordered.at && !was_read
     }
 }

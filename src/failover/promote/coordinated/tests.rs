@@ -249,6 +249,20 @@ fn it_is_given_up_in_time_unless_the_promotion_is_on_its_way() {
     assert_eq!(given_up(&stand, deadline), None);
 }
 
+/// Found by the simulator, seed 7404728: the end was proposed in time, and the log moved on before it was committed.
+#[test]
+fn nothing_is_held_back_after_the_time_to_step_down() {
+    let mut stand = stand();
+    let fault = Err(OrderFault::Unknown);
+    last_order(&mut stand, STEP_DOWN, fault);
+    let late = NOW.plus(STEP_DOWN_MS);
+    primary_says(&mut stand, late, |_| {});
+    stand.candidate_has(150, late);
+    assert_eq!(stand.orders_at(Instant(late.0 - 1)), [PAUSE]);
+    assert_eq!(stand.orders_at(late), []);
+    assert_eq!(given_up(&stand, late), no_longer("did not step down in time"));
+}
+
 /// Its writes are not held back yet; it has written up to there, and its candidate has `has`.
 fn not_paused(written: u64, has: u64) -> Stand {
     let mut stand = stand();
