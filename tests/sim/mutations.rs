@@ -49,7 +49,6 @@ fn seeds_max(simulator: Simulator, mutation: Mutation) -> Option<u64> {
         // The fast one has a model of the code that these are in.
         (Simulator::Full, Mutation::EventBeforeCommit) => Some(50),
         (Simulator::Full, Mutation::EmptyNodeFounds) => Some(500),
-        (Simulator::Full, Mutation::OrderAfterLease) => Some(1_500),
         (Simulator::Full, _) => None,
     }
 }
