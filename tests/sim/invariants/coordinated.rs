@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cfgserver::failover::Order;
 use cfgserver::machine::Command;
-use cfgserver::model::{Epoch, Failover, FailoverKind, Group, GroupId, Term};
+use cfgserver::model::{Address, Epoch, Failover, FailoverKind, Group, GroupId, Term};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -19,6 +19,11 @@ pub(super) struct Coordinated {
     opened: BTreeMap<(GroupId, Epoch), Option<Term>>,
     /// Its candidate was made a primary by us.
     promoted: BTreeSet<(GroupId, Epoch)>,
+    /// Whom the order to promote is on its way to, for what.
+    ordered: BTreeMap<Address, (GroupId, Epoch)>,
+    /// The old primary, which had stepped down, lost its data, and the candidate copied that while the order was on its
+    /// way.
+    wiped: BTreeSet<(GroupId, Epoch)>,
 }
 
 impl Invariant for Coordinated {
@@ -52,15 +57,27 @@ impl Invariant for Coordinated {
                 self.promoted.extend(epoch.map(|epoch| (*group, epoch)));
                 Ok(())
             }
+            Fact::Overwritten(overwritten) => {
+                let address = scene.fleet().servers[overwritten.who].address;
+                self.wiped.extend(self.ordered.get(&address));
+                Ok(())
+            }
             Fact::OrderSent {
                 group,
+                address,
                 order: Order::Promote,
                 term,
                 applied,
                 ..
             } => match applied.group(*group).and_then(|group| coordinated(group)) {
-                Some(failover) if !self.by_hand(scene, *group, failover, Some(*term)) => no_primary(scene, failover),
-                _ => Ok(()),
+                Some(failover) => {
+                    self.ordered.insert(*address, (*group, failover.epoch));
+                    if self.by_hand(scene, *group, failover, Some(*term)) {
+                        return Ok(());
+                    }
+                    no_primary(scene, failover)
+                }
+                None => Ok(()),
             },
             Fact::Committed {
                 command, before, after, ..
@@ -125,6 +142,9 @@ impl Coordinated {
         let Some(candidate) = scene.server_at(failover.candidate) else {
             return Ok(());
         };
+        if self.wiped.contains(&(group, failover.epoch)) {
+            return Ok(());
+        }
         let promoted = candidate.is_primary() && candidate.run_id() == failover.candidate_run_id;
         if promoted && candidate.second_offset < *written {
             let has = candidate.second_offset;

@@ -49,6 +49,8 @@ impl Invariant for Parallel {
             address,
             order: Order::Follow { .. },
             applied,
+            // The bare form was decided when the first one was.
+            repeated: false,
             ..
         } = fact
         else {
