@@ -15,23 +15,32 @@ pub(super) enum Adoption {
 
 /// Mode `observe`: one member became master, and the recorded primary is down, follows somebody, or is left by all
 /// others. A Sentinel turns a primary that it replaced by plan last, and some ten seconds late: its clients have gone.
+///
+/// Others may have agreed on the outage of what this node still sees Up: it is no switch yet. And what was read before
+/// the last switch does not undo it.
 pub(super) fn made_by_others(draft: &Draft<'_>) -> Adoption {
     let primary = draft.group.primary;
     let follows = draft.sees_up(primary)
         && draft
             .facts(primary)
             .is_some_and(|(facts, _)| facts.role == Role::Replica);
-    let gone = follows || draft.scene.outage_agreed();
+    let gone = follows || draft.scene.outage_agreed() && !draft.sees_up(primary);
     let masters: Vec<Address> = draft
         .group
         .replicas()
         .map(|(address, _)| *address)
-        .filter(|address| is_master(draft, *address).is_ok())
+        .filter(|address| is_master(draft, *address).is_ok() && said_since_the_last_switch(draft, *address))
         .collect();
     match masters.as_slice() {
         [only] if gone || all_others_follow(draft, *only) => adopt(draft, *only),
         _ => Adoption::None,
     }
+}
+
+fn said_since_the_last_switch(draft: &Draft<'_>, address: Address) -> bool {
+    let switched_at = draft.memory.switch_known.map(|(_, at)| at);
+    let said_at = draft.facts(address).map(|(_, at)| at);
+    switched_at.is_none_or(|switched_at| said_at.is_some_and(|said_at| said_at >= switched_at))
 }
 
 /// There are other replicas, and all that are Up follow `address`. Without any, nothing tells a switch from a replica
