@@ -118,3 +118,70 @@ fn enough_reach(draft: &Draft<'_>, address: Address) -> bool {
     let quorum = draft.group.config.quorum.min(draft.scene.tally.electorate.max(1));
     count >= quorum
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::detect::Tally;
+    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::failover::{Memory, Scene};
+    use crate::machine::State;
+    use crate::model::{Instant, LinkState, Sighting, Timestamp, Verdict};
+
+    const NOW: Instant = Instant(1_000_000);
+
+    fn seen(run_id: &str, role: Role, verdict: Verdict) -> Sighting {
+        Sighting {
+            verdict,
+            link: LinkState::Connected,
+            facts: Some(Arc::new(facts(run_id, role))),
+            facts_at: Some(NOW),
+            ..Sighting::default()
+        }
+    }
+
+    /// Two nodes of three say that the primary is down, and a member is a master. What this node thinks of the primary,
+    /// and when the last switch was.
+    fn adopts(primary: Verdict, switched_at: Option<Instant>) -> bool {
+        let mut group = group();
+        group.members.insert(ADDRESSES[1], member("b"));
+        let sightings = BTreeMap::from([
+            (ADDRESSES[0], seen("a", Role::Primary, primary)),
+            (ADDRESSES[1], seen("b", Role::Primary, Verdict::Up)),
+        ]);
+        let reach = [1, 2].map(|node| (node, BTreeSet::from([ADDRESSES[1]])));
+        let tally = Tally {
+            down: 2,
+            electorate: 3,
+            reach: BTreeMap::from(reach),
+            ..Tally::default()
+        };
+        let mut memory = Memory::new(NOW);
+        memory.switch_known = switched_at.map(|at| (1, at));
+        let scene = Scene {
+            group: &group,
+            sightings: &sightings,
+            tally: &tally,
+            elsewhere: &State::default(),
+            node: 1,
+            wall: Timestamp(0),
+        };
+        matches!(made_by_others(&Draft::new(&scene, &memory, NOW)), Adoption::Adopt(_))
+    }
+
+    const DOWN: Verdict = Verdict::Down { since: NOW };
+
+    /// Found by the simulator, seed 8313201: both were masters to this node, which had not noticed the death of one; each
+    /// was adopted in turn, hundreds of times.
+    #[test]
+    fn a_switch_is_adopted_when_this_node_sees_the_outage_and_not_by_what_was_said_before_the_last_one() {
+        assert!(adopts(DOWN, None));
+        assert!(!adopts(Verdict::Up, None), "others see it down, this node does not");
+        assert!(adopts(DOWN, Some(NOW)));
+        assert!(!adopts(DOWN, Some(NOW.plus(1))), "said before the last switch");
+    }
+}
