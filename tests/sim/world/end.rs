@@ -115,10 +115,10 @@ impl World {
 
     /// What may lawfully take longer than `QUIET_MS`, and how long it does in this run.
     fn excuse(&mut self) {
-        self.quiet.held_ms = self
-            .quiet
-            .held_ms
-            .max(self.core.now - self.quiet.since + self.braked_ms());
+        match self.braked_ms() {
+            0 => {}
+            left_ms => self.quiet.held_ms = self.core.now - self.quiet.since + left_ms,
+        }
         let unwritten_ms_max = WRITES_MAX * self.core.settings.write_every_ms;
         if self.waits_for_writers() && self.quiet.unwritten_ms < unwritten_ms_max {
             self.quiet.unwritten_ms += LOOK_MS;
