@@ -66,7 +66,7 @@ fn a_killed_primary_is_replaced_and_every_node_tells_the_same_story_in_the_same_
         .min()
         .unwrap();
     // A bound for a busy machine; the figure itself is measured by the comparison.
-    assert!(first - killed < Duration::from_secs(5), "{:?}", first - killed);
+    assert!(first - killed < SOON, "{:?}", first - killed);
     group.wait_all_follow(new);
     for one in &subscribers {
         one.wait("+failover-end", "master alpha", FAILOVER);
@@ -96,12 +96,16 @@ fn a_killed_primary_is_replaced_and_every_node_tells_the_same_story_in_the_same_
             .filter(|channel| story.contains(&channel.as_str()))
             .collect();
         assert_eq!(heard, story);
-        assert!(one.count("+sdown", "master alpha") >= 1);
         assert_eq!(
             one.count("+vote-for-leader", "") + one.count("+config-update-from", ""),
             0
         );
     }
+    // The quorum; a node that had not noticed by then heard of the switch first.
+    let judged = subscribers
+        .iter()
+        .filter(|one| one.count("+sdown", "master alpha") >= 1);
+    assert!(judged.count() >= 2);
     cluster.wait_primary("alpha", new);
     // The old primary comes back and is turned.
     group.at(old).restart();

@@ -65,7 +65,7 @@ async fn a_dead_leader_is_replaced_and_writes_go_on() {
     let killed = Instant::now();
     nodes[0].monitor("users", 6380).await;
     println!("next write {:?} after the leader was killed", killed.elapsed());
-    assert!(killed.elapsed() < Duration::from_secs(5));
+    assert!(killed.elapsed() < Duration::from_secs(20));
     for node in nodes {
         assert!(node.knows("orders"));
         node.kill().await;
