@@ -127,10 +127,9 @@ mod tests {
 
     use super::*;
     use crate::detect::Tally;
-    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
     use crate::failover::{Memory, Scene};
-    use crate::machine::State;
-    use crate::model::{Instant, LinkState, Sighting, Timestamp, Verdict};
+    use crate::model::{Instant, LinkState, Sighting, Verdict};
 
     const NOW: Instant = Instant(1_000_000);
 
@@ -166,9 +165,7 @@ mod tests {
             group: &group,
             sightings: &sightings,
             tally: &tally,
-            elsewhere: &State::default(),
-            node: 1,
-            wall: Timestamp(0),
+            ..scene()
         };
         matches!(made_by_others(&Draft::new(&scene, &memory, NOW)), Adoption::Adopt(_))
     }

@@ -105,11 +105,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::detect::Tally;
-    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
     use crate::failover::{Memory, Scene};
-    use crate::machine::State;
-    use crate::model::{Instant, Sighting, Timestamp};
+    use crate::model::{Instant, Sighting};
 
     const NOW: Instant = Instant(1_000_000);
     /// How much the primary had written when it was last seen.
@@ -171,10 +169,7 @@ mod tests {
             let scene = Scene {
                 group: &group,
                 sightings: &sightings,
-                tally: &Tally::default(),
-                elsewhere: &State::default(),
-                node: 1,
-                wall: Timestamp(0),
+                ..scene()
             };
             let memory = Memory::new(NOW);
             by_clients(&Draft::new(&scene, &memory, NOW), &member("b"), &self.first)

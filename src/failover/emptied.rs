@@ -112,11 +112,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::detect::Tally;
     use crate::failover::Memory;
-    use crate::failover::testing::{ADDRESSES, facts, group, member};
-    use crate::machine::State;
-    use crate::model::{Lineage, LinkState, Sighting, Timestamp, Verdict};
+    use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
+    use crate::model::{Lineage, LinkState, Sighting, Verdict};
 
     const EMPTIED_AT: Instant = Instant(1_000_000);
 
@@ -147,10 +145,7 @@ mod tests {
         let scene = Scene {
             group: &group,
             sightings: &sightings,
-            tally: &Tally::default(),
-            elsewhere: &State::default(),
-            node: 1,
-            wall: Timestamp(0),
+            ..scene()
         };
         let mut memory = Memory::new(Instant(0));
         memory.observe(&scene, EMPTIED_AT);

@@ -35,10 +35,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::detect::Tally;
-    use crate::failover::testing::{ADDRESSES, facts, group, member};
-    use crate::machine::State;
-    use crate::model::{Facts, LinkState, Role, RunId, Sighting, Timestamp, Verdict};
+    use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
+    use crate::model::{Facts, LinkState, Role, RunId, Sighting, Verdict};
 
     const NOW: Instant = Instant(1_000_000);
 
@@ -59,10 +57,7 @@ mod tests {
         let scene = Scene {
             group: &group,
             sightings: &BTreeMap::from([(ADDRESSES[1], seen)]),
-            tally: &Tally::default(),
-            elsewhere: &State::default(),
-            node: 1,
-            wall: Timestamp(0),
+            ..scene()
         };
         let fit = fit_replicas(&scene, NOW);
         assert!(!fit.contains(&ADDRESSES[2]), "nobody sees that one");

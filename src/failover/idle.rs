@@ -282,14 +282,11 @@ fn release_writes(draft: &mut Draft<'_>) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::detect::Tally;
-    use crate::failover::testing::group;
+    use crate::failover::testing::{group, scene};
     use crate::failover::{Memory, Scene};
-    use crate::machine::State;
-    use crate::model::Timestamp;
 
     /// Until when one vote of three waits, when `up` others saw the primary Up, and from `EXPIRED_AT` on one does.
     fn waits_until(up: u32, now: Instant) -> Option<Instant> {
@@ -305,11 +302,8 @@ mod tests {
             };
             let scene = Scene {
                 group: &group,
-                sightings: &BTreeMap::new(),
                 tally: &tally,
-                elsewhere: &State::default(),
-                node: 1,
-                wall: Timestamp(0),
+                ..scene()
             };
             memory.observe(&scene, at);
             waits = others_may_disagree(&Draft::new(&scene, &memory, at));

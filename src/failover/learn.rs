@@ -237,11 +237,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::detect::Tally;
-    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
     use crate::failover::{Memory, Scene};
-    use crate::machine::State;
-    use crate::model::{Instant, LinkState, RunId, Sighting, Timestamp, Verdict};
+    use crate::model::{Instant, LinkState, RunId, Sighting, Verdict};
 
     const NOW: Instant = Instant(1_000_000);
 
@@ -264,10 +262,7 @@ mod tests {
             let scene = Scene {
                 group: &group,
                 sightings: &BTreeMap::from([(ADDRESSES[0], seen)]),
-                tally: &Tally::default(),
-                elsewhere: &State::default(),
-                node: 1,
-                wall: Timestamp(0),
+                ..scene()
             };
             let mut memory = Memory::new(NOW);
             memory.observe(&scene, NOW);

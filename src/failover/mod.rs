@@ -82,9 +82,14 @@ mod testing {
 
     use std::collections::BTreeMap;
     use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::LazyLock;
 
+    use super::Scene;
+    use crate::detect::Tally;
+    use crate::machine::State;
     use crate::model::{
-        Address, Facts, Group, GroupConfig, GroupId, GroupName, Lineage, Member, Monitored, Role, RunId,
+        Address, Facts, Group, GroupConfig, GroupId, GroupName, Lineage, Member, Monitored, Role, RunId, Sighting,
+        Timestamp,
     };
 
     /// A primary and its replicas.
@@ -138,6 +143,22 @@ mod testing {
             abort: None,
             version: 1,
             created: 1,
+        }
+    }
+
+    /// That group, of which node 1 sees nothing, nobody votes, and no other group exists. What a test needs it puts in.
+    pub(super) fn scene() -> Scene<'static> {
+        static SIGHTINGS: BTreeMap<Address, Sighting> = BTreeMap::new();
+        static GROUP: LazyLock<Group> = LazyLock::new(group);
+        static TALLY: LazyLock<Tally> = LazyLock::new(Tally::default);
+        static ELSEWHERE: LazyLock<State> = LazyLock::new(State::default);
+        Scene {
+            group: &GROUP,
+            sightings: &SIGHTINGS,
+            tally: &TALLY,
+            elsewhere: &*ELSEWHERE,
+            node: 1,
+            wall: Timestamp(0),
         }
     }
 

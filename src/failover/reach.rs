@@ -98,10 +98,8 @@ fn to_node_with_most(draft: &Draft<'_>, told: &BTreeMap<NodeId, BTreeSet<Address
 mod tests {
     use super::*;
     use crate::detect::Tally;
-    use crate::failover::testing::{ADDRESSES, group, member};
+    use crate::failover::testing::{ADDRESSES, group, member, scene};
     use crate::failover::{Memory, Scene};
-    use crate::machine::State;
-    use crate::model::Timestamp;
 
     const TOOK_OVER: Instant = Instant(1_000_000);
 
@@ -114,9 +112,7 @@ mod tests {
             group: &group,
             sightings: &sightings,
             tally: &tally,
-            elsewhere: &State::default(),
-            node: 1,
-            wall: Timestamp(0),
+            ..scene()
         };
         node_for_candidate(&Draft::new(&scene, memory, now), ADDRESSES[1])
     }
@@ -136,11 +132,8 @@ mod tests {
             tally.fit.insert(2, fit);
             let scene = Scene {
                 group: &group,
-                sightings: &BTreeMap::new(),
                 tally: &tally,
-                elsewhere: &State::default(),
-                node: 1,
-                wall: Timestamp(0),
+                ..scene()
             };
             let memory = Memory::new(TOOK_OVER);
             better_node(&Draft::new(&scene, &memory, TOOK_OVER.plus(60_000)), &selection)

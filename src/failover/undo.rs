@@ -84,15 +84,13 @@ fn end(draft: &mut Draft<'_>, failover: &Failover, fault: &Fault) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
     use crate::detect::Tally;
     use crate::failover::memory::{LinkMemory, OrderMemory};
-    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
     use crate::failover::{self, Action, LinkFault, Memory, Scene};
-    use crate::machine::State;
     use crate::model::{FailoverKind, Group, Instant, RunId, Stage, Timestamp};
 
     const NOW: Instant = Instant(1_000_000);
@@ -128,11 +126,8 @@ mod tests {
         fn plan_at(&mut self, now: Instant) -> Vec<Action> {
             let scene = Scene {
                 group: &self.group,
-                sightings: &BTreeMap::new(),
                 tally: &self.tally,
-                elsewhere: &State::default(),
-                node: 1,
-                wall: Timestamp(0),
+                ..scene()
             };
             self.memory.observe(&scene, NOW);
             failover::plan(&scene, &self.memory, now).actions

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::detect::Tally;
-use crate::failover::testing::{ADDRESSES, facts, group, member};
-use crate::machine::State;
+use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
 use crate::model::{Automatic, Group, LinkState, Outage, Sighting, Timestamp};
 
 const NOW: Instant = Instant(1_000_000);
@@ -75,9 +74,8 @@ impl Case {
             group: &self.group,
             sightings: &self.sightings,
             tally: &self.tally,
-            elsewhere: &State::default(),
-            node: 1,
             wall: WALL,
+            ..scene()
         };
         let voices = BTreeMap::from([(1, Some(Judgement::Down)), (2, Some(Judgement::Down)), (3, None)]);
         explain(&scene, &Memory::new(Instant(0)), Some(&voices), NOW)

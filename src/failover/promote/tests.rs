@@ -4,9 +4,8 @@ use super::fence::{EQUAL_OFFSETS_MS, EQUAL_OFFSETS_OUTAGE_MS, PAUSE_MS, pauses_w
 use super::*;
 use crate::detect::Tally;
 use crate::failover::memory::{LinkMemory, Memory, Paused};
-use crate::failover::testing::{ADDRESSES, facts, group, member};
+use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
 use crate::failover::{self, LinkFault, Scene};
-use crate::machine::State;
 use crate::model::{Group, LinkState, RunId, Sighting, Stage, Timestamp};
 
 pub(super) const NOW: Instant = Instant(1_000_000);
@@ -114,9 +113,7 @@ impl Stand {
             group: &self.group,
             sightings: &self.sightings,
             tally: &self.tally,
-            elsewhere: &State::default(),
-            node: 1,
-            wall: Timestamp(0),
+            ..scene()
         };
         failover::plan(&scene, &self.memory, now).actions
     }

@@ -1,9 +1,7 @@
 use super::*;
-use crate::detect::Tally;
 use crate::failover::memory::{Attempt, LinkMemory, Memory, OrderMemory};
-use crate::failover::testing::{ADDRESSES, facts, group, member};
+use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
 use crate::failover::{self, Action, Scene};
-use crate::machine::State;
 use crate::model::{FailoverKind, LinkState, Sighting, Stage, Timestamp};
 
 const NOW: Instant = Instant(1_000_000);
@@ -81,10 +79,7 @@ fn told_beside(second_is: ReconfStep, fault: OrderFault, waited: Age) -> Vec<Add
     let scene = Scene {
         group: &group,
         sightings: &sightings,
-        tally: &Tally::default(),
-        elsewhere: &State::default(),
-        node: 1,
-        wall: Timestamp(0),
+        ..scene()
     };
     let actions = failover::plan(&scene, &memory, NOW.plus(waited)).actions;
     let told = actions.into_iter().filter_map(|action| match action {

@@ -1,9 +1,8 @@
 use super::*;
-use crate::detect::Tally;
 use crate::failover::LinkFault;
 use crate::failover::memory::LinkMemory;
-use crate::failover::testing::{ADDRESSES, facts, group, member};
-use crate::model::{Group, Lineage, Sighting, Timestamp};
+use crate::failover::testing::{ADDRESSES, facts, group, member, scene};
+use crate::model::{Group, Lineage, Sighting};
 
 const NOW: Instant = Instant(1_000_000);
 
@@ -25,10 +24,7 @@ fn unfit_with(
     let scene = Scene {
         group,
         sightings,
-        tally: &Tally::default(),
-        elsewhere: &crate::machine::State::default(),
-        node: 1,
-        wall: Timestamp(0),
+        ..scene()
     };
     let selection = select(&scene, memory, purpose, NOW);
     assert_eq!(selection.chosen.is_none(), selection.unfit.contains_key(&ADDRESSES[1]));

@@ -1,7 +1,7 @@
 use super::*;
 use crate::failover::memory::{LinkMemory, Memory};
 use crate::failover::promote::tests::{CANDIDATE, NOW, PRIMARY, Stand};
-use crate::failover::testing::facts;
+use crate::failover::testing::{facts, scene};
 use crate::machine::Command;
 use crate::model::{FailoverKind, Verdict};
 
@@ -138,11 +138,7 @@ fn the_log_tells_a_successor_whose_writes_may_be_held_back() {
         group.failover.as_mut().unwrap().kind = kind;
         let scene = crate::failover::Scene {
             group: &group,
-            sightings: &std::collections::BTreeMap::new(),
-            tally: &crate::detect::Tally::default(),
-            elsewhere: &crate::machine::State::default(),
-            node: 1,
-            wall: crate::model::Timestamp(0),
+            ..scene()
         };
         let mut memory = Memory::new(NOW);
         memory.observe(&scene, NOW);
@@ -311,11 +307,7 @@ fn the_pause_began_with_its_first_order() {
     };
     let scene = crate::failover::Scene {
         group: &stand.group,
-        sightings: &std::collections::BTreeMap::new(),
-        tally: &crate::detect::Tally::default(),
-        elsewhere: &crate::machine::State::default(),
-        node: 1,
-        wall: crate::model::Timestamp(0),
+        ..scene()
     };
     for at in [SOON, SOON.plus(100)] {
         memory.started(&scene, &pause, at);
