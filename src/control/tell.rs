@@ -49,7 +49,8 @@ pub(super) fn passed_over(scene: &Scene<'_>, memory: &Memory, actions: &[Action]
             continue;
         };
         let purpose = match kind {
-            FailoverKind::Operator | FailoverKind::Coordinated => Purpose::Planned,
+            FailoverKind::Operator => Purpose::Planned,
+            FailoverKind::Coordinated => Purpose::Coordinated,
             FailoverKind::Automatic => Purpose::Outage,
             // Chosen by what replicas said after a moment that only the planner knows.
             FailoverKind::Emptied => continue,

@@ -111,7 +111,7 @@ fn state_of_candidate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Atte
             facts,
             facts_at,
             reading,
-        } if stale(draft, candidate) || says_otherwise(draft, failover, &facts) || held_back(&last, facts_at) => {
+        } if stale(draft, candidate) || says_otherwise(draft, failover, &facts) || was_not_written(&last, facts_at) => {
             if !reading {
                 draft.act(Action::ReadInfo(candidate));
             }
@@ -147,7 +147,7 @@ fn stale(draft: &Draft<'_>, candidate: Address) -> bool {
 
 /// The order was not written: what is known of the candidate on the connection itself, of after an earlier refusal
 /// perhaps, was against it. It is asked what it is now.
-fn held_back(last: &OrderView<'_>, read_at: Instant) -> bool {
+fn was_not_written(last: &OrderView<'_>, read_at: Instant) -> bool {
     matches!(last, OrderView::Ended(memory) if matches!(memory.answer, Some(Err(OrderFault::LeaseLost))) && read_at <= memory.at)
 }
 

@@ -30,7 +30,7 @@ pub enum Purpose {
     Outage,
     /// An operator asks, the primary is well.
     Planned,
-    /// The same, and no write of the primary may be lost.
+    /// An operator asks, and no write of the primary may be lost.
     Coordinated,
     /// The primary lost its data; what replicas said before that does not count.
     Emptied {

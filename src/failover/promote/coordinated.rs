@@ -46,19 +46,17 @@ pub(super) fn gate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
         return Gate::Hopeless("not on record".into());
     };
     let promoted = promoted_before(draft, failover, attempt);
+    let by_us = promoted && may_be_ours(draft, failover, attempt);
     let (facts, facts_at, reading) = match draft.link(primary, &run_id) {
         LinkView::Ready {
             facts,
             facts_at,
             reading,
         } => (facts, facts_at, reading),
-        // It stepped down, and the candidate is a master for that reason; it needs nothing more from it.
-        LinkView::Refused | LinkView::OtherProcess if promoted && by_us(draft, failover, attempt) => return Gate::Open,
-        LinkView::NotYet
-            if promoted && by_us(draft, failover, attempt) && (draft.sees_down(primary) || waited(draft, attempt)) =>
-        {
-            return Gate::Open;
-        }
+        // As far as can be known it stepped down, and the candidate is a master for that reason; it needs nothing more
+        // from it.
+        LinkView::Refused | LinkView::OtherProcess if by_us => return Gate::Open,
+        LinkView::NotYet if by_us && (draft.sees_down(primary) || waited(draft, attempt)) => return Gate::Open,
         LinkView::Refused => return Gate::Hopeless("connection refused".into()),
         LinkView::OtherProcess => return Gate::Hopeless("restarted".into()),
         LinkView::NotYet => return Gate::Shut,
@@ -136,7 +134,7 @@ fn deadline(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Instan
 /// That the candidate is a master may be the work of this failover: a leader before this one saw the old primary step
 /// down and gave the order, or the old primary was asked to do it by itself. Otherwise somebody promoted it by hand, and
 /// the old primary may still acknowledge writes.
-fn by_us(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
+fn may_be_ours(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
     let yields = |order: &Order| matches!(order, Order::Yield { .. });
     let asked = draft.last_order(failover.old_primary, attempt.entered_at, yields);
     !attempt.mine || attempt.promote_sent || !matches!(asked, OrderView::None)
