@@ -50,6 +50,18 @@ enum Standing {
     Voter,
 }
 
+/// The node of this id, if it is one that can be removed.
+fn removable(metrics: &Metrics, id: NodeId) -> Result<Node, WriteError> {
+    let membership = &metrics.membership_config;
+    let Some(node) = membership.get_node(&id) else {
+        return Err(refused(format!("no node {id}")));
+    };
+    if membership.voter_ids().all(|voter| voter == id) {
+        return Err(refused("the last voter cannot be removed"));
+    }
+    Ok(node.clone())
+}
+
 fn refused(text: impl Into<String>) -> WriteError {
     WriteError::Refused(text.into())
 }
@@ -70,7 +82,7 @@ impl Core {
         }
     }
 
-    /// The end of a change that somebody else gave up is waited for; it takes a moment.
+    /// The end of a change that somebody gave up is waited for: mostly it takes a moment.
     async fn begin_change(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, WriteError> {
         let busy = |_| refused("another change of the cluster is in progress");
         tokio::time::timeout(BUSY_LIMIT, self.changing.lock())
@@ -180,13 +192,7 @@ impl Core {
 
     async fn remove_node(self: &Arc<Self>, id: NodeId) -> Result<WriteReply, WriteError> {
         let metrics = self.metrics();
-        let Some(node) = metrics.membership_config.get_node(&id).cloned() else {
-            return Err(refused(format!("no node {id}")));
-        };
-        let voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().collect();
-        if voters == BTreeSet::from([id]) {
-            return Err(refused("the last voter cannot be removed"));
-        }
+        removable(&metrics, id)?;
         if id == self.me {
             self.await_rest(&metrics, id).await?;
             // Nothing is done yet: whoever asked asks the successor.
@@ -194,12 +200,16 @@ impl Core {
             return Err(WriteError::NoLeader);
         }
         let _changing = self.begin_change().await?;
-        if voters.contains(&id) {
+        // The change that was waited for may have been about this very node.
+        let metrics = self.metrics();
+        let node = removable(&metrics, id)?;
+        let votes = metrics.membership_config.voter_ids().any(|voter| voter == id);
+        if votes {
             self.await_rest(&metrics, id).await?;
         }
         // The state must know the node before it can remember that it was removed.
         self.await_told(|state| state.nodes().contains_key(&id)).await?;
-        let change = if voters.contains(&id) {
+        let change = if votes {
             ChangeMembers::RemoveVoters(BTreeSet::from([id]))
         } else {
             ChangeMembers::RemoveNodes(BTreeSet::from([id]))
