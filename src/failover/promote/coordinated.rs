@@ -93,7 +93,7 @@ pub(super) fn gate(draft: &mut Draft<'_>, failover: &Failover, attempt: &Attempt
         Role::Replica => Gate::Hopeless("follows somebody else".into()),
         Role::Primary if promoted => Gate::Hopeless("somebody else promoted the candidate".into()),
         // That it is given up may take its time to be committed. Nothing is held back any more meanwhile.
-        Role::Primary if draft.now >= deadline(draft, failover, attempt) => Gate::Shut,
+        Role::Primary if !attempt.promote_sent && draft.now >= deadline(draft, failover, attempt) => Gate::Shut,
         Role::Primary => step_down(draft, failover, attempt, &run_id, &facts),
     }
 }
@@ -136,8 +136,13 @@ fn deadline(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> Instan
 /// the old primary may still acknowledge writes.
 fn may_be_ours(draft: &Draft<'_>, failover: &Failover, attempt: &Attempt) -> bool {
     let yields = |order: &Order| matches!(order, Order::Yield { .. });
-    let asked = draft.last_order(failover.old_primary, attempt.entered_at, yields);
-    !attempt.mine || attempt.promote_sent || !matches!(asked, OrderView::None)
+    let asked = match draft.last_order(failover.old_primary, attempt.entered_at, yields) {
+        OrderView::None => false,
+        OrderView::UnderWay => true,
+        // Not one that was refused, or never written.
+        OrderView::Ended(order) => matches!(order.answer, Some(Ok(_) | Err(OrderFault::Unknown))),
+    };
+    !attempt.mine || attempt.promote_sent || asked
 }
 
 fn waited(draft: &mut Draft<'_>, attempt: &Attempt) -> bool {

@@ -217,6 +217,15 @@ fn a_candidate_that_somebody_else_promoted_does_not_prove_that_the_primary_stepp
     stand.memory.links.remove(&PRIMARY);
     stand.primary_is_down(3);
     assert_eq!(stand.orders_at(SOON), []);
+    for (answer, may_be_ours) in [
+        (OrderFault::LeaseLost, false),
+        (OrderFault::Refused("no".into()), false),
+        (OrderFault::Unknown, true),
+    ] {
+        last_order(&mut stand, YIELD, Err(answer.clone()));
+        assert_eq!(stand.orders_at(SOON) == [Order::Promote], may_be_ours, "{answer:?}");
+    }
+    stand.memory.orders.clear();
     stand.memory.attempt.as_mut().unwrap().mine = false;
     assert_eq!(
         stand.orders_at(SOON),
@@ -257,6 +266,10 @@ fn nothing_is_held_back_after_the_time_to_step_down() {
     assert_eq!(stand.orders_at(Instant(late.0 - 1)), [PAUSE]);
     assert_eq!(stand.orders_at(late), []);
     assert_eq!(given_up(&stand, late), no_longer("did not step down in time"));
+    // It had stepped down, and was made a master again while the promotion was on its way: nothing to wait for.
+    last_order(&mut stand, STEP_DOWN, Ok(None));
+    stand.memory.attempt.as_mut().unwrap().promote_sent = true;
+    assert_eq!(given_up(&stand, late), no_longer("is a master again"));
 }
 
 /// Its writes are not held back yet; it has written up to there, and its candidate has `has`.
