@@ -202,6 +202,14 @@ impl Machine {
         within.sum()
     }
 
+    /// How long the stalls were that ended within the last three seconds.
+    pub(crate) fn just_paused_ms(&self, now: u64) -> u64 {
+        let life = self.life();
+        let stills = life.stills.iter().map(|(from, until)| (*from, until.unwrap_or(now)));
+        let ended = stills.filter(|(_, until)| *until + 3_000 > now);
+        ended.map(|(from, until)| until - from).sum()
+    }
+
     pub(crate) fn set_skew(&self, ms: i64) {
         self.host.set_wall_offset(ms);
         self.life().skew_ms = ms;

@@ -71,6 +71,7 @@ impl Scene for Moment<'_> {
             member: self.ledger.state().nodes().contains_key(&id),
             started_at: machine.started_at(),
             paused_ms: machine.paused_ms(self.now),
+            just_paused_ms: machine.just_paused_ms(self.now),
             skewed: machine.is_skewed(),
             leads: leadership
                 .filter(|now| now.me && !machine.host.is_stopped())

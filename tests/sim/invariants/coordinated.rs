@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfgserver::failover::Order;
-use cfgserver::machine::Command;
+use cfgserver::machine::{Command, Outcome};
 use cfgserver::model::{Address, Epoch, Failover, FailoverKind, Group, GroupId, Term};
 
 use super::{Invariant, Scene};
@@ -19,9 +19,9 @@ pub(super) struct Coordinated {
     opened: BTreeMap<(GroupId, Epoch), Option<Term>>,
     /// Its candidate was made a primary by us.
     promoted: BTreeSet<(GroupId, Epoch)>,
-    /// Whom the order to promote is on its way to, for what.
-    ordered: BTreeMap<Address, (GroupId, Epoch)>,
-    /// The old primary, which had stepped down, lost its data, and the candidate copied that while the order was on its
+    /// Whom the order to promote is on its way to, for what, and whom it is to replace.
+    ordered: BTreeMap<Address, (GroupId, Epoch, Address)>,
+    /// The old primary, which had stepped down, lost its data, and the candidate copied it while the order was on its
     /// way.
     wiped: BTreeSet<(GroupId, Epoch)>,
 }
@@ -49,17 +49,28 @@ impl Invariant for Coordinated {
             }
             Fact::OrderDone {
                 group,
+                server,
                 order: order @ (Order::Promote | Order::Yield { .. }),
                 was_primary,
                 ..
-            } if !was_primary || *order != Order::Promote => {
-                let epoch = scene.state().group(*group).map(|group| group.epoch);
-                self.promoted.extend(epoch.map(|epoch| (*group, epoch)));
+            } => {
+                if *order == Order::Promote {
+                    self.ordered.remove(&scene.fleet().servers[*server].address);
+                }
+                // A master that is ordered to be one was made one by somebody else.
+                if !was_primary || *order != Order::Promote {
+                    let epoch = scene.state().group(*group).map(|group| group.epoch);
+                    self.promoted.extend(epoch.map(|epoch| (*group, epoch)));
+                }
                 Ok(())
             }
             Fact::Overwritten(overwritten) => {
-                let address = scene.fleet().servers[overwritten.who].address;
-                self.wiped.extend(self.ordered.get(&address));
+                let [who, source] = [overwritten.who, overwritten.source].map(|one| scene.fleet().servers[one].address);
+                if let Some((group, epoch, old)) = self.ordered.get(&who)
+                    && *old == source
+                {
+                    self.wiped.insert((*group, *epoch));
+                }
                 Ok(())
             }
             Fact::OrderSent {
@@ -71,7 +82,8 @@ impl Invariant for Coordinated {
                 ..
             } => match applied.group(*group).and_then(|group| coordinated(group)) {
                 Some(failover) => {
-                    self.ordered.insert(*address, (*group, failover.epoch));
+                    let what = (*group, failover.epoch, failover.old_primary);
+                    self.ordered.insert(*address, what);
                     if self.by_hand(scene, *group, failover, Some(*term)) {
                         return Ok(());
                     }
@@ -80,7 +92,11 @@ impl Invariant for Coordinated {
                 None => Ok(()),
             },
             Fact::Committed {
-                command, before, after, ..
+                command,
+                outcome: Outcome::Done { .. },
+                before,
+                after,
+                ..
             } => {
                 let Command::CompletePromotion { group, .. } = command.as_ref() else {
                     if let Command::OpenFailover { group, .. } = command.as_ref()

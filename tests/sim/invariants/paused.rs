@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use cfgserver::failover::Order;
-use cfgserver::model::{Address, Epoch, GroupId};
+use cfgserver::model::{Address, Epoch, GroupId, Term};
 
 use super::{Invariant, Scene};
 use crate::fact::Fact;
@@ -13,15 +13,11 @@ use crate::redis::Server;
 /// Longer than any fence needs, short enough that a leader that dies leaves no lasting harm.
 const PAUSE_MS_MAX: u64 = 3_000;
 
-fn epoch(scene: &dyn Scene, group: GroupId) -> Option<Epoch> {
-    scene.state().group(group).map(|group| group.epoch)
-}
-
 #[derive(Default)]
 pub(super) struct Paused {
-    /// When writes were first held back for an epoch, by which term. A successor that finds the same failover open
-    /// fences once more.
-    since: BTreeMap<(Address, GroupId, Epoch), (u64, u64)>,
+    /// When writes were first held back for an epoch, by the leader of a term. A successor that finds the same failover
+    /// open fences once more.
+    since: BTreeMap<(Address, GroupId, Epoch, Term), u64>,
 }
 
 impl Invariant for Paused {
@@ -43,12 +39,12 @@ impl Invariant for Paused {
                 if *ms > PAUSE_MS_MAX {
                     return Err(format!("the writes of {address} are held back for {ms} ms"));
                 }
-                let Some(key) = epoch(scene, *group).map(|epoch| (*address, *group, epoch)) else {
+                let Some(epoch) = scene.state().group(*group).map(|group| group.epoch) else {
                     return Ok(());
                 };
                 scene.judges(self.name());
-                match self.since.get(&key) {
-                    Some((by, at)) if by == term && scene.now() > at + PAUSE_MS_MAX => {
+                match self.since.get(&(*address, *group, epoch, *term)) {
+                    Some(at) if scene.now() > at + PAUSE_MS_MAX => {
                         Err(format!("the writes of {address} are held back again and again"))
                     }
                     _ => Ok(()),
@@ -62,12 +58,9 @@ impl Invariant for Paused {
                 ..
             } => {
                 let address = scene.fleet().servers[*server].address;
-                if let Some(epoch) = epoch(scene, *group) {
-                    let since = self.since.entry((address, *group, epoch));
-                    let since = since.or_insert((*term, scene.now()));
-                    if since.0 < *term {
-                        *since = (*term, scene.now());
-                    }
+                if let Some(group) = scene.state().group(*group) {
+                    let key = (address, group.id, group.epoch, *term);
+                    self.since.entry(key).or_insert(scene.now());
                 }
                 Ok(())
             }

@@ -53,7 +53,7 @@ impl Replaced {
                 let facts = scene.sighting(*node, *group, *address).and_then(|seen| seen.facts);
                 let ordered = Ordered {
                     at,
-                    stood_still_ms: scene.node(*node).paused_ms,
+                    stood_still_ms: scene.node(*node).just_paused_ms,
                     facts,
                 };
                 self.ordered.insert(*address, ordered);

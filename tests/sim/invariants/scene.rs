@@ -62,6 +62,8 @@ pub(crate) struct NodeScene {
     pub(crate) started_at: u64,
     /// For how long it stood still in the last minute.
     pub(crate) paused_ms: u64,
+    /// How long the stalls were that ended within the last three seconds.
+    pub(crate) just_paused_ms: u64,
     /// Its wall clock was moved.
     pub(crate) skewed: bool,
     /// The term in which it believes to lead.

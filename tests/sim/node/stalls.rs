@@ -61,6 +61,12 @@ impl Node {
         self.stalls.since(now.saturating_sub(60_000))
     }
 
+    /// How long the stalls were that ended within the last three seconds.
+    pub(crate) fn just_paused_ms(&self, now: u64) -> u64 {
+        let ended = self.stalls.stood.iter().filter(|(_, to)| *to + 3_000 > now);
+        ended.map(|(from, to)| to - from).sum()
+    }
+
     /// The node stands still until then.
     pub(crate) fn pause(&mut self, core: &mut Core, until: u64) {
         let ms = until - core.now;

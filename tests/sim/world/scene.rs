@@ -60,6 +60,7 @@ impl Scene for Stage<'_> {
             member: self.core.log.is_member(id),
             started_at: node.started_at,
             paused_ms: node.paused_ms(self.core.now),
+            just_paused_ms: node.just_paused_ms(self.core.now),
             skewed: node.skew_ms != 0,
             leads: (node.running && node.view.me).then_some(node.view.term),
             state: node.state.clone(),
