@@ -161,27 +161,10 @@ pub(super) fn related(one: Option<&Lineage>, other: Option<&Lineage>) -> bool {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
-    use crate::failover::testing::{ADDRESSES, facts, group, member};
+    use crate::failover::testing::{ADDRESSES, Other, facts, group, member};
     use crate::model::ReplicaLine;
 
     const FOREIGN: &str = "192.168.0.9:6379";
-
-    /// Another group that knows one address, one run id and one replication id.
-    struct Other;
-
-    impl Elsewhere for Other {
-        fn address(&self, _: GroupId, address: Address) -> Option<GroupName> {
-            (address == ADDRESSES[2]).then(|| GroupName::new("other").unwrap())
-        }
-
-        fn run_id(&self, _: GroupId, run_id: &RunId) -> Option<GroupName> {
-            (run_id.as_str() == "theirs").then(|| GroupName::new("other").unwrap())
-        }
-
-        fn replid(&self, _: GroupId, replid: &str) -> Option<GroupName> {
-            (replid == "their-data").then(|| GroupName::new("other").unwrap())
-        }
-    }
 
     fn lineage(replid: &str) -> Option<Lineage> {
         Some(Lineage {

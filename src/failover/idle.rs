@@ -13,6 +13,8 @@ use crate::mutation::{self, Mutation};
 const FRESH_INFO_MS: Age = 200;
 /// INFO that arrived this long before the alarm is as good as fresh.
 const FRESH_ENOUGH_MS: Age = 100;
+/// How long ago a primary may have said that it is a replica, when that is an outage: a leader that stood still asks again.
+const DEMOTED_FRESH_MS: Age = 2_000;
 /// How long a primary must have said that it is a replica before that is an outage.
 pub(super) const DEMOTED_MS: Age = 1_000;
 /// How long a minority's word waits for the others: they report ten times a second, and at once when asked anew; a
@@ -246,11 +248,16 @@ pub(super) fn demoted(draft: &mut Draft<'_>) -> Demoted {
         draft.wake_by(due);
         return Demoted::Wait;
     }
-    // Said once more after the wait, and the replicas are known as well as that.
+    // Said once more after the wait, and of late, and the replicas are known as well as that.
+    let fresh = due.max(Instant(draft.now.0.saturating_sub(DEMOTED_FRESH_MS)));
     draft.open_links_early();
-    draft.refresh_info_since(due);
-    let said_again = draft.facts(primary).is_some_and(|(_, at)| at >= due);
-    if said_again { Demoted::Yes } else { Demoted::Wait }
+    draft.refresh_info_since(fresh);
+    let said_again = draft.facts(primary).is_some_and(|(_, at)| at >= fresh);
+    if said_again {
+        return Demoted::Yes;
+    }
+    draft.wake_by(draft.now.plus(DEMOTED_FRESH_MS));
+    Demoted::Wait
 }
 
 /// The primary is Up again and no failover is open.

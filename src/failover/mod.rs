@@ -84,7 +84,7 @@ mod testing {
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::LazyLock;
 
-    use super::Scene;
+    use super::{Elsewhere, Scene};
     use crate::detect::Tally;
     use crate::machine::State;
     use crate::model::{
@@ -159,6 +159,23 @@ mod testing {
             elsewhere: &*ELSEWHERE,
             node: 1,
             wall: Timestamp(0),
+        }
+    }
+
+    /// Another group that knows one address, one run id and one replication id.
+    pub(super) struct Other;
+
+    impl Elsewhere for Other {
+        fn address(&self, _: GroupId, address: Address) -> Option<GroupName> {
+            (address == ADDRESSES[2]).then(|| GroupName::new("other").unwrap())
+        }
+
+        fn run_id(&self, _: GroupId, run_id: &RunId) -> Option<GroupName> {
+            (run_id.as_str() == "theirs").then(|| GroupName::new("other").unwrap())
+        }
+
+        fn replid(&self, _: GroupId, replid: &str) -> Option<GroupName> {
+            (replid == "their-data").then(|| GroupName::new("other").unwrap())
         }
     }
 

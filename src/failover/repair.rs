@@ -9,7 +9,7 @@ use crate::failover::identity::{group_lineage, same_replid, was_primary};
 use crate::failover::soundness::is_worth_copying;
 use crate::failover::{Order, Scene};
 use crate::machine::Command;
-use crate::model::{Address, Age, Facts, Group, Instant, Role, RunId, Verdict};
+use crate::model::{Address, Age, Facts, Instant, Role, RunId, Verdict};
 use crate::mutation::{self, Mutation};
 
 /// How long a member that was no primary lately must have been a master before it is turned (Sentinel's four
@@ -42,7 +42,7 @@ pub(super) fn wrong_members(scene: &Scene<'_>) -> BTreeSet<Address> {
     let wrong = |address: &Address| {
         let sighting = scene.sightings.get(address)?;
         let facts = sighting.facts.as_ref().filter(|_| sighting.verdict == Verdict::Up)?;
-        what_is_wrong(scene.group, &scene.with_names_found(facts.clone()))
+        what_is_wrong(scene, &scene.with_names_found(facts.clone()))
     };
     let ours = |address: &Address| {
         let member = scene.group.members.get(address);
@@ -56,7 +56,8 @@ pub(super) fn wrong_members(scene: &Scene<'_>) -> BTreeSet<Address> {
         .collect()
 }
 
-fn what_is_wrong(group: &Group, facts: &Facts) -> Option<Wrong> {
+fn what_is_wrong(scene: &Scene<'_>, facts: &Facts) -> Option<Wrong> {
+    let group = scene.group;
     if facts.role == Role::Primary || facts.failing_over == Some(true) {
         return Some(Wrong::Master);
     }
@@ -64,12 +65,12 @@ fn what_is_wrong(group: &Group, facts: &Facts) -> Option<Wrong> {
     if followed == group.primary {
         return None;
     }
-    // In sync through an address that is not a member's: the same primary under another name. A chain through a
-    // replica of ours is turned, as Sentinel does.
+    // In sync through an address that is on no record: the same primary under another name. A chain through a replica of
+    // ours is turned, as Sentinel does, and so is one through an instance of another group.
     // Its older id is also that of who still follows a former primary that was forgotten since.
     let by_another_way = facts.primary_link_up && same_replid(facts.lineage.as_ref(), group_lineage(group));
-    let ours = group.members.contains_key(&followed);
-    (ours || !by_another_way).then_some(Wrong::Follower)
+    let known = group.members.contains_key(&followed) || scene.elsewhere.address(group.id, followed).is_some();
+    (known || !by_another_way).then_some(Wrong::Follower)
 }
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
@@ -115,7 +116,7 @@ fn repair(draft: &mut Draft<'_>, address: Address, since: Instant, slots: &mut u
     if answered(draft, address) == Answered::NothingMoreNow {
         return;
     }
-    let Some(wrong) = what_is_wrong(draft.group, &facts) else {
+    let Some(wrong) = what_is_wrong(draft.scene, &facts) else {
         return;
     };
     let due = due(draft, address, wrong, since, &facts);
@@ -233,40 +234,55 @@ fn primary_beyond_doubt(draft: &Draft<'_>, other: &Arc<Facts>, since: Instant) -
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
-    use crate::failover::testing::{facts, group};
+    use crate::failover::testing::{ADDRESSES, Other, facts, group, scene};
 
-    fn wrong(replid: &str, replid2: Option<&str>) -> Option<Wrong> {
+    const UNKNOWN: &str = "192.168.0.9:6379";
+
+    /// What is wrong with a replica in sync that follows `followed`.
+    fn wrong(followed: &str, replid: &str, replid2: Option<&str>) -> Option<Wrong> {
         let mut group = group();
         let lineage = group.members.values_mut().next().unwrap().lineage.as_mut().unwrap();
         lineage.replid = "new".into();
         lineage.replid2 = Some("old".into());
         let mut facts = facts("b", Role::Replica);
-        facts.primary = "192.168.0.9:6379".parse().ok();
+        facts.primary = followed.parse().ok();
         let lineage = facts.lineage.as_mut().unwrap();
         lineage.replid = replid.into();
         lineage.replid2 = replid2.map(Into::into);
-        what_is_wrong(&group, &facts)
+        let scene = Scene {
+            group: &group,
+            elsewhere: &Other,
+            ..scene()
+        };
+        what_is_wrong(&scene, &facts)
     }
 
     #[test]
     fn a_replica_in_sync_under_another_name_of_the_primary_is_left_alone() {
-        assert_eq!(wrong("new", Some("old")), None);
-        assert_eq!(wrong("new", None), None);
+        assert_eq!(wrong(UNKNOWN, "new", Some("old")), None);
+        assert_eq!(wrong(UNKNOWN, "new", None), None);
+    }
+
+    /// Found by the simulator, seed 8453406: nobody would have turned it ever again.
+    #[test]
+    fn a_replica_in_sync_through_an_instance_of_another_group_is_turned() {
+        let theirs = ADDRESSES[2].to_string();
+        assert_eq!(wrong(&theirs, "new", Some("old")), Some(Wrong::Follower));
     }
 
     #[test]
     fn a_former_primary_whose_own_failover_does_not_end_is_turned_whomever_it_names() {
         let mut facts = facts("b", Role::Replica);
         facts.primary = Some(group().primary);
-        assert_eq!(what_is_wrong(&group(), &facts), None);
+        assert_eq!(what_is_wrong(&scene(), &facts), None);
         facts.failing_over = Some(true);
-        assert_eq!(what_is_wrong(&group(), &facts), Some(Wrong::Master));
+        assert_eq!(what_is_wrong(&scene(), &facts), Some(Wrong::Master));
     }
 
     /// Found by the simulator, seed 18676: RESET had forgotten the former primary, which came back.
     #[test]
     fn a_replica_of_a_former_primary_that_was_forgotten_is_turned() {
-        assert_eq!(wrong("old", None), Some(Wrong::Follower));
-        assert_eq!(wrong("old", Some("older")), Some(Wrong::Follower));
+        assert_eq!(wrong(UNKNOWN, "old", None), Some(Wrong::Follower));
+        assert_eq!(wrong(UNKNOWN, "old", Some("older")), Some(Wrong::Follower));
     }
 }

@@ -34,7 +34,9 @@ fn eligible(scene: &dyn Scene, group: &Group) -> bool {
             // An instance that is too old for replication ids may have copied a primary that had lost its data, and from
             // its INFO nobody can tell. While the group has keys on record an empty one waits for an operator.
             let tells = !instance.version.starts_with('2') || !has_keys;
-            let has_data = copied && (tells || scene.fleet().keys(index) > 0);
+            // So does one that was cut off before the keys that the primary got after a FLUSHALL.
+            let behind = has_keys && scene.fleet().misses_keys(index);
+            let has_data = copied && !behind && (tells || scene.fleet().keys(index) > 0);
             instance.running && instance.priority > 0 && has_data && trusted(group, member, instance)
         });
         runs && member.synced && member.quarantine.is_none()
@@ -65,14 +67,15 @@ fn reinstatable(scene: &dyn Scene, group: &Group, index: Index) -> bool {
     there && on_record && related && scene.fleet().keys(index) > 0
 }
 
-/// It copies the primary: its own way, or through an instance that is not of the group, which to the nodes is the primary
-/// under another name.
-fn follows(scene: &dyn Scene, group: &Group, mut index: Index, primary: Index) -> bool {
+/// It copies the primary: its own way, or through an instance of no group, which to the nodes is the primary under another
+/// name.
+fn follows(scene: &dyn Scene, mut index: Index, primary: Index) -> bool {
+    let state = scene.state();
     let servers = &scene.fleet().servers;
     for _ in 0..servers.len() {
         match servers[index].replica {
             Replica::Up { from, stalled: None } if from == primary => return true,
-            Replica::Up { from, stalled: None } if !group.members.contains_key(&servers[from].address) => index = from,
+            Replica::Up { from, stalled: None } if state.group_at(servers[from].address).is_none() => index = from,
             _ => return false,
         }
     }
@@ -124,7 +127,7 @@ fn group_is_well(scene: &dyn Scene, group: &Group) -> Result<(), String> {
         if left_alone || !replica.running || replica.home != instance.home {
             continue;
         }
-        if !follows(scene, group, index, primary) {
+        if !follows(scene, index, primary) {
             return Err(format!("{name}: {} does not follow {}", replica.name, instance.name));
         }
     }

@@ -82,6 +82,13 @@ impl Fleet {
         parts.any(|part| part.lineage == lineage && part.from <= offset && offset < part.to)
     }
 
+    /// It has all of a FLUSHALL and nothing of what was written to its stream afterwards.
+    pub(crate) fn misses_keys(&self, who: Index) -> bool {
+        let (lineage, offset) = (self.servers[who].lineage, self.offset(who, self.now));
+        let mut parts = self.emptied.iter().filter(|part| part.to < u64::MAX);
+        parts.any(|part| part.lineage == lineage && part.from <= offset && offset < part.to)
+    }
+
     /// A stream branches off another where that had no keys: it has none either, until something is written to it.
     fn inherit_emptiness(&mut self, from: u32, offset: u64, to: u32) {
         let mut parts = self.emptied.iter();
