@@ -68,14 +68,20 @@ fn reinstatable(scene: &dyn Scene, group: &Group, index: Index) -> bool {
 }
 
 /// It copies the primary: its own way, or through an instance of no group, which to the nodes is the primary under another
-/// name.
+/// name, whatever that one copies.
 fn follows(scene: &dyn Scene, mut index: Index, primary: Index) -> bool {
-    let state = scene.state();
-    let servers = &scene.fleet().servers;
+    let (state, servers) = (scene.state(), &scene.fleet().servers);
+    let mut unknown = false;
     for _ in 0..servers.len() {
         match servers[index].replica {
             Replica::Up { from, stalled: None } if from == primary => return true,
-            Replica::Up { from, stalled: None } if state.group_at(servers[from].address).is_none() => index = from,
+            Replica::Up { from, stalled: None } => {
+                unknown |= state.group_at(servers[from].address).is_none();
+                if !unknown {
+                    return false;
+                }
+                index = from;
+            }
             _ => return false,
         }
     }

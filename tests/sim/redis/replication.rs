@@ -32,6 +32,11 @@ impl Lineages {
         Some(id)
     }
 
+    /// Which stream another branched off, and where.
+    fn parent(&self, id: u32) -> Option<(u32, u64)> {
+        self.parents.get(id as usize - 1).copied().flatten()
+    }
+
     fn branch(&mut self, of: u32, at: u64) -> u32 {
         self.parents.push(Some((of, at)));
         self.parents.len() as u32
@@ -82,11 +87,19 @@ impl Fleet {
         parts.any(|part| part.lineage == lineage && part.from <= offset && offset < part.to)
     }
 
-    /// It has all of a FLUSHALL and nothing of what was written to its stream afterwards.
+    /// It has all of a FLUSHALL, and nothing of what was written afterwards to its stream, or to the one that its stream
+    /// branched off.
     pub(crate) fn misses_keys(&self, who: Index) -> bool {
-        let (lineage, offset) = (self.servers[who].lineage, self.offset(who, self.now));
-        let mut parts = self.emptied.iter().filter(|part| part.to < u64::MAX);
-        parts.any(|part| part.lineage == lineage && part.from <= offset && offset < part.to)
+        let mut at = Some((self.servers[who].lineage, self.offset(who, self.now)));
+        while let Some((lineage, offset)) = at {
+            let covers = |part: &&Emptied| part.lineage == lineage && part.from <= offset && offset < part.to;
+            match self.emptied.iter().find(covers) {
+                Some(part) if part.to < u64::MAX => return true,
+                Some(_) => at = self.lineages.parent(lineage),
+                None => return false,
+            }
+        }
+        false
     }
 
     /// A stream branches off another where that had no keys: it has none either, until something is written to it.
