@@ -111,6 +111,12 @@ impl Core {
         }
     }
 
+    /// How long the leader takes at most to apply what is committed now: it may be at something else.
+    pub(crate) fn leader_applies_ms(&self) -> u64 {
+        let disk_ms = self.log.leader.and_then(|leader| self.log.slow_disks.get(&leader));
+        2 * disk_ms.copied().unwrap_or_default()
+    }
+
     /// What a membership that was committed changes.
     pub(super) fn reshaped(&mut self) {
         self.coverage.mark("raft: membership changed");

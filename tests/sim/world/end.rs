@@ -51,15 +51,16 @@ impl World {
         }
     }
 
-    /// What the cluster did by itself is part of the history of operators.
+    /// What the cluster did by itself is part of the history of operators: it is so when the leader knows it.
     pub(super) fn write_history(&mut self, facts: &[Fact]) {
         let now = self.core.now;
+        let known = now + self.core.leader_applies_ms();
         for fact in facts {
             if let Fact::Committed {
                 command, before, after, ..
             } = fact
             {
-                self.clients.histories.committed(command, before, after, (now, now));
+                self.clients.histories.committed(command, before, after, (now, known));
             }
         }
     }
