@@ -41,6 +41,7 @@ pub mod redis;
 pub mod requests;
 pub mod resp;
 pub mod runner;
+mod runtime;
 pub mod script;
 pub mod sentinel;
 pub mod server;

@@ -138,7 +138,8 @@ impl Node {
             votes: Arc::new(ToLeader::start(handle.clone(), &tasks)),
             announce: Arc::new(ToHub::new(hub.clone(), None)),
             settings: probe_settings(config),
-        });
+        })
+        .context("cannot start the thread of the probe")?;
         tasks.spawn(
             "status",
             keep_status(

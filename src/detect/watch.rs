@@ -19,6 +19,9 @@ const PINGS_IN_DOWN_AFTER: Age = 10;
 /// looks, a second apart each, to believe it.
 const ROLE_GRACE_MS: Age = 2_000;
 
+/// Slowest pace of PING towards a replica that this node decides nothing about.
+const DISTANT_MAX_MS: Age = 5_000;
+
 /// For this long at least a refused password counts as said: it is tried once a second.
 const LOCKED_MS_MIN: Age = 2 * PERIOD_MAX_MS;
 
@@ -44,6 +47,9 @@ pub struct WatchRules {
 /// How closely an instance is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pace {
+    /// Nothing is going on in its group, and another node leads: a replica that was Up needs to be looked at now and then
+    /// only. Who is chosen is what the leader sees; nodes vote about primaries.
+    Distant,
     /// Nothing is going on in its group.
     #[default]
     Calm,
@@ -117,11 +123,22 @@ struct Streak {
 }
 
 impl WatchRules {
+    /// Milliseconds from one PING to the next where nothing is going on, and from one attempt to connect to the next.
+    pub fn retry_ms(&self) -> Age {
+        self.ceiling_ms.clamp(1, PERIOD_MAX_MS)
+    }
+
     /// Milliseconds from one PING to the next.
     pub fn period_ms(&self) -> Age {
-        let slowest = self.ceiling_ms.clamp(1, PERIOD_MAX_MS);
-        if self.recorded == Role::Replica && self.pace == Pace::Calm {
-            return slowest;
+        let slowest = self.retry_ms();
+        match (self.recorded, self.pace) {
+            (Role::Replica, Pace::Calm) => return slowest,
+            // Who asks for more PINGs gets them everywhere.
+            (Role::Replica, Pace::Distant) if slowest == PERIOD_MAX_MS => {
+                return self.down_after_ms.clamp(slowest, DISTANT_MAX_MS);
+            }
+            (Role::Replica, Pace::Distant) => return slowest,
+            _ => {}
         }
         let fastest = self.floor_ms.min(slowest);
         (self.down_after_ms / PINGS_IN_DOWN_AFTER).clamp(fastest, slowest)
@@ -194,7 +211,7 @@ impl Watch {
 
     /// A connection was refused, or reset before it said anything. Attempts that are far apart are no streak.
     pub fn refused(&mut self, now: Instant) {
-        let gap_max_ms = 2 * self.rules.period_ms() + PERIOD_MAX_MS;
+        let gap_max_ms = 2 * self.rules.retry_ms() + PERIOD_MAX_MS;
         self.refused = Some(Streak::extend(self.refused, now, gap_max_ms));
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
@@ -102,6 +103,11 @@ pub fn note_read_all(stream: &TcpStream) {
     let _ = stream.try_io(tokio::io::Interest::READABLE, || -> io::Result<()> {
         Err(io::ErrorKind::WouldBlock.into())
     });
+}
+
+/// Whether there is something to read.
+pub fn poll_readable(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    stream.poll_read_ready(context)
 }
 
 /// Has the connection reset when it is dropped, instead of ended: the other side learns that nobody was there.

@@ -6,6 +6,7 @@
 //!
 //! Every turn of the loop takes one happening, then brings everything up to date with [`Instance::advance`].
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -14,14 +15,14 @@ use tracing::{debug, info};
 use crate::detect::{Pace, PingAnswer, Watch, WatchRules, parse_info};
 use crate::model::{Address, Age, Facts, Group, Instant, LinkState, Mode, Role, Verdict};
 use crate::redis::{Answer, LinkError, Target, explained};
-use crate::requests::{Period, RaftRole};
+use crate::requests::{Dials, Period, RaftRole};
 use crate::watch;
 
 use super::Shared;
 use super::line::{Ask, Happening, Line, Slot};
 use super::picture::{Picture, seen_events, verdict_event};
 use super::roster::Brief;
-use super::schedule::{Pause, Phase};
+use super::schedule::{Pause, Phase, together};
 
 /// Period of INFO while something is going on.
 const INFO_FAST_MS: Age = 1_000;
@@ -40,6 +41,9 @@ pub(super) struct Instance {
     pub(super) shared: Arc<Shared>,
     brief: Arc<watch::Sender<Brief>>,
     briefs: watch::Receiver<Brief>,
+    /// The brief and the dials that it goes by.
+    known: Brief,
+    dials: Arc<Dials>,
     pub(super) group: Arc<Group>,
     address: Address,
     phase: Phase,
@@ -75,11 +79,14 @@ impl Instance {
         let now = shared.clock.now();
         let briefs = brief.subscribe();
         let first = brief.borrow().clone();
-        let rules = rules(&shared, &first, address, now);
+        let dials = shared.board.dials();
+        let rules = rules(&shared, &first.group, &dials, address, Pace::Calm);
         Self {
             target: Target::new(address, &first.group.config),
-            group: first.group,
+            group: first.group.clone(),
             info_wishes: first.info_wishes,
+            known: first,
+            dials,
             stalls_seen: shared.stalls.count(),
             watch: Watch::new(rules, now),
             picture: Picture::new(now),
@@ -100,19 +107,30 @@ impl Instance {
         }
     }
 
-    /// Watches until told to stop.
+    /// Watches until told to stop: a new brief has it look at `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        self.advance(self.shared.clock.now());
-        loop {
-            let wake = self.wake_at(self.shared.clock.now());
+        let clock = self.shared.clock;
+        self.advance(clock.now());
+        let mut sleeps_until = self.wake_at(clock.now());
+        // Kept from turn to turn: most of them change nothing about it.
+        let mut sleep = pin!(clock.sleep_until(sleeps_until));
+        while !stop.is_cancelled() {
+            let wake = self.wake_at(clock.now());
+            if wake != sleeps_until {
+                sleeps_until = wake;
+                sleep.set(clock.sleep_until(wake));
+            }
             let happening = tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
                 // Answers before the clock: what has arrived counts before silence is judged.
                 happening = self.main.happening() => Some((Which::Main, happening)),
                 happening = self.second.happening() => Some((Which::Second, happening)),
                 _ = self.briefs.changed() => None,
-                () = self.shared.clock.sleep_until(wake) => None,
+                () = &mut sleep => {
+                    // Over: the next one is another, whenever it ends.
+                    sleeps_until = Instant::default();
+                    None
+                }
             };
             let now = self.shared.clock.now();
             if let Some((which, happening)) = happening {
@@ -132,7 +150,7 @@ impl Instance {
                 let line = Line::open(link, &self.shared.link_name, now);
                 *self.slot(which) = Slot::Open(line);
                 self.info_asked_at = now;
-                self.info_at = now.plus(self.info_period_ms());
+                self.info_at = self.info_due(now);
             }
             Happening::Connected(Err(error)) => self.ended(which, &error, now),
             Happening::Ended(error) => self.ended(which, &error, now),
@@ -189,7 +207,6 @@ impl Instance {
             Ok((facts, text)) => {
                 let seen = self.watch.informed(&facts, now);
                 self.picture.informed(facts, text, now);
-                self.info_at = self.info_at.min(self.info_asked_at.plus(self.info_period_ms()));
                 for event in seen_events(&self.group, self.address, seen) {
                     self.shared.announce.announce(event);
                 }
@@ -215,7 +232,7 @@ impl Instance {
         } else {
             self.picture.error(&error.to_string());
         }
-        let period_ms = self.watch.rules().period_ms();
+        let period_ms = self.watch.rules().retry_ms();
         if now.since(opened_at) >= period_ms {
             self.pause.reset();
         }
@@ -248,20 +265,32 @@ impl Instance {
             self.watch.excuse(stall);
         }
         self.follow_brief(now);
+        self.info_at = self.info_at.min(self.info_due(now));
         self.connect(now);
         self.ask(now);
         self.judge(now);
         self.suspect(now);
-        self.show();
+        self.show(now);
     }
 
     /// Settings, role and situation of the group.
     fn follow_brief(&mut self, now: Instant) {
-        let brief = self.briefs.borrow_and_update().clone();
+        let is_new = self.briefs.has_changed().unwrap_or(false);
+        let dials = self.shared.board.dials();
+        let turned = !Arc::ptr_eq(&dials, &self.dials);
+        if is_new {
+            self.known = self.briefs.borrow_and_update().clone();
+        }
         let before = *self.watch.rules();
-        let rules = rules(&self.shared, &brief, self.address, now);
+        let pace = self.pace(now);
+        if !is_new && !turned && pace == before.pace {
+            return;
+        }
+        self.dials = dials;
+        let brief = self.known.clone();
+        let rules = rules(&self.shared, &brief.group, &self.dials, self.address, pace);
         self.watch.configure(rules, now);
-        if rules.recorded != before.recorded || (rules.pace == Pace::Alert && before.pace == Pace::Calm) {
+        if rules.recorded != before.recorded || (rules.pace == Pace::Alert && before.pace != Pace::Alert) {
             self.ping_at = now;
             self.info_at = now;
         }
@@ -270,7 +299,6 @@ impl Instance {
             self.info_at = now;
         }
         self.ping_at = self.ping_at.min(self.phase.next(now, rules.period_ms()));
-        self.info_at = self.info_at.min(self.info_asked_at.plus(self.info_period_ms()));
         if !Arc::ptr_eq(&brief.group, &self.group) {
             self.group = brief.group;
             self.follow_target(now);
@@ -278,6 +306,22 @@ impl Instance {
         if rules.recorded != before.recorded {
             // Who knew it under its former role is told that it is down under this one, too.
             self.announce_verdict(Verdict::Unknown);
+        }
+    }
+
+    /// How closely to watch.
+    fn pace(&self, now: Instant) -> Pace {
+        let leads = || self.shared.board.status().role == RaftRole::Leader;
+        if self.known.is_alert(now) {
+            Pace::Alert
+        } else if self.known.group.primary == self.address
+            || self.watch.verdict() != Verdict::Up
+            || self.main.is_empty()
+            || leads()
+        {
+            Pace::Calm
+        } else {
+            Pace::Distant
         }
     }
 
@@ -340,7 +384,7 @@ impl Instance {
                 }
             }
             self.info_asked_at = now;
-            self.info_at = now.plus(self.info_period_ms());
+            self.info_at = self.info_due(now);
         }
     }
 
@@ -378,6 +422,10 @@ impl Instance {
         let is_down = self.watch.verdict().is_down();
         let suspect = is_down || self.watch.wants_second_connection(now);
         let newly_down = is_down && self.picture.has_new_verdict();
+        if suspect == self.known.suspect && !newly_down {
+            return;
+        }
+        self.known.suspect = suspect;
         self.brief.send_if_modified(|brief| {
             let changed = brief.suspect != suspect || newly_down;
             brief.suspect = suspect;
@@ -386,13 +434,16 @@ impl Instance {
         });
     }
 
-    fn show(&mut self) {
+    fn show(&mut self, now: Instant) {
         let (link, pending, ping_sent_at) = match &self.main {
             Slot::Open(line) if line.heard => (LinkState::Connected, line.pending(), line.ping_sent_at()),
             Slot::Open(line) => (LinkState::Disconnected, line.pending(), line.ping_sent_at()),
             _ => (LinkState::Disconnected, 0, None),
         };
-        self.picture.linked(link, pending, ping_sent_at);
+        // A PING that is on its way is shown when its answer does not come before the next turn.
+        if ping_sent_at != Some(now) {
+            self.picture.linked(link, pending, ping_sent_at);
+        }
         let new_verdict = self.picture.has_new_verdict();
         if let Some((sighting, change)) = self.picture.unshown() {
             let id = self.group.id;
@@ -429,6 +480,12 @@ impl Instance {
         self.main.is_open() && self.watch.wants_second_connection(now)
     }
 
+    /// When INFO is to be asked again.
+    fn info_due(&self, now: Instant) -> Instant {
+        let period_ms = self.info_period_ms();
+        together(self.info_asked_at.plus(period_ms), period_ms, now)
+    }
+
     fn info_period_ms(&self) -> Age {
         let replica = self.watch.rules().recorded == Role::Replica;
         // What comes after loading, and who is a master without being the primary, must not wait.
@@ -442,23 +499,26 @@ impl Instance {
         let fast = self.watch.rules().pace == Pace::Alert
             || self.watch.says_wrong_role()
             || self.picture.facts().is_none_or(unsettled);
-        let turned_ms = self.shared.board.dials().turned_ms(Period::Info);
+        let turned_ms = self.dials.turned_ms(Period::Info);
         let calm_ms = turned_ms.unwrap_or(self.shared.settings.info_every_ms);
         if fast { INFO_FAST_MS.min(calm_ms) } else { calm_ms }
     }
 }
 
-fn rules(shared: &Shared, brief: &Brief, address: Address, now: Instant) -> WatchRules {
-    let config = &brief.group.config;
-    let is_primary = brief.group.primary == address;
+fn rules(shared: &Shared, group: &Group, dials: &Dials, address: Address, pace: Pace) -> WatchRules {
+    let config = &group.config;
     WatchRules {
-        recorded: if is_primary { Role::Primary } else { Role::Replica },
+        recorded: if group.primary == address {
+            Role::Primary
+        } else {
+            Role::Replica
+        },
         down_after_ms: config.down_after_ms,
         refused_after_ms: config.refused_after_ms,
         reboot_down_after_ms: config.reboot_down_after_ms,
         floor_ms: shared.settings.floor_ms,
-        ceiling_ms: shared.board.dials().period_ms(Period::Ping),
-        pace: if brief.is_alert(now) { Pace::Alert } else { Pace::Calm },
+        ceiling_ms: dials.period_ms(Period::Ping),
+        pace,
     }
 }
 

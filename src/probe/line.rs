@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::model::{Age, Instant};
 use crate::redis::{Answer, Link, LinkError, Target, request};
 use crate::requests::SENTINELS_CHANNEL;
+
+static PING: [Bytes; 1] = [Bytes::from_static(b"PING")];
 
 /// What was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +95,7 @@ impl Line {
     pub(super) fn ask_ping(&mut self, now: Instant) {
         if self.ping_sent_at().is_none() {
             self.asks.push_back(Ask::Ping(now));
-            self.link.queue(&request(["PING"]));
+            self.link.queue(&PING);
         }
     }
 

@@ -17,7 +17,9 @@ mod stalls;
 mod strangers;
 mod voter;
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -26,6 +28,7 @@ use crate::clock::Clock;
 use crate::detect::{VoteAck, VoteReport};
 use crate::model::{Age, Event, Instant, MyId, NodeId, Term};
 use crate::requests::WriteError;
+use crate::runtime::Runtime;
 use crate::task::Tasks;
 use crate::watch;
 
@@ -81,8 +84,14 @@ pub struct Probe {
     shared: Arc<Shared>,
 }
 
+/// Thousands of answers come one by one, a few microseconds apart: this long they are let come.
+const DOZE: Duration = Duration::from_millis(1);
+
 /// What the tasks of the probe have in common.
 struct Shared {
+    /// All of it runs on one thread: what is due at the same moment is asked before the first answer is read, and no
+    /// client of this node keeps it waiting. It lives as long as the tasks on it.
+    runtime: Runtime,
     board: Arc<Board>,
     clock: Clock,
     announce: Arc<dyn Announce>,
@@ -104,9 +113,13 @@ impl Default for ProbeSettings {
 
 impl Probe {
     /// Starts to watch what the board's state says, and to follow it. Ends with the tasks.
-    pub fn start(parts: ProbeParts) -> Self {
+    ///
+    /// # Errors
+    /// The system has no more threads or descriptors.
+    pub fn start(parts: ProbeParts) -> io::Result<Self> {
         let my_id = parts.my_id.0.get(..8).unwrap_or(&parts.my_id.0);
         let shared = Arc::new(Shared {
+            runtime: Runtime::start_drowsy("cfgserver-probe", DOZE)?,
             link_name: format!("cfgserver-{my_id}-probe"),
             stalls: Stalls::new(parts.settings.stall_ms, parts.clock.now()),
             changes: Changes::default(),
@@ -116,10 +129,12 @@ impl Probe {
             settings: parts.settings,
         });
         let tasks = &parts.tasks;
-        tasks.spawn("probe-stalls", stalls::run(shared.clone(), tasks.stopping()));
-        tasks.spawn("probe-roster", roster::run(shared.clone(), tasks.clone()));
-        tasks.spawn("probe-votes", voter::run(shared.clone(), parts.votes, tasks.stopping()));
-        Self { shared }
+        let on = shared.runtime.handle();
+        tasks.spawn_on("probe-stalls", on, stalls::run(shared.clone(), tasks.stopping()));
+        tasks.spawn_on("probe-roster", on, roster::run(shared.clone(), tasks.clone()));
+        let voter = voter::run(shared.clone(), parts.votes, tasks.stopping());
+        tasks.spawn_on("probe-votes", on, voter);
+        Ok(Self { shared })
     }
 
     /// Since when this node is known to have stalled lately (`sentinel_tilt`).

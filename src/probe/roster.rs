@@ -62,7 +62,7 @@ pub(super) async fn run(shared: Arc<Shared>, tasks: Tasks) {
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return roster.end(),
             changed = revisions.changed() => {
                 if changed.is_err() {
                     return;
@@ -79,6 +79,13 @@ pub(super) async fn run(shared: Arc<Shared>, tasks: Tasks) {
 }
 
 impl Roster {
+    /// The tasks have been stopped: they look at that when they are briefed.
+    fn end(&self) {
+        self.groups
+            .values()
+            .for_each(|watched| watched.brief.send_modify(|_| {}));
+    }
+
     /// Starts, briefs and stops tasks so that they fit the state.
     fn follow(&mut self, state: &State) {
         let gone: Vec<GroupId> = self
@@ -90,6 +97,7 @@ impl Roster {
         for id in gone {
             if let Some(watched) = self.groups.remove(&id) {
                 watched.members.values().for_each(CancellationToken::cancel);
+                watched.brief.send_modify(|_| {});
                 self.shared.changes.mark(id);
             }
         }
@@ -111,7 +119,6 @@ impl Roster {
         if known && !watched.members.is_empty() {
             return BTreeSet::new();
         }
-        watched.brief.send_modify(|brief| brief.group = group.clone());
         watched.members.retain(|address, stop| {
             let belongs = group.members.contains_key(address);
             if !belongs {
@@ -119,6 +126,7 @@ impl Roster {
             }
             belongs
         });
+        watched.brief.send_modify(|brief| brief.group = group.clone());
         self.shared.changes.mark(group.id);
         let members = group.members.keys();
         members
@@ -136,7 +144,8 @@ impl Roster {
         let phase = Phase::of(group, address);
         let begin = self.shared.clock.now().plus(phase.within(spread_ms));
         let (shared, brief) = (self.shared.clone(), watched.brief.clone());
-        self.tasks.spawn("probe-instance", async move {
+        let on = self.shared.runtime.handle().clone();
+        self.tasks.spawn_on("probe-instance", &on, async move {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,

@@ -6,6 +6,10 @@ use crate::model::{Address, Age, GroupId, Instant};
 
 /// First pause between attempts to connect, after one that is made at once.
 const PAUSE_FIRST_MS: Age = 10;
+/// Turns come together at most so often in a period, and at least this long apart: what is due at the same moment costs
+/// one awakening, and its answers come together too.
+const TURNS: Age = 25;
+const TOGETHER_MS: Age = 20;
 
 /// Where an instance stands in every period, so that thousands of them are spread evenly.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +35,15 @@ impl Phase {
     pub(super) fn next(self, now: Instant, period_ms: Age) -> Instant {
         let period_ms = period_ms.max(1);
         let since_turn = (now.0 + period_ms - self.within(period_ms)) % period_ms;
-        now.plus(period_ms - since_turn)
+        together(now.plus(period_ms - since_turn), period_ms, now)
     }
+}
+
+/// The turn of a period that something due at `due` shares with others; never one that is over.
+pub(super) fn together(due: Instant, period_ms: Age, now: Instant) -> Instant {
+    let apart_ms = (period_ms / TURNS).clamp(1, TOGETHER_MS);
+    let turn = Instant(due.0 - due.0 % apart_ms);
+    if turn > now { turn } else { due }
 }
 
 impl Pause {
@@ -60,8 +71,28 @@ mod tests {
             let first = Phase(phase).next(Instant(5_000), 100);
             assert!(first > Instant(5_000) && first <= Instant(5_100), "{first:?}");
             assert_eq!(Phase(phase).next(first, 100), first.plus(100));
-            assert_eq!(first.0 % 100, phase % 100);
+            assert_eq!(first.0 % 100, phase % 100 / 4 * 4, "with others, up to 4 ms early");
         }
+    }
+
+    #[test]
+    fn what_is_due_within_a_few_milliseconds_takes_the_same_turn() {
+        let now = Instant(5_000);
+        let turns = |due| together(Instant(due), 1_000, now);
+        assert_eq!(
+            [turns(5_779), turns(5_780), turns(5_799)],
+            [Instant(5_760), Instant(5_780), Instant(5_780)]
+        );
+        assert_eq!(
+            together(Instant(5_019), 1_000, now),
+            Instant(5_019),
+            "its turn is over: not before now"
+        );
+        assert_eq!(
+            together(Instant(5_049), 50, now),
+            Instant(5_048),
+            "short periods keep their length"
+        );
     }
 
     #[test]

@@ -28,8 +28,9 @@ mod log;
 mod machine;
 mod network;
 mod records;
-mod runtime;
 mod service;
+#[cfg(feature = "sim")]
+mod simulated;
 mod start;
 mod types;
 mod write;

@@ -5,10 +5,15 @@ use std::fmt;
 use openraft::impls::leader_id_std;
 use openraft::type_config::alias;
 
-use super::runtime::RaftRuntime;
+#[cfg(feature = "sim")]
+use super::simulated::RaftRuntime;
 use crate::machine;
 use crate::model::{Node, NodeId, Term};
 use crate::requests::WriteReply;
+
+/// Where openraft gets tasks, time and chance.
+#[cfg(not(feature = "sim"))]
+type RaftRuntime = openraft::impls::TokioRuntime;
 
 openraft::declare_raft_types!(
     /// The types of this cluster's Raft. One leader per term, so a term names a leader.

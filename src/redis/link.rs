@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::model::{Address, GroupConfig, HostPort};
 use crate::net::{self, TcpStream};
@@ -16,8 +16,9 @@ use crate::resp::{AnswerDecoder, AnswerLimits, Reply, encode_request};
 /// What an instance answers to one request.
 pub type Answer = Reply;
 
-/// Room for a usual answer. INFO is about 5 KB; the rest are a few bytes, and there may be thousands of links.
-const READ_BYTES: usize = 4 << 10;
+/// An empty buffer that is larger than this is given back: INFO is about 5 KB, the rest are a few bytes, and there may
+/// be thousands of links.
+const KEEP_BYTES: usize = 128;
 
 /// Which instance, how to get in, and what it calls its commands.
 #[derive(Clone, PartialEq, Eq)]
@@ -208,19 +209,31 @@ impl Link {
         }
     }
 
-    /// Writes and reads what is possible.
-    async fn advance(&mut self) -> std::io::Result<()> {
-        let (mut reader, mut writer) = self.stream.split();
-        self.input.reserve(READ_BYTES);
+    /// Reads and writes what is possible. Reads first: what was said before the end tells more than the end.
+    async fn advance(&mut self) -> io::Result<()> {
+        match net::take_arrived(&self.stream, &mut self.input)? {
+            Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(_) => return Ok(()),
+            None => self.send()?,
+        }
+        if self.output.is_empty() {
+            return net::readable(&self.stream).await;
+        }
         tokio::select! {
             biased;
-            read = reader.read_buf(&mut self.input) => {
-                if read? == 0 {
-                    return Err(std::io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-            written = writer.write_buf(&mut self.output), if !self.output.is_empty() => {
-                written?;
+            ready = net::readable(&self.stream) => ready,
+            ready = self.stream.writable() => ready,
+        }
+    }
+
+    /// Sends what the socket takes.
+    fn send(&mut self) -> io::Result<()> {
+        while !self.output.is_empty() {
+            match self.stream.try_write(&self.output) {
+                Ok(count) => self.output.advance(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -228,11 +241,10 @@ impl Link {
 
     /// Gives memory back between answers: most links are idle most of the time.
     fn release(&mut self) {
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
-        }
-        if self.output.is_empty() {
-            self.output = BytesMut::new();
+        for buffer in [&mut self.input, &mut self.output] {
+            if buffer.is_empty() && buffer.capacity() > KEEP_BYTES {
+                *buffer = BytesMut::new();
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! The incoming half of a connection: bytes, and the requests in them.
 
-use std::cell::RefCell;
 use std::io;
 
 use bytes::BytesMut;
@@ -9,13 +8,6 @@ use crate::model::Instant;
 use crate::net::{self, TcpStream};
 use crate::resp::{Decoder, Limits, ProtocolError, Request};
 
-/// Bytes per read.
-const READ_BYTES: usize = 16 << 10;
-
-thread_local! {
-    /// What is read goes here first: an idle connection holds no buffer, and none has to be made for each read.
-    static CHUNK: RefCell<Box<[u8; READ_BYTES]>> = RefCell::new(Box::new([0; READ_BYTES]));
-}
 /// An empty buffer that is larger than this is given back.
 const KEEP_BYTES: usize = 4 << 10;
 
@@ -52,28 +44,17 @@ impl Input {
         }
     }
 
-    /// Reads what is there, at most [`READ_BYTES`].
+    /// Reads what is there, up to some [`net::ARRIVED_BYTES_MAX`].
     pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<Read> {
-        CHUNK.with_borrow_mut(|chunk| self.read_into(stream, chunk.as_mut()))
-    }
-
-    fn read_into(&mut self, stream: &TcpStream, chunk: &mut [u8]) -> io::Result<Read> {
-        match stream.try_read(chunk) {
-            Ok(0) => Ok(Read::End),
-            Ok(count) => {
-                self.bytes.extend_from_slice(&chunk[..count]);
+        Ok(match net::take_arrived(stream, &mut self.bytes)? {
+            None => Read::Nothing,
+            Some(0) => Read::End,
+            Some(count) => {
                 self.dry = false;
                 self.unheard = false;
-                if count < READ_BYTES {
-                    // That was all: the next look need not ask the kernel.
-                    net::note_read_all(stream);
-                }
-                Ok(Read::Bytes(count))
+                Read::Bytes(count)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Nothing),
-            Err(error) => Err(error),
-        }
+        })
     }
 
     /// The next request; `None` when it is not complete.

@@ -113,6 +113,7 @@ const OTHERS: &[&str] = &[
     "probe: reboot seen",
     "probe: second connection answers",
     "probe: stall excused",
+    "probe: replica watched from a distance",
     "raft: leadership handed over",
     "raft: leadership not taken over",
     "rejected: moved",

@@ -124,6 +124,7 @@ class Scene:
             self.fleet = Fleet(self.world, Cfgserver.binary, self.plane_type.name, self.groups)
             self.plane = self.plane_type(self.world)
             self.plane.fleet, self.plane.down_after_ms = self.fleet, self.down_after_ms
+            self.plane.answer_limit_s = self.limit_s
             started = time.monotonic()
             self.plane.start()
             self.plane.watch_fleet()

@@ -14,6 +14,9 @@ SETTLE_SECONDS = 60
 class Plane:
     """Three nodes. `settings` go to every group."""
 
+    # How long a node may take until it answers: a Sentinel writes its file anew for each group that it starts with.
+    answer_limit_s = 20
+
     def __init__(self, world):
         self.world = world
         self.ports = [world.port() for _ in range(NODES)]
@@ -26,7 +29,7 @@ class Plane:
             self.wait_answers(node)
 
     def wait_answers(self, node):
-        wait_until(f"{self.name} node {node + 1} answers", 20, lambda: self.knows_groups(node))
+        wait_until(f"{self.name} node {node + 1} answers", self.answer_limit_s, lambda: self.knows_groups(node))
 
     def knows_groups(self, node):
         if not self.processes[node].running():

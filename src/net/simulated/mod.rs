@@ -129,6 +129,11 @@ pub fn prepare(_stream: &TcpStream) -> io::Result<()> {
 /// What a kernel's socket needs to be told; a simulated one knows.
 pub fn note_read_all(_stream: &TcpStream) {}
 
+/// Whether there is something to read.
+pub fn poll_readable(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    stream.0.poll_readable(context)
+}
+
 /// Nothing to do: whoever sent something is reset by turmoil when it is not read.
 pub fn reset(_stream: &TcpStream) -> io::Result<()> {
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::net::TcpStream;
+use crate::net::{self, TcpStream};
 use crate::pubsub::Subscription;
 use crate::requests::{WriteError, WriteReply};
 use crate::server::Shared;
@@ -43,7 +43,7 @@ impl Connection {
             biased;
             () = word.ended(), if self.phase != Phase::Gone => Ok(Woken::Killed),
             () = word.stopped(), if open && heard => Ok(Woken::Stop),
-            ready = stream.readable(), if reading => ready.map(|()| Woken::Readable),
+            ready = net::readable(stream), if reading => ready.map(|()| Woken::Readable),
             // What has arrived counts: who has just asked for the first time is not turned away.
             () = word.stopped(), if open => Ok(Woken::Stop),
             ready = stream.writable(), if !self.output.is_empty() => ready.map(|()| Woken::Writable),

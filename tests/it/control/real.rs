@@ -60,7 +60,8 @@ async fn watched() -> (Arc<World>, Server, Server) {
             info_every_ms: 200,
             ..ProbeSettings::default()
         },
-    });
+    })
+    .unwrap();
     world
         .until("both are in sync on record", |state| {
             let group = state.group_named("g").unwrap();

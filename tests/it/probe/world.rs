@@ -103,7 +103,8 @@ impl World {
             votes: world.leader.clone(),
             announce: world.leader.clone(),
             settings: ProbeSettings::default(),
-        });
+        })
+        .unwrap();
         world
     }
 

@@ -106,7 +106,7 @@ impl Slot {
 }
 
 impl Probe {
-    fn rules(brief: &Brief, address: Address, now: Instant) -> WatchRules {
+    fn rules(brief: &Brief, address: Address, pace: Pace) -> WatchRules {
         let config = &brief.group.config;
         let is_primary = brief.group.primary == address;
         WatchRules {
@@ -116,7 +116,7 @@ impl Probe {
             reboot_down_after_ms: config.reboot_down_after_ms,
             floor_ms: FLOOR_MS,
             ceiling_ms: 1_000,
-            pace: if brief.is_alert(now) { Pace::Alert } else { Pace::Calm },
+            pace,
         }
     }
 
@@ -194,7 +194,7 @@ impl Probe {
         if refused && !heard {
             self.watch.refused(Instant(now));
         }
-        let period_ms = self.watch.rules().period_ms();
+        let period_ms = self.watch.rules().retry_ms();
         if now - opened_at >= period_ms {
             self.pause_ms = 0;
         }
@@ -312,14 +312,14 @@ impl Probe {
     }
 
     /// Brings everything up to date.
-    fn advance(&mut self, core: &mut Core, stalls: &mut Stalls, brief: &mut Brief) -> Turn {
+    fn advance(&mut self, core: &mut Core, stalls: &mut Stalls, brief: &mut Brief, leads: bool) -> Turn {
         let now = core.now;
         let mut turn = Turn::default();
         for stall in stalls.observe(&mut self.stalls_seen, now) {
             core.coverage.mark("probe: stall excused");
             self.watch.excuse(stall);
         }
-        self.follow_brief(brief, now);
+        self.follow_brief(core, brief, leads);
         self.connect(core);
         self.ask(core);
         if let Some(verdict) = self.watch.judge(Instant(now)) {
@@ -336,11 +336,26 @@ impl Probe {
         turn
     }
 
-    fn follow_brief(&mut self, brief: &Brief, now: u64) {
+    fn follow_brief(&mut self, core: &mut Core, brief: &Brief, leads: bool) {
+        let now = core.now;
         let before = *self.watch.rules();
-        let rules = Self::rules(brief, self.address, Instant(now));
+        let pace = if brief.is_alert(Instant(now)) {
+            Pace::Alert
+        } else if brief.group.primary == self.address
+            || self.watch.verdict() != Verdict::Up
+            || self.main.is_empty()
+            || leads
+        {
+            Pace::Calm
+        } else {
+            Pace::Distant
+        };
+        let rules = Self::rules(brief, self.address, pace);
+        if pace == Pace::Distant && before.pace != pace {
+            core.coverage.mark("probe: replica watched from a distance");
+        }
         self.watch.configure(rules, Instant(now));
-        if rules.recorded != before.recorded || (rules.pace == Pace::Alert && before.pace == Pace::Calm) {
+        if rules.recorded != before.recorded || (rules.pace == Pace::Alert && before.pace != Pace::Alert) {
             self.ping_at = now;
             self.info_at = now;
         }

@@ -28,7 +28,10 @@ impl World {
     pub(super) fn look(&mut self) -> Result<(), String> {
         self.excuse();
         let waited = self.core.now - self.quiet.since;
-        let limit = QUIET_MS + self.quiet.held_ms + self.quiet.unwritten_ms;
+        // An instance that comes back last is a fault of its own: somebody may have to wait out down-after for it.
+        let started_at = self.core.fleet.servers.iter().map(|server| server.started_at).max();
+        let started_ms = started_at.unwrap_or_default().saturating_sub(self.quiet.since);
+        let limit = QUIET_MS + started_ms + self.quiet.held_ms + self.quiet.unwritten_ms;
         let stage = Stage {
             core: &self.core,
             nodes: &self.nodes,

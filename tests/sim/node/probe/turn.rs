@@ -161,7 +161,8 @@ impl Node {
         if probe.watch_begins_later(core.now) {
             return Turn::default();
         }
-        let turn = probe.advance(core, &mut self.stalls, &mut watched.brief);
+        let leads = self.leader.is_some();
+        let turn = probe.advance(core, &mut self.stalls, &mut watched.brief, leads);
         let wake_at = probe.wake_at(core.now);
         if probe.scheduled.is_none_or(|at| wake_at < at) {
             probe.scheduled = Some(wake_at);

@@ -2,15 +2,13 @@
 
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::task::Tasks;
-
-/// Where openraft gets tasks, time and chance.
-pub(crate) type RaftRuntime = openraft::impls::TokioRuntime;
 
 /// A current-thread runtime on a named thread. It ends when it is told to, or dropped.
 pub(crate) struct Runtime {
@@ -21,7 +19,19 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Starts the thread.
     pub(crate) fn start(name: &str) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Self::build(name, &mut Builder::new_current_thread())
+    }
+
+    /// Starts a thread that dozes for a moment whenever it has nothing more to do, before it waits for more. What
+    /// arrives meanwhile takes one awakening instead of one each, and waits for that long at most.
+    pub(crate) fn start_drowsy(name: &str, doze: Duration) -> io::Result<Self> {
+        let mut builder = Builder::new_current_thread();
+        builder.on_thread_park(move || thread::sleep(doze));
+        Self::build(name, &mut builder)
+    }
+
+    fn build(name: &str, builder: &mut Builder) -> io::Result<Self> {
+        let runtime = builder.enable_all().build()?;
         let handle = runtime.handle().clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();

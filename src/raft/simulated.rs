@@ -1,43 +1,15 @@
-//! The runtime of a simulated machine, with the chance of that machine.
+//! What openraft runs on in a simulated machine: its tasks, and its chance.
 
 use std::convert::Infallible;
-use std::io;
 use std::time::Duration;
 
 use openraft::async_runtime::AsyncRuntime;
 use openraft::async_runtime::watch::{RecvError, SendError, Watch, WatchReceiver, WatchSender};
 use openraft::impls::TokioRuntime;
 use openraft::{OptionalSend, OptionalSync, TokioInstant};
-use tokio::runtime::Handle;
 
 use crate::host::{Host, place};
-use crate::task::Tasks;
 use crate::watch;
-
-/// The current runtime.
-pub(crate) struct Runtime(Handle);
-
-impl Runtime {
-    /// Takes the current runtime.
-    pub(crate) fn start(_name: &str) -> io::Result<Self> {
-        Handle::try_current().map(Self).map_err(io::Error::other)
-    }
-
-    /// Where its tasks are spawned.
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.0
-    }
-
-    /// Runs `task` and waits for what it gives.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        _tasks: &Tasks,
-        _name: &'static str,
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
-        Some(task.await)
-    }
-}
 
 /// Where openraft gets tasks, time and chance: its tasks belong to the machine, and the machine's seed decides.
 #[derive(Debug)]

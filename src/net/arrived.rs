@@ -1,0 +1,38 @@
+//! Reading without a buffer of one's own: thousands of connections are idle most of the time.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+
+use bytes::BytesMut;
+
+use super::{TcpStream, note_read_all, poll_readable};
+
+/// What one read takes at most.
+pub const ARRIVED_BYTES_MAX: usize = 16 << 10;
+
+thread_local! {
+    static CHUNK: RefCell<Box<[u8; ARRIVED_BYTES_MAX]>> = RefCell::new(Box::new([0; ARRIVED_BYTES_MAX]));
+}
+
+/// Resolves when there is something to read, an end or an error included. One task waits for that at a time.
+pub async fn readable(stream: &TcpStream) -> io::Result<()> {
+    poll_fn(|context| poll_readable(stream, context)).await
+}
+
+/// Puts what has arrived behind `input`, and says how many bytes that is: `None` when nothing has, 0 when the other
+/// side has said all that it will say.
+pub fn take_arrived(stream: &TcpStream, input: &mut BytesMut) -> io::Result<Option<usize>> {
+    CHUNK.with_borrow_mut(|chunk| match stream.try_read(chunk.as_mut_slice()) {
+        Ok(count) => {
+            input.extend_from_slice(&chunk[..count]);
+            if (1..ARRIVED_BYTES_MAX).contains(&count) {
+                // That was all: the next look need not ask the kernel.
+                note_read_all(stream);
+            }
+            Ok(Some(count))
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
+    })
+}
