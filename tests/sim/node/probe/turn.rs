@@ -1,6 +1,6 @@
 //! The node's side of its probes: which one, and what follows from its turn.
 
-use cfgserver::detect::{Cause, Watch};
+use cfgserver::detect::{Cause, Pace, Watch};
 use cfgserver::model::{Address, GroupId, Instant, Sighting, Verdict};
 
 use super::{Probe, Slot, Turn};
@@ -27,7 +27,7 @@ impl Node {
             id,
             address,
             group: watched.brief.group.clone(),
-            watch: Watch::new(Probe::rules(&watched.brief, address, now), now),
+            watch: Watch::new(Probe::rules(&watched.brief, address, Pace::Calm), now),
             sighting: Sighting {
                 watched_since: now,
                 ok_reply_at: now,
