@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::model::{Age, Instant, Naming, Revision};
 use crate::requests::{Session, View};
-use crate::resp::{Protocol, Reply, encode};
+use crate::resp::{Protocol, Reply, encode_each};
 use crate::sentinel::{GroupLines, Layout};
 
 /// The lists that were made last.
@@ -80,15 +80,18 @@ impl<K: PartialEq, T: Clone> Shelf<K, T> {
     }
 }
 
-/// The answer to MASTERS: encoded already, where lists are kept.
-pub(super) fn masters(session: &Session, view: &View<'_>, make: impl FnOnce() -> Reply) -> Reply {
+/// About what an entry of MASTERS takes.
+const ENTRY_BYTES: usize = 1_536;
+
+/// The answer to MASTERS: encoded already, where lists are kept, one entry after the other.
+pub(super) fn masters(session: &Session, view: &View<'_>, entries: impl ExactSizeIterator<Item = Reply>) -> Reply {
     let Some(lists) = view.sightings.lists() else {
-        return make();
+        return Reply::Array(entries.collect());
     };
     let protocol = session.protocol();
     let encoded = || {
-        let mut out = BytesMut::new();
-        encode(&make(), protocol, &mut out);
+        let mut out = BytesMut::with_capacity(entries.len() * ENTRY_BYTES);
+        encode_each(entries, protocol, &mut out);
         out.freeze()
     };
     let kind = (protocol, view.naming(session.face()));

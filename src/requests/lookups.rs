@@ -55,12 +55,9 @@ pub(super) fn masters(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Ef
     session.asked_for_list(ListKind::Maps);
     session.listed(view);
     let face = session.face();
-    let make = || {
-        let groups = view.state.groups_by_name();
-        let entries = groups.map(|group| primary_entry(view, face, group));
-        Reply::Array(entries.collect())
-    };
-    Effect::Reply(lists::masters(session, view, make))
+    let groups: Vec<_> = view.state.groups_by_name().collect();
+    let entries = groups.into_iter().map(|group| primary_entry(view, face, group));
+    Effect::Reply(lists::masters(session, view, entries))
 }
 
 fn primary_entry(view: &View<'_>, face: Face, group: &Group) -> Reply {

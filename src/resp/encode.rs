@@ -26,6 +26,12 @@ pub fn encode(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
     }
 }
 
+/// Appends an array of items that are made one after the other.
+pub fn encode_each(items: impl ExactSizeIterator<Item = Reply>, protocol: Protocol, out: &mut BytesMut) {
+    put_header(b'*', items.len() as i64, out);
+    items.for_each(|item| encode(&item, protocol, out));
+}
+
 /// Appends a request: an array of bulk strings.
 pub fn encode_request(arguments: &[impl AsRef<[u8]>], out: &mut BytesMut) {
     put_header(b'*', arguments.len() as i64, out);

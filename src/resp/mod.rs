@@ -21,7 +21,7 @@ mod reply;
 pub use answer::AnswerDecoder;
 pub use boundary::{AnswerError, AnswerLimits};
 pub use decode::{Decoder, Limits, ProtocolError, Request};
-pub use encode::{encode, encode_request};
+pub use encode::{encode, encode_each, encode_request};
 pub use glob::glob_matches;
 pub use inline::{Unbalanced, split_line};
 pub use reply::{Protocol, Reply};
