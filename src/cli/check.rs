@@ -41,6 +41,7 @@ impl ServeConfig {
             log_format: layer.log_format.unwrap_or_default(),
             strict_sentinel: layer.strict_sentinel == Some(YesNo::Yes),
             read_policy: layer.read_policy.unwrap_or_default(),
+            probed_by: layer.probed_by.unwrap_or_default(),
             deny_scripts_reconfig: layer.deny_scripts_reconfig != Some(YesNo::No),
             run_scripts: layer.run_scripts.unwrap_or_default(),
             limits,

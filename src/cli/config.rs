@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{ConfigError, Layer, ReadPolicy, RunScripts, Secret};
+use crate::cli::{ConfigError, Layer, ProbedBy, ReadPolicy, RunScripts, Secret};
 use crate::model::{HostPort, NodeId};
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -38,6 +38,8 @@ pub struct ServeConfig {
     pub strict_sentinel: bool,
     /// What lookups are answered from.
     pub read_policy: ReadPolicy,
+    /// How many nodes watch a primary closely.
+    pub probed_by: ProbedBy,
     /// Nobody may set scripts over the wire, and none are run.
     pub deny_scripts_reconfig: bool,
     /// When scripts are run.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, FromArgMatches};
 use serde::Deserialize;
 
-use crate::cli::{ConfigError, Peers, ReadPolicy, RunScripts, Whole, YesNo};
+use crate::cli::{ConfigError, Peers, ProbedBy, ReadPolicy, RunScripts, Whole, YesNo};
 use crate::model::HostPort;
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -68,6 +68,11 @@ pub struct Layer {
     /// not, as each Sentinel does [default: leader]
     #[arg(long, value_name = "WHEN")]
     pub run_scripts: Option<RunScripts>,
+    /// all: every node watches every primary closely, and the leader the replicas too; few: a primary is watched by the
+    /// leader and so many others that they are a quorum and one more, for large fleets. The same on every node
+    /// [default: all]
+    #[arg(long, value_name = "NODES")]
+    pub probed_by: Option<ProbedBy>,
     /// Connections accepted at the same time [default: 10000]
     #[arg(long, value_name = "COUNT")]
     pub connections_max: Option<Whole<128, 1_000_000>>,
@@ -159,6 +164,7 @@ impl Layer {
             log_format: self.log_format.or(below.log_format),
             strict_sentinel: self.strict_sentinel.or(below.strict_sentinel),
             read_policy: self.read_policy.or(below.read_policy),
+            probed_by: self.probed_by.or(below.probed_by),
             deny_scripts_reconfig: self.deny_scripts_reconfig.or(below.deny_scripts_reconfig),
             run_scripts: self.run_scripts.or(below.run_scripts),
             connections_max: self.connections_max.or(below.connections_max),
@@ -200,6 +206,7 @@ mod tests {
                 "log-format" => "json",
                 "strict-sentinel" | "deny-scripts-reconfig" => "yes",
                 "read-policy" => "contact",
+                "probed-by" => "few",
                 "run-scripts" => "always",
                 _ => "4096",
             };

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::cli::config::{Founding, ServeConfig};
-use crate::cli::{Peers, ReadPolicy, RunScripts, YesNo};
+use crate::cli::{Peers, ProbedBy, ReadPolicy, RunScripts, YesNo};
 use crate::telemetry::LogFormat;
 
 impl ServeConfig {
@@ -40,6 +40,7 @@ impl ServeConfig {
         let strict = if self.strict_sentinel { YesNo::Yes } else { YesNo::No };
         line("strict-sentinel", quoted(strict.as_str()));
         line("read-policy", quoted(self.read_policy.as_str()));
+        line("probed-by", quoted(self.probed_by.as_str()));
         let deny = if self.deny_scripts_reconfig {
             YesNo::Yes
         } else {
@@ -74,6 +75,15 @@ impl ReadPolicy {
         match self {
             Self::Applied => "applied",
             Self::Contact => "contact",
+        }
+    }
+}
+
+impl ProbedBy {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Few => "few",
         }
     }
 }

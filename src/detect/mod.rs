@@ -10,6 +10,7 @@
 //! (that is `failover`).
 
 mod ballot;
+mod duty;
 mod info;
 mod stall;
 mod voter;
@@ -17,8 +18,10 @@ mod watch;
 mod watchers;
 
 pub use ballot::{Ballot, Judgement, Tally, Vote, VoteAck, VoteReport};
+pub use duty::{Duty, Probing};
 pub use info::{INFO_BYTES_MAX, InfoError, REPLICA_LINES_MAX, parse_info};
 pub use stall::{Stall, StallDetector};
 pub use voter::Voter;
+pub(crate) use watch::REMOTE_MS;
 pub use watch::{Cause, Pace, PingAnswer, Seen, Watch, WatchRules};
 pub use watchers::{Watcher, watchers};

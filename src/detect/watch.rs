@@ -22,6 +22,9 @@ const ROLE_GRACE_MS: Age = 2_000;
 /// Slowest pace of PING towards a replica that this node decides nothing about.
 const DISTANT_MAX_MS: Age = 5_000;
 
+/// Pace of PING and INFO towards an instance that others watch.
+pub(crate) const REMOTE_MS: Age = 60_000;
+
 /// For this long at least a refused password counts as said: it is tried once a second.
 const LOCKED_MS_MIN: Age = 2 * PERIOD_MAX_MS;
 
@@ -47,6 +50,8 @@ pub struct WatchRules {
 /// How closely an instance is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pace {
+    /// Nothing is going on in its group, and other nodes watch it, be it a primary.
+    Remote,
     /// Nothing is going on in its group, and another node leads: a replica that was Up needs to be looked at now and then
     /// only. Who is chosen is what the leader sees; nodes vote about primaries.
     Distant,
@@ -132,6 +137,8 @@ impl WatchRules {
     pub fn period_ms(&self) -> Age {
         let slowest = self.retry_ms();
         match (self.recorded, self.pace) {
+            (_, Pace::Remote) if slowest == PERIOD_MAX_MS => return REMOTE_MS,
+            (_, Pace::Remote) => return slowest,
             (Role::Replica, Pace::Calm) => return slowest,
             // Who asks for more PINGs gets them everywhere.
             (Role::Replica, Pace::Distant) if slowest == PERIOD_MAX_MS => {
@@ -180,7 +187,8 @@ impl Watch {
             self.rebooted_at = None;
         }
         let other_limit = (rules.recorded, rules.down_after_ms) != (self.rules.recorded, self.rules.down_after_ms);
-        if other_limit && !self.asked && !self.verdict.is_down() {
+        let comes_closer = self.rules.pace == Pace::Remote && rules.pace != Pace::Remote;
+        if (other_limit || comes_closer) && !self.asked && !self.verdict.is_down() {
             self.silent_from = self.silent_from.max(now);
         }
         self.rules = rules;
@@ -188,7 +196,7 @@ impl Watch {
 
     /// A PING was sent, or a connection begun.
     pub fn asked(&mut self, now: Instant) {
-        if !self.asked && self.rules.recorded == Role::Replica {
+        if !self.asked && self.is_asked_rarely() {
             // Asked rarely: it is silent from the question on, not from the last answer on.
             self.silent_from = now;
         }
@@ -353,8 +361,12 @@ impl Watch {
 
     /// From when it is silent.
     fn silence(&self) -> Option<Instant> {
-        let counts = self.asked || self.rules.recorded == Role::Primary;
+        let counts = self.asked || !self.is_asked_rarely();
         counts.then_some(self.silent_from)
+    }
+
+    fn is_asked_rarely(&self) -> bool {
+        self.rules.recorded == Role::Replica || self.rules.pace == Pace::Remote
     }
 
     fn reboot_counts(&self) -> bool {

@@ -6,13 +6,15 @@
 //!
 //! Every turn of the loop takes one happening, then brings everything up to date with [`Instance::advance`].
 
+mod following;
+
 use std::pin::pin;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use crate::detect::{Pace, PingAnswer, Watch, WatchRules, parse_info};
+use crate::detect::{Pace, PingAnswer, REMOTE_MS, Watch, parse_info};
 use crate::model::{Address, Age, Facts, Group, Instant, LinkState, Mode, Role, Verdict};
 use crate::redis::{Answer, LinkError, Target, explained};
 use crate::requests::{Dials, Period, RaftRole};
@@ -23,6 +25,8 @@ use super::line::{Ask, Happening, Line, Slot};
 use super::picture::{Picture, seen_events, verdict_event};
 use super::roster::Brief;
 use super::schedule::{Pause, Phase, together};
+
+use following::rules;
 
 /// Period of INFO while something is going on.
 const INFO_FAST_MS: Age = 1_000;
@@ -41,6 +45,8 @@ pub(super) struct Instance {
     pub(super) shared: Arc<Shared>,
     brief: Arc<watch::Sender<Brief>>,
     briefs: watch::Receiver<Brief>,
+    /// There is a brief that it does not go by yet.
+    briefed: bool,
     /// The brief and the dials that it goes by.
     known: Brief,
     dials: Arc<Dials>,
@@ -102,6 +108,7 @@ impl Instance {
             shared,
             brief,
             briefs,
+            briefed: false,
             address,
             phase,
         }
@@ -125,7 +132,10 @@ impl Instance {
                 // Answers before the clock: what has arrived counts before silence is judged.
                 happening = self.main.happening() => Some((Which::Main, happening)),
                 happening = self.second.happening() => Some((Which::Second, happening)),
-                _ = self.briefs.changed() => None,
+                _ = self.briefs.changed() => {
+                    self.briefed = true;
+                    None
+                }
                 () = &mut sleep => {
                     // Over: the next one is another, whenever it ends.
                     sleeps_until = Instant::default();
@@ -271,80 +281,6 @@ impl Instance {
         self.judge(now);
         self.suspect(now);
         self.show(now);
-    }
-
-    /// Settings, role and situation of the group.
-    fn follow_brief(&mut self, now: Instant) {
-        let is_new = self.briefs.has_changed().unwrap_or(false);
-        let dials = self.shared.board.dials();
-        let turned = !Arc::ptr_eq(&dials, &self.dials);
-        if is_new {
-            self.known = self.briefs.borrow_and_update().clone();
-        }
-        let before = *self.watch.rules();
-        let pace = self.pace(now);
-        if !is_new && !turned && pace == before.pace {
-            return;
-        }
-        self.dials = dials;
-        let brief = self.known.clone();
-        let rules = rules(&self.shared, &brief.group, &self.dials, self.address, pace);
-        self.watch.configure(rules, now);
-        if rules.recorded != before.recorded || (rules.pace == Pace::Alert && before.pace != Pace::Alert) {
-            self.ping_at = now;
-            self.info_at = now;
-        }
-        if brief.info_wishes != self.info_wishes {
-            self.info_wishes = brief.info_wishes;
-            self.info_at = now;
-        }
-        self.ping_at = self.ping_at.min(self.phase.next(now, rules.period_ms()));
-        if !Arc::ptr_eq(&brief.group, &self.group) {
-            self.group = brief.group;
-            self.follow_target(now);
-        }
-        if rules.recorded != before.recorded {
-            // Who knew it under its former role is told that it is down under this one, too.
-            self.announce_verdict(Verdict::Unknown);
-        }
-    }
-
-    /// How closely to watch.
-    fn pace(&self, now: Instant) -> Pace {
-        let leads = || self.shared.board.status().role == RaftRole::Leader;
-        if self.known.is_alert(now) {
-            Pace::Alert
-        } else if self.known.group.primary == self.address
-            || self.watch.verdict() != Verdict::Up
-            || self.main.is_empty()
-            || leads()
-        {
-            Pace::Calm
-        } else {
-            Pace::Distant
-        }
-    }
-
-    /// The instance wants another user or password now, or calls commands something else.
-    fn follow_target(&mut self, now: Instant) {
-        let target = Target::new(self.address, &self.group.config);
-        let before = std::mem::replace(&mut self.target, target);
-        if before == self.target {
-            return;
-        }
-        if before.presents_as(&self.target) && self.main.is_open() && self.second.is_empty() {
-            // Nothing that counts on the connection is lost for a name.
-            if let Some(line) = self.main.line() {
-                line.follow_names(&self.target);
-            }
-            self.ping_at = now;
-            self.info_at = now;
-            return;
-        }
-        self.main = Slot::Empty;
-        self.second = Slot::Empty;
-        self.pause.reset();
-        self.connect_at = now;
     }
 
     /// Opens the connections that are wanted now.
@@ -500,25 +436,12 @@ impl Instance {
             || self.watch.says_wrong_role()
             || self.picture.facts().is_none_or(unsettled);
         let turned_ms = self.dials.turned_ms(Period::Info);
-        let calm_ms = turned_ms.unwrap_or(self.shared.settings.info_every_ms);
+        let usual_ms = match self.watch.rules().pace {
+            Pace::Remote => self.shared.settings.info_every_ms.max(REMOTE_MS),
+            _ => self.shared.settings.info_every_ms,
+        };
+        let calm_ms = turned_ms.unwrap_or(usual_ms);
         if fast { INFO_FAST_MS.min(calm_ms) } else { calm_ms }
-    }
-}
-
-fn rules(shared: &Shared, group: &Group, dials: &Dials, address: Address, pace: Pace) -> WatchRules {
-    let config = &group.config;
-    WatchRules {
-        recorded: if group.primary == address {
-            Role::Primary
-        } else {
-            Role::Replica
-        },
-        down_after_ms: config.down_after_ms,
-        refused_after_ms: config.refused_after_ms,
-        reboot_down_after_ms: config.reboot_down_after_ms,
-        floor_ms: shared.settings.floor_ms,
-        ceiling_ms: dials.period_ms(Period::Ping),
-        pace,
     }
 }
 

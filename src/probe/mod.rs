@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::detect::{VoteAck, VoteReport};
+use crate::detect::{Probing, VoteAck, VoteReport};
 use crate::model::{Age, Event, Instant, MyId, NodeId, Term};
 use crate::requests::WriteError;
 use crate::runtime::Runtime;
@@ -58,6 +58,8 @@ pub struct ProbeSettings {
     pub info_every_ms: Age,
     /// A pause of this node longer than this is a stall.
     pub stall_ms: Age,
+    /// How many nodes watch a primary closely.
+    pub probing: Probing,
 }
 
 /// What the probe is made of.
@@ -68,6 +70,8 @@ pub struct ProbeParts {
     pub clock: Clock,
     /// Where its tasks run.
     pub tasks: Tasks,
+    /// This node.
+    pub node: NodeId,
     /// Names its links.
     pub my_id: MyId,
     /// Destination of votes.
@@ -107,6 +111,7 @@ impl Default for ProbeSettings {
             floor_ms: 50,
             info_every_ms: 10_000,
             stall_ms: 500,
+            probing: Probing::All,
         }
     }
 }
@@ -131,7 +136,11 @@ impl Probe {
         let tasks = &parts.tasks;
         let on = shared.runtime.handle();
         tasks.spawn_on("probe-stalls", on, stalls::run(shared.clone(), tasks.stopping()));
-        tasks.spawn_on("probe-roster", on, roster::run(shared.clone(), tasks.clone()));
+        tasks.spawn_on(
+            "probe-roster",
+            on,
+            roster::run(shared.clone(), parts.node, parts.votes.leadership(), tasks.clone()),
+        );
         let voter = voter::run(shared.clone(), parts.votes, tasks.stopping());
         tasks.spawn_on("probe-votes", on, voter);
         Ok(Self { shared })

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::detect::Duty;
 use crate::machine::State;
-use crate::model::{Address, Age, Group, GroupId, Instant};
+use crate::model::{Address, Age, Group, GroupId, Instant, NodeId, Term};
 use crate::task::Tasks;
 use crate::watch;
 
@@ -33,6 +34,8 @@ pub(super) struct Brief {
     pub(super) alert_until: Instant,
     /// Counts the wishes for a fresh INFO.
     pub(super) info_wishes: u64,
+    /// How closely this node watches while nothing is going on.
+    pub(super) duty: Duty,
 }
 
 /// The tasks of a group.
@@ -43,17 +46,27 @@ struct Watched {
 
 struct Roster {
     shared: Arc<Shared>,
+    node: NodeId,
+    leader: Option<NodeId>,
     tasks: Tasks,
     groups: BTreeMap<GroupId, Watched>,
 }
 
 /// Follows the board's state until the node stops.
-pub(super) async fn run(shared: Arc<Shared>, tasks: Tasks) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    node: NodeId,
+    mut leadership: watch::Receiver<Option<(NodeId, Term)>>,
+    tasks: Tasks,
+) {
     let stop = tasks.stopping();
+    let leader = |known: &Option<(NodeId, Term)>| known.map(|(leader, _)| leader);
     let mut revisions = shared.board.watch_revision();
     let mut wishes = shared.board.info_requests();
     let board = shared.board.clone();
     let mut roster = Roster {
+        node,
+        leader: leader(&leadership.borrow_and_update()),
         shared,
         tasks,
         groups: BTreeMap::new(),
@@ -68,6 +81,13 @@ pub(super) async fn run(shared: Arc<Shared>, tasks: Tasks) {
                     return;
                 }
                 roster.follow(&board.state());
+            }
+            changed = leadership.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                roster.leader = leader(&leadership.borrow_and_update());
+                roster.share(&board.state());
             }
             wish = wishes.recv() => match wish {
                 Ok(group) => roster.hasten(group),
@@ -101,9 +121,14 @@ impl Roster {
                 self.shared.changes.mark(id);
             }
         }
+        let electorate: Vec<NodeId> = state.electorate().collect();
         let mut new = Vec::new();
         for group in state.groups() {
-            new.extend(self.brief(group).into_iter().map(|address| (group.id, address)));
+            new.extend(
+                self.brief(group, &electorate)
+                    .into_iter()
+                    .map(|address| (group.id, address)),
+            );
         }
         let spread_ms = (new.len() as Age * START_EACH_MS).min(START_MAX_MS);
         for (group, address) in new {
@@ -113,9 +138,13 @@ impl Roster {
 
     /// Tells the tasks of a group what it is like now, and stops those that do not belong to it any more. Returns
     /// the members that have no task yet.
-    fn brief(&mut self, group: &Arc<Group>) -> BTreeSet<Address> {
-        let watched = self.groups.entry(group.id).or_insert_with(|| Watched::new(group));
-        let known = Arc::ptr_eq(&watched.brief.borrow().group, group);
+    fn brief(&mut self, group: &Arc<Group>, electorate: &[NodeId]) -> BTreeSet<Address> {
+        let duty = self.duty(group, electorate);
+        let watched = self.groups.entry(group.id).or_insert_with(|| Watched::new(group, duty));
+        let known = {
+            let brief = watched.brief.borrow();
+            Arc::ptr_eq(&brief.group, group) && brief.duty == duty
+        };
         if known && !watched.members.is_empty() {
             return BTreeSet::new();
         }
@@ -126,13 +155,33 @@ impl Roster {
             }
             belongs
         });
-        watched.brief.send_modify(|brief| brief.group = group.clone());
+        watched.brief.send_modify(|brief| {
+            brief.group = group.clone();
+            brief.duty = duty;
+        });
         self.shared.changes.mark(group.id);
         let members = group.members.keys();
         members
             .filter(|address| !watched.members.contains_key(address))
             .copied()
             .collect()
+    }
+
+    /// Another node leads: the work is shared anew.
+    fn share(&self, state: &State) {
+        let electorate: Vec<NodeId> = state.electorate().collect();
+        for (id, watched) in &self.groups {
+            let Some(group) = state.group(*id) else { continue };
+            let duty = self.duty(group, &electorate);
+            watched
+                .brief
+                .send_if_modified(|brief| std::mem::replace(&mut brief.duty, duty) != duty);
+        }
+    }
+
+    fn duty(&self, group: &Group, electorate: &[NodeId]) -> Duty {
+        let about = (group.id, group.config.quorum);
+        Duty::of(self.shared.settings.probing, self.node, self.leader, electorate, about)
     }
 
     fn start(&mut self, group: GroupId, address: Address, spread_ms: Age) {
@@ -168,8 +217,9 @@ impl Roster {
 }
 
 impl Watched {
-    fn new(group: &Arc<Group>) -> Self {
+    fn new(group: &Arc<Group>, duty: Duty) -> Self {
         let brief = Brief {
+            duty,
             group: group.clone(),
             suspect: false,
             alert_until: Instant::default(),

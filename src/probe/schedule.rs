@@ -31,19 +31,25 @@ impl Phase {
         self.0 % span_ms.max(1)
     }
 
-    /// The first moment after `now` that is its turn in a period.
+    /// The first moment after `now` that is its turn in a period. It has it together with its neighbours.
     pub(super) fn next(self, now: Instant, period_ms: Age) -> Instant {
         let period_ms = period_ms.max(1);
-        let since_turn = (now.0 + period_ms - self.within(period_ms)) % period_ms;
-        together(now.plus(period_ms - since_turn), period_ms, now)
+        let within = self.within(period_ms);
+        let turn = within - within % apart_ms(period_ms);
+        let since_turn = (now.0 + period_ms - turn) % period_ms;
+        now.plus(period_ms - since_turn)
     }
 }
 
 /// The turn of a period that something due at `due` shares with others; never one that is over.
 pub(super) fn together(due: Instant, period_ms: Age, now: Instant) -> Instant {
-    let apart_ms = (period_ms / TURNS).clamp(1, TOGETHER_MS);
-    let turn = Instant(due.0 - due.0 % apart_ms);
+    let turn = Instant(due.0 - due.0 % apart_ms(period_ms));
     if turn > now { turn } else { due }
+}
+
+/// How long the turns of a period are apart.
+fn apart_ms(period_ms: Age) -> Age {
+    (period_ms / TURNS).clamp(1, TOGETHER_MS)
 }
 
 impl Pause {

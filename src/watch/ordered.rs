@@ -135,11 +135,6 @@ impl<T> Receiver<T> {
         self.inner.borrow_and_update()
     }
 
-    /// Whether there is a value that was not seen; an error when the last sender is gone.
-    pub fn has_changed(&self) -> Result<bool, RecvError> {
-        self.inner.has_changed()
-    }
-
     /// Resolves when there is a value that was not seen; it counts as seen then.
     pub async fn changed(&mut self) -> Result<(), RecvError> {
         poll_fn(|context| {

@@ -23,6 +23,7 @@ const FLOORS: &[&[&str]] = &[
         "peer",
         "redis",
         "net",
+        "runtime",
         "task",
         "clock",
         "telemetry",

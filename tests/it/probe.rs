@@ -377,8 +377,7 @@ async fn a_node_that_stood_still_does_not_judge_by_that_time() {
     let world = World::watching(&server, &[Setting::DownAfterMs(1_500)]);
     world.wait_up(server.address).await;
     server.freeze();
-    // The test and the probe share one thread.
-    std::thread::sleep(std::time::Duration::from_millis(2_000));
+    world.stall(std::time::Duration::from_millis(2_000));
     world
         .wait_event("+tilt", |kind| matches!(kind, EventKind::Tilt { entered: true }))
         .await;

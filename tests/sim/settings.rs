@@ -1,5 +1,7 @@
 //! What a seed decides before the run: sizes, settings, how bad the weather is.
 
+use cfgserver::detect::Probing;
+
 use crate::chance::Chance;
 
 /// The settings of one monitored group.
@@ -43,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) operator_every_ms: u64,
     pub(crate) subscribers: u64,
     pub(crate) proxies: u64,
+    /// How many nodes watch a primary closely.
+    pub(crate) probing: Probing,
 }
 
 impl Settings {
@@ -81,6 +85,7 @@ impl Settings {
             operator_every_ms: *chance.pick(&[0, 0, 3_000, 1_000]),
             subscribers: chance.within(1, 3),
             proxies: *chance.pick(&[0, 1, 1, 2]),
+            probing: *chance.pick(&[Probing::All, Probing::All, Probing::All, Probing::Few]),
         }
     }
 }

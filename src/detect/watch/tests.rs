@@ -146,6 +146,9 @@ fn primaries_are_probed_ten_times_within_down_after_between_50_ms_and_1_s() {
     let distant = |down_after_ms| period(down_after_ms, Role::Replica, Pace::Distant);
     assert_eq!([500, 3_000, 30_000].map(distant), [1_000, 3_000, 5_000]);
     assert_eq!(period(30_000, Role::Primary, Pace::Distant), 1_000, "everybody votes");
+    for role in [Role::Primary, Role::Replica] {
+        assert_eq!(period(3_000, role, Pace::Remote), 60_000);
+    }
     let hastened = WatchRules {
         ceiling_ms: 200,
         pace: Pace::Distant,
@@ -409,4 +412,30 @@ fn a_stall_is_subtracted_from_the_silence_of_one_that_is_down_for_another_reason
         down(9_300),
         "700 ms before it and 300 ms after it"
     );
+}
+
+#[test]
+fn a_primary_that_others_watch_is_silent_from_the_question_on() {
+    let remote = WatchRules {
+        pace: Pace::Remote,
+        ..RULES
+    };
+    let mut watch = up(remote);
+    assert_eq!(watch.judge(at(59_000)), None, "nobody asked");
+    watch.asked(at(60_000));
+    assert_eq!(watch.judge(at(60_999)), None);
+    assert_eq!(watch.judge(at(61_000)), down(61_000));
+}
+
+#[test]
+fn who_begins_to_watch_closely_waits_for_all_of_down_after() {
+    let remote = WatchRules {
+        pace: Pace::Remote,
+        ..RULES
+    };
+    let mut watch = up(remote);
+    watch.configure(RULES, at(50_000));
+    watch.asked(at(50_001));
+    assert_eq!(watch.judge(at(50_999)), None);
+    assert_eq!(watch.judge(at(51_000)), down(51_000));
 }

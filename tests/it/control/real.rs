@@ -50,6 +50,7 @@ async fn watched() -> (Arc<World>, Server, Server) {
         board: world.board(),
         clock: world.clock(),
         tasks: world.tasks(),
+        node: 1,
         my_id,
         votes: Arc::new(Here {
             world: world.clone(),

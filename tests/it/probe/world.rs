@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cfgserver::board::Board;
 use cfgserver::clock::Clock;
@@ -35,10 +36,13 @@ struct Leader {
     reports: Mutex<Vec<VoteReport>>,
     votes: Mutex<BTreeMap<GroupId, Vote>>,
     events: Mutex<Vec<EventKind>>,
+    /// The next report keeps the thread of the probe for so long.
+    stall: Mutex<Duration>,
 }
 
 impl Votes for Leader {
     fn report(&self, report: VoteReport) -> BoxFuture<'_, Result<VoteAck, WriteError>> {
+        std::thread::sleep(std::mem::take(&mut *self.stall.lock().unwrap()));
         let ack = *self.ack.lock().unwrap();
         self.reports.lock().unwrap().push(report.clone());
         if ack == VoteAck::Taken {
@@ -84,6 +88,7 @@ impl World {
                 reports: Mutex::default(),
                 votes: Mutex::default(),
                 events: Mutex::default(),
+                stall: Mutex::default(),
             }),
         };
         world.apply(Command::Monitor {
@@ -99,6 +104,7 @@ impl World {
             board: world.board.clone(),
             clock,
             tasks: world.tasks.clone(),
+            node: 1,
             my_id: MyId("0123456789abcdef".into()),
             votes: world.leader.clone(),
             announce: world.leader.clone(),
@@ -106,6 +112,11 @@ impl World {
         })
         .unwrap();
         world
+    }
+
+    /// Has the probe stand still for so long, soon.
+    pub(super) fn stall(&self, duration: Duration) {
+        *self.leader.stall.lock().unwrap() = duration;
     }
 
     /// Applies a command as if the cluster had committed it.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cfgserver::app::{Node, NodeParts};
 use cfgserver::board::Board;
-use cfgserver::cli::{Founding, Limits, ReadPolicy, RunScripts, Secret, ServeConfig};
+use cfgserver::cli::{Founding, Limits, ProbedBy, ReadPolicy, RunScripts, Secret, ServeConfig};
 use cfgserver::host::Host;
 use cfgserver::model::{HostPort, NodeId};
 use cfgserver::raft::{ApplySink, Handle, Tuning};
@@ -59,6 +59,7 @@ pub(crate) struct Ended {
 /// How its processes are started.
 pub(crate) struct Parts {
     pub(crate) founding: Founding,
+    pub(crate) probed_by: ProbedBy,
     pub(crate) tuning: Tuning,
     pub(crate) witness: Arc<dyn Fn(NodeId) -> Arc<dyn ApplySink> + Send + Sync>,
 }
@@ -275,6 +276,7 @@ impl Machine {
             log_format: LogFormat::Text,
             strict_sentinel: false,
             read_policy: ReadPolicy::default(),
+            probed_by: self.parts.probed_by,
             deny_scripts_reconfig: true,
             run_scripts: RunScripts::default(),
             limits: Limits::default(),

@@ -26,9 +26,15 @@ impl Invariant for Synced {
         match fact {
             Fact::Committed { after, .. } => {
                 for group in after.groups() {
-                    let lineage = group.primary_member().and_then(|member| member.lineage.as_ref());
-                    let root = lineage.and_then(|lineage| scene.fleet().lineages.root(&lineage.replid));
-                    self.roots.entry(group.id).or_default().extend(root);
+                    let primary = group.primary_member().and_then(|member| member.lineage.as_ref());
+                    // Before a word of the primary is on record, what its replicas copied is the group's.
+                    let copied = group.replicas().filter(|(_, member)| member.synced);
+                    let copied = copied
+                        .filter_map(|(_, member)| member.lineage.as_ref())
+                        .filter(|_| primary.is_none());
+                    let known = primary.into_iter().chain(copied);
+                    let roots = known.filter_map(|lineage| scene.fleet().lineages.root(&lineage.replid));
+                    self.roots.entry(group.id).or_default().extend(roots);
                 }
                 Ok(())
             }

@@ -1,10 +1,11 @@
 //! The watch over one instance: `probe::instance` and `probe::line`.
 
+mod following;
 mod turn;
 
 use std::sync::Arc;
 
-use cfgserver::detect::{Pace, PingAnswer, Watch, WatchRules};
+use cfgserver::detect::{Duty, Pace, PingAnswer, Watch};
 use cfgserver::model::{Address, Facts, Group, GroupId, Instant, LinkState, Role, Sighting, Verdict};
 
 use crate::core::Core;
@@ -16,7 +17,6 @@ use super::stalls::Stalls;
 
 const INFO_FAST_MS: u64 = 1_000;
 const INFO_MS: u64 = 10_000;
-const FLOOR_MS: u64 = 50;
 const CONNECT_MS: (u64, u64) = (100, 2_000);
 const SECOND_RENEW_MS: u64 = 2_000;
 const INFOS_MAX: u32 = 2;
@@ -106,20 +106,6 @@ impl Slot {
 }
 
 impl Probe {
-    fn rules(brief: &Brief, address: Address, pace: Pace) -> WatchRules {
-        let config = &brief.group.config;
-        let is_primary = brief.group.primary == address;
-        WatchRules {
-            recorded: if is_primary { Role::Primary } else { Role::Replica },
-            down_after_ms: config.down_after_ms,
-            refused_after_ms: config.refused_after_ms,
-            reboot_down_after_ms: config.reboot_down_after_ms,
-            floor_ms: FLOOR_MS,
-            ceiling_ms: 1_000,
-            pace,
-        }
-    }
-
     /// Its share of a period.
     fn next_turn(&self, now: u64, period_ms: u64) -> u64 {
         let within = (u64::from(self.address.port) * 7_919 + self.id.0 * 131 + self.owner.node * 17) % period_ms;
@@ -312,14 +298,14 @@ impl Probe {
     }
 
     /// Brings everything up to date.
-    fn advance(&mut self, core: &mut Core, stalls: &mut Stalls, brief: &mut Brief, leads: bool) -> Turn {
+    fn advance(&mut self, core: &mut Core, stalls: &mut Stalls, brief: &mut Brief, duty: Duty) -> Turn {
         let now = core.now;
         let mut turn = Turn::default();
         for stall in stalls.observe(&mut self.stalls_seen, now) {
             core.coverage.mark("probe: stall excused");
             self.watch.excuse(stall);
         }
-        self.follow_brief(core, brief, leads);
+        self.follow_brief(core, brief, duty);
         self.connect(core);
         self.ask(core);
         if let Some(verdict) = self.watch.judge(Instant(now)) {
@@ -334,40 +320,6 @@ impl Probe {
         self.suspect(brief, now, &mut turn);
         self.show(&mut turn);
         turn
-    }
-
-    fn follow_brief(&mut self, core: &mut Core, brief: &Brief, leads: bool) {
-        let now = core.now;
-        let before = *self.watch.rules();
-        let pace = if brief.is_alert(Instant(now)) {
-            Pace::Alert
-        } else if brief.group.primary == self.address
-            || self.watch.verdict() != Verdict::Up
-            || self.main.is_empty()
-            || leads
-        {
-            Pace::Calm
-        } else {
-            Pace::Distant
-        };
-        let rules = Self::rules(brief, self.address, pace);
-        if pace == Pace::Distant && before.pace != pace {
-            core.coverage.mark("probe: replica watched from a distance");
-        }
-        self.watch.configure(rules, Instant(now));
-        if rules.recorded != before.recorded || (rules.pace == Pace::Alert && before.pace != Pace::Alert) {
-            self.ping_at = now;
-            self.info_at = now;
-        }
-        if brief.info_wishes != self.info_wishes {
-            self.info_wishes = brief.info_wishes;
-            self.info_at = now;
-        }
-        self.ping_at = self.ping_at.min(self.next_turn(now, rules.period_ms()));
-        self.info_at = self.info_at.min(self.info_asked_at + self.info_period_ms());
-        if !Arc::ptr_eq(&brief.group, &self.group) {
-            self.group = brief.group.clone();
-        }
     }
 
     fn connect(&mut self, core: &mut Core) {
@@ -472,7 +424,11 @@ impl Probe {
         let fast = self.watch.rules().pace == Pace::Alert
             || self.watch.says_wrong_role()
             || self.sighting.facts.as_ref().is_none_or(unsettled);
-        if fast { INFO_FAST_MS } else { INFO_MS }
+        match self.watch.rules() {
+            _ if fast => INFO_FAST_MS,
+            rules if rules.pace == Pace::Remote => rules.period_ms(),
+            _ => INFO_MS,
+        }
     }
 
     fn wake_at(&self, now: u64) -> u64 {
@@ -483,7 +439,9 @@ impl Probe {
         };
         let second = self.wants_second(now).then_some(self.second_at);
         let deadline = self.watch.deadline(Instant(now)).map(|at| at.0);
-        let moments = [Some(self.ping_at), main, second, deadline];
+        // In the product a new leader is a new brief.
+        let news = (self.watch.rules().pace == Pace::Remote).then_some(now + 1_000);
+        let moments = [Some(self.ping_at), main, second, deadline, news];
         let wake = moments.into_iter().flatten().min().unwrap_or(self.ping_at);
         wake.max(now + 1)
     }

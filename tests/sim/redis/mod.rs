@@ -6,10 +6,11 @@
 mod commands;
 mod facts;
 mod info;
+mod lineages;
 mod replication;
 mod server;
 
-pub(crate) use replication::Lineages;
+pub(crate) use lineages::Lineages;
 pub(crate) use server::{Conn, Owner, Replica, Server};
 
 use std::collections::BTreeMap;

@@ -11,38 +11,6 @@ const REPL_TIMEOUT_MS: u64 = 10_000;
 /// What is remembered of a primary's writes.
 const WRITTEN_MAX: usize = 256;
 
-/// The streams that there ever were: each began anew, or branched off another at an offset.
-#[derive(Debug, Default)]
-pub(crate) struct Lineages {
-    parents: Vec<Option<(u32, u64)>>,
-}
-
-impl Lineages {
-    pub(crate) fn fresh(&mut self) -> u32 {
-        self.parents.push(None);
-        self.parents.len() as u32
-    }
-
-    /// The stream from which a replication id came, as INFO shows it.
-    pub(crate) fn root(&self, replid: &str) -> Option<u32> {
-        let mut id = u32::from_str_radix(replid, 16).ok()?;
-        while let Some((parent, _)) = self.parents.get(id as usize - 1).copied()? {
-            id = parent;
-        }
-        Some(id)
-    }
-
-    /// Which stream another branched off, and where.
-    fn parent(&self, id: u32) -> Option<(u32, u64)> {
-        self.parents.get(id as usize - 1).copied().flatten()
-    }
-
-    fn branch(&mut self, of: u32, at: u64) -> u32 {
-        self.parents.push(Some((of, at)));
-        self.parents.len() as u32
-    }
-}
-
 /// Replication, one instance at a time.
 impl Fleet {
     /// How much of its stream an instance has.

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cfgserver::cli::Founding;
+use cfgserver::cli::{Founding, ProbedBy};
+use cfgserver::detect::Probing;
 use cfgserver::model::{NodeId, NodeRole};
 use cfgserver::net::weather;
 use cfgserver::raft::Tuning;
@@ -35,6 +36,10 @@ impl World {
         let ledger = self.ledger.clone();
         let parts = Parts {
             founding,
+            probed_by: match self.settings.probing {
+                Probing::All => ProbedBy::All,
+                Probing::Few => ProbedBy::Few,
+            },
             tuning,
             witness: std::sync::Arc::new(move |id| ledger.witness(id)),
         };

@@ -1,7 +1,7 @@
 //! The node's side of its probes: which one, and what follows from its turn.
 
-use cfgserver::detect::{Cause, Pace, Watch};
-use cfgserver::model::{Address, GroupId, Instant, Sighting, Verdict};
+use cfgserver::detect::{Cause, Duty, Pace, Watch};
+use cfgserver::model::{Address, GroupId, Instant, NodeId, Sighting, Verdict};
 
 use super::{Probe, Slot, Turn};
 use crate::core::Core;
@@ -161,8 +161,20 @@ impl Node {
         if probe.watch_begins_later(core.now) {
             return Turn::default();
         }
-        let leads = self.leader.is_some();
-        let turn = probe.advance(core, &mut self.stalls, &mut watched.brief, leads);
+        let leader = if self.leader.is_some() {
+            Some(self.id)
+        } else {
+            core.log.leader
+        };
+        let electorate: Vec<NodeId> = self.state.electorate().collect();
+        let duty = Duty::of(
+            core.settings.probing,
+            self.id,
+            leader,
+            &electorate,
+            &watched.brief.group,
+        );
+        let turn = probe.advance(core, &mut self.stalls, &mut watched.brief, duty);
         let wake_at = probe.wake_at(core.now);
         if probe.scheduled.is_none_or(|at| wake_at < at) {
             probe.scheduled = Some(wake_at);
