@@ -172,7 +172,7 @@ impl Node {
             self.id,
             leader,
             &electorate,
-            &watched.brief.group,
+            (id, watched.brief.group.config.quorum),
         );
         let turn = probe.advance(core, &mut self.stalls, &mut watched.brief, duty);
         let wake_at = probe.wake_at(core.now);
