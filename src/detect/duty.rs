@@ -61,8 +61,10 @@ impl Duty {
 /// Whether a node that does not lead is one of those that watch the primary. They are others for each group.
 fn watches(node: NodeId, leader: NodeId, electorate: &[NodeId], (group, quorum): (GroupId, u32)) -> bool {
     let majority = electorate.len() / 2 + 1;
-    // The leader is one of them. Those that are left are no majority: what they saw long ago outvotes nobody.
-    let others = (quorum as usize).saturating_add(1).max(majority) - 1;
+    // The leader is one of them, unless it is on its way out. Those that are left are no majority: what they saw long ago
+    // outvotes nobody.
+    let wanted = (quorum as usize).saturating_add(1).max(majority);
+    let others = wanted - usize::from(electorate.contains(&leader));
     let rank = rank(node, group);
     let before = electorate
         .iter()

@@ -188,7 +188,7 @@ impl Watch {
         }
         let other_limit = (rules.recorded, rules.down_after_ms) != (self.rules.recorded, self.rules.down_after_ms);
         let comes_closer = self.rules.pace == Pace::Remote && rules.pace != Pace::Remote;
-        if (other_limit || comes_closer) && !self.asked && !self.verdict.is_down() {
+        if !self.asked && (comes_closer || (other_limit && !self.verdict.is_down())) {
             self.silent_from = self.silent_from.max(now);
         }
         self.rules = rules;

@@ -6,7 +6,7 @@ use std::io;
 
 use bytes::BytesMut;
 
-use super::{TcpStream, note_read_all, poll_readable};
+use super::{TcpStream, poll_readable, read_arrived};
 
 /// What one read takes at most.
 pub const ARRIVED_BYTES_MAX: usize = 16 << 10;
@@ -23,13 +23,9 @@ pub async fn readable(stream: &TcpStream) -> io::Result<()> {
 /// Puts what has arrived behind `input`, and says how many bytes that is: `None` when nothing has, 0 when the other
 /// side has said all that it will say.
 pub fn take_arrived(stream: &TcpStream, input: &mut BytesMut) -> io::Result<Option<usize>> {
-    CHUNK.with_borrow_mut(|chunk| match stream.try_read(chunk.as_mut_slice()) {
+    CHUNK.with_borrow_mut(|chunk| match read_arrived(stream, chunk.as_mut_slice()) {
         Ok(count) => {
             input.extend_from_slice(&chunk[..count]);
-            if (1..ARRIVED_BYTES_MAX).contains(&count) {
-                // That was all: the next look need not ask the kernel.
-                note_read_all(stream);
-            }
             Ok(Some(count))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),

@@ -1,11 +1,12 @@
 //! Sockets of the kernel.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::Interest;
 use tokio::sync::Semaphore;
 
 /// A connection on its way from one runtime to another.
@@ -96,13 +97,25 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// Remembers that a read took all that had arrived, so that `readable` waits for more instead of having the next read
-/// find nothing. The kernel tells of every arrival behind an empty buffer, and of an end.
-pub fn note_read_all(stream: &TcpStream) {
-    // It answers what it is given: nothing is read here.
-    let _ = stream.try_io(tokio::io::Interest::READABLE, || -> io::Result<()> {
-        Err(io::ErrorKind::WouldBlock.into())
+/// Reads what has arrived. When that was less than fits, it was all, and `poll_readable` waits for more instead of having
+/// the next read find nothing: the kernel tells of every arrival behind an empty buffer, and of an end. What arrives
+/// during the read is not forgotten, since the state of the socket is noted before.
+pub fn read_arrived(stream: &TcpStream, chunk: &mut [u8]) -> io::Result<usize> {
+    let mut read = None;
+    let tried = stream.try_io(Interest::READABLE, || {
+        let count = (&*SockRef::from(stream)).read(chunk)?;
+        read = Some(count);
+        let was_all = (1..chunk.len()).contains(&count);
+        if was_all {
+            Err(io::ErrorKind::WouldBlock.into())
+        } else {
+            Ok(())
+        }
     });
+    match read {
+        Some(count) => Ok(count),
+        None => tried.map(|()| 0),
+    }
 }
 
 /// Whether there is something to read.

@@ -126,8 +126,10 @@ pub fn prepare(_stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// What a kernel's socket needs to be told; a simulated one knows.
-pub fn note_read_all(_stream: &TcpStream) {}
+/// Reads what has arrived.
+pub fn read_arrived(stream: &TcpStream, chunk: &mut [u8]) -> io::Result<usize> {
+    stream.try_read(chunk)
+}
 
 /// Whether there is something to read.
 pub fn poll_readable(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {

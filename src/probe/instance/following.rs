@@ -58,7 +58,7 @@ impl Instance {
     fn pace(&self, now: Instant) -> Pace {
         if self.known.is_alert(now) {
             Pace::Alert
-        } else if self.watch.verdict() != Verdict::Up || self.main.is_empty() {
+        } else if self.watch.verdict() != Verdict::Up || self.watch.is_rebooting() || !self.main.is_open() {
             Pace::Calm
         } else if self.known.group.primary == self.address {
             self.known.duty.primary

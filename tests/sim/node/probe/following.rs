@@ -31,7 +31,7 @@ impl Probe {
         let before = *self.watch.rules();
         let pace = if brief.is_alert(Instant(now)) {
             Pace::Alert
-        } else if self.watch.verdict() != Verdict::Up || self.main.is_empty() {
+        } else if self.watch.verdict() != Verdict::Up || self.watch.is_rebooting() || self.main.line().is_none() {
             Pace::Calm
         } else if brief.group.primary == self.address {
             duty.primary
