@@ -128,14 +128,19 @@ struct Streak {
 }
 
 impl WatchRules {
-    /// Milliseconds from one PING to the next where nothing is going on, and from one attempt to connect to the next.
+    /// Milliseconds from one attempt to connect to the next, at most: as from one PING to the next, and however rarely those
+    /// are sent, not more than a second.
     pub fn retry_ms(&self) -> Age {
+        self.period_ms().min(self.slowest_ms())
+    }
+
+    fn slowest_ms(&self) -> Age {
         self.ceiling_ms.clamp(1, PERIOD_MAX_MS)
     }
 
     /// Milliseconds from one PING to the next.
     pub fn period_ms(&self) -> Age {
-        let slowest = self.retry_ms();
+        let slowest = self.slowest_ms();
         match (self.recorded, self.pace) {
             (_, Pace::Remote) if slowest == PERIOD_MAX_MS => return REMOTE_MS,
             (_, Pace::Remote) => return slowest,

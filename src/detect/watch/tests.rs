@@ -143,6 +143,21 @@ fn primaries_are_probed_ten_times_within_down_after_between_50_ms_and_1_s() {
     assert_eq!([1, 400, 1_000, 5_000, 30_000].map(primary), [50, 50, 100, 500, 1_000]);
     assert_eq!(period(1_000, Role::Replica, Pace::Calm), 1_000);
     assert_eq!(period(1_000, Role::Replica, Pace::Alert), 100);
+    let retry = |recorded, pace| {
+        WatchRules {
+            recorded,
+            pace,
+            ..RULES
+        }
+        .retry_ms()
+    };
+    assert_eq!(
+        retry(Role::Primary, Pace::Calm),
+        100,
+        "a connection that was closed is made anew before it is missed"
+    );
+    assert_eq!(retry(Role::Replica, Pace::Alert), 100);
+    assert_eq!(retry(Role::Primary, Pace::Remote), 1_000);
     let distant = |down_after_ms| period(down_after_ms, Role::Replica, Pace::Distant);
     assert_eq!([500, 3_000, 30_000].map(distant), [1_000, 3_000, 5_000]);
     assert_eq!(period(30_000, Role::Primary, Pace::Distant), 1_000, "everybody votes");
