@@ -9,10 +9,9 @@ use tracing::info;
 
 use crate::board::Board;
 use crate::chance;
-use crate::cli::{Founding, ProbedBy, ReadPolicy, RunScripts, ServeConfig};
+use crate::cli::{Founding, ReadPolicy, RunScripts, ServeConfig};
 use crate::clock::Clock;
 use crate::control::{Control, ControlParts, RedisLinks, Resolver};
-use crate::detect::Probing;
 use crate::net;
 use crate::peer::Secret;
 use crate::probe::{Probe, ProbeParts, ProbeSettings};
@@ -243,10 +242,7 @@ fn probe_settings(config: &ServeConfig) -> ProbeSettings {
         floor_ms: config.limits.probe_floor.as_millis() as u64,
         info_every_ms: config.limits.info_every.as_millis() as u64,
         stall_ms: config.limits.stall.as_millis() as u64,
-        probing: match config.probed_by {
-            ProbedBy::All => Probing::All,
-            ProbedBy::Few => Probing::Few,
-        },
+        probing: config.probed_by,
     }
 }
 

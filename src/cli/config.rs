@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{ConfigError, Layer, ProbedBy, ReadPolicy, RunScripts, Secret};
+use crate::cli::{ConfigError, Layer, ReadPolicy, RunScripts, Secret};
+use crate::detect::Probing;
 use crate::model::{HostPort, NodeId};
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -39,7 +40,7 @@ pub struct ServeConfig {
     /// What lookups are answered from.
     pub read_policy: ReadPolicy,
     /// How many nodes watch a primary closely.
-    pub probed_by: ProbedBy,
+    pub probed_by: Probing,
     /// Nobody may set scripts over the wire, and none are run.
     pub deny_scripts_reconfig: bool,
     /// When scripts are run.

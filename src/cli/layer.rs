@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, FromArgMatches};
 use serde::Deserialize;
 
-use crate::cli::{ConfigError, Peers, ProbedBy, ReadPolicy, RunScripts, Whole, YesNo};
+use crate::cli::{ConfigError, Peers, ReadPolicy, RunScripts, Whole, YesNo};
+use crate::detect::Probing;
 use crate::model::HostPort;
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -72,7 +73,7 @@ pub struct Layer {
     /// leader and so many others that they are a quorum and one more, for large fleets. The same on every node
     /// [default: all]
     #[arg(long, value_name = "NODES")]
-    pub probed_by: Option<ProbedBy>,
+    pub probed_by: Option<Probing>,
     /// Connections accepted at the same time [default: 10000]
     #[arg(long, value_name = "COUNT")]
     pub connections_max: Option<Whole<128, 1_000_000>>,

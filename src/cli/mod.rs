@@ -25,7 +25,7 @@ pub use fleet::FleetInvocation;
 pub use import::{Import, MoveInvocation, Origin};
 pub use layer::Layer;
 pub use secret::Secret;
-pub use values::{Peers, ProbedBy, ReadPolicy, RunScripts, Whole, YesNo};
+pub use values::{Peers, ReadPolicy, RunScripts, Whole, YesNo};
 
 /// The process did what it was asked to do.
 pub const EXIT_OK: u8 = 0;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::cli::config::{Founding, ServeConfig};
-use crate::cli::{Peers, ProbedBy, ReadPolicy, RunScripts, YesNo};
+use crate::cli::{Peers, ReadPolicy, RunScripts, YesNo};
 use crate::telemetry::LogFormat;
 
 impl ServeConfig {
@@ -75,15 +75,6 @@ impl ReadPolicy {
         match self {
             Self::Applied => "applied",
             Self::Contact => "contact",
-        }
-    }
-}
-
-impl ProbedBy {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Few => "few",
         }
     }
 }

@@ -133,17 +133,6 @@ pub enum ReadPolicy {
     Contact,
 }
 
-/// How many nodes watch a primary closely while nothing is going on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum ProbedBy {
-    /// All of them.
-    #[default]
-    All,
-    /// The leader, and as many others as a decision may need and one more.
-    Few,
-}
-
 /// When a node runs scripts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

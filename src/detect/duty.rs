@@ -1,10 +1,11 @@
 //! Which node watches what closely while nothing is going on. Why that is safe: `probe/DESIGN.md`.
 
-use super::Pace;
-use crate::model::{GroupId, NodeId};
+use super::{Pace, Watch};
+use crate::model::{GroupId, NodeId, Role, Verdict};
 
-/// How many nodes watch a primary closely.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many nodes watch a primary closely while nothing is going on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Probing {
     /// All of them.
     #[default]
@@ -20,6 +21,16 @@ pub struct Duty {
     pub primary: Pace,
     /// Each of its replicas.
     pub replicas: Pace,
+}
+
+impl Probing {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Few => "few",
+        }
+    }
 }
 
 impl Duty {
@@ -54,6 +65,17 @@ impl Duty {
                 primary: Pace::Remote,
                 replicas: Pace::Remote,
             },
+        }
+    }
+
+    /// How closely to watch an instance that is recorded in that role, while nothing is going on in its group.
+    pub fn pace(self, recorded: Role, watch: &Watch, connected: bool) -> Pace {
+        if watch.verdict() != Verdict::Up || watch.is_rebooting() || !connected {
+            return Pace::Calm;
+        }
+        match recorded {
+            Role::Primary => self.primary,
+            Role::Replica => self.replicas,
         }
     }
 }

@@ -141,19 +141,17 @@ impl WatchRules {
     /// Milliseconds from one PING to the next.
     pub fn period_ms(&self) -> Age {
         let slowest = self.slowest_ms();
-        match (self.recorded, self.pace) {
-            (_, Pace::Remote) if slowest == PERIOD_MAX_MS => return REMOTE_MS,
-            (_, Pace::Remote) => return slowest,
-            (Role::Replica, Pace::Calm) => return slowest,
-            // Who asks for more PINGs gets them everywhere.
-            (Role::Replica, Pace::Distant) if slowest == PERIOD_MAX_MS => {
-                return self.down_after_ms.clamp(slowest, DISTANT_MAX_MS);
+        let rarely_ms = match (self.recorded, self.pace) {
+            (_, Pace::Remote) => REMOTE_MS,
+            (Role::Replica, Pace::Distant) => self.down_after_ms.clamp(PERIOD_MAX_MS, DISTANT_MAX_MS),
+            (Role::Replica, Pace::Calm) => slowest,
+            _ => {
+                let fastest = self.floor_ms.min(slowest);
+                return (self.down_after_ms / PINGS_IN_DOWN_AFTER).clamp(fastest, slowest);
             }
-            (Role::Replica, Pace::Distant) => return slowest,
-            _ => {}
-        }
-        let fastest = self.floor_ms.min(slowest);
-        (self.down_after_ms / PINGS_IN_DOWN_AFTER).clamp(fastest, slowest)
+        };
+        // Who asks for more PINGs gets them everywhere.
+        if slowest < PERIOD_MAX_MS { slowest } else { rarely_ms }
     }
 }
 

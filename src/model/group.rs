@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Address, Automatic, Epoch, Facts, GroupId, GroupName, HostName, NamedReplica, Naming, Password, Place, ReplicaLine,
-    Revision, RunId, Timestamp, VoteKey,
+    Revision, Role, RunId, Timestamp, VoteKey,
 };
 
 /// One monitored name with everything that the cluster has agreed on about it.
@@ -373,6 +373,15 @@ impl Group {
     /// The recorded facts of the current primary.
     pub fn primary_member(&self) -> Option<&Member> {
         self.members.get(&self.primary)
+    }
+
+    /// The role of a member.
+    pub fn recorded_role(&self, address: Address) -> Role {
+        if address == self.primary {
+            Role::Primary
+        } else {
+            Role::Replica
+        }
     }
 
     /// The members that are not the primary.

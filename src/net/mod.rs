@@ -1,6 +1,6 @@
 //! The one place that opens sockets: the kernel's, or in a simulation those of a simulated network.
 
-mod arrived;
+mod ready;
 #[cfg(not(feature = "sim"))]
 mod real;
 #[cfg(feature = "sim")]
@@ -8,7 +8,7 @@ mod simulated;
 #[cfg(feature = "sim")]
 pub mod weather;
 
-pub use arrived::{ARRIVED_BYTES_MAX, readable, take_arrived};
+pub use ready::{readable, send_ready, take_arrived};
 #[cfg(not(feature = "sim"))]
 pub use real::*;
 #[cfg(feature = "sim")]

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::detect::{Pace, PingAnswer, REMOTE_MS, Watch, parse_info};
-use crate::model::{Address, Age, Facts, Group, Instant, LinkState, Mode, Role, Verdict};
+use crate::model::{Address, Age, Facts, Instant, LinkState, Mode, Role, Verdict};
 use crate::redis::{Answer, LinkError, Target, explained};
 use crate::requests::{Dials, Period, RaftRole};
 use crate::watch;
@@ -48,9 +48,8 @@ pub(super) struct Instance {
     /// There is a brief that it does not go by yet.
     briefed: bool,
     /// The brief and the dials that it goes by.
-    known: Brief,
+    pub(super) known: Brief,
     dials: Arc<Dials>,
-    pub(super) group: Arc<Group>,
     address: Address,
     phase: Phase,
     target: Target,
@@ -67,7 +66,6 @@ pub(super) struct Instance {
     info_at: Instant,
     /// When INFO was asked last.
     info_asked_at: Instant,
-    info_wishes: u64,
     /// When the last attempt to connect began.
     attempted_at: Instant,
     stalls_seen: u64,
@@ -89,8 +87,6 @@ impl Instance {
         let rules = rules(&shared, &first.group, &dials, address, Pace::Calm);
         Self {
             target: Target::new(address, &first.group.config),
-            group: first.group.clone(),
-            info_wishes: first.info_wishes,
             known: first,
             dials,
             stalls_seen: shared.stalls.count(),
@@ -148,7 +144,7 @@ impl Instance {
             }
             self.advance(now);
         }
-        self.shared.board.drop_sighting(self.group.id, self.address);
+        self.shared.board.drop_sighting(self.known.group.id, self.address);
     }
 }
 
@@ -192,10 +188,10 @@ impl Instance {
     /// As Sentinel does, once while it is down. Only the leader gives orders, and none where it only observes.
     fn kill_script(&mut self, which: Which) {
         let leads = self.shared.board.status().role == RaftRole::Leader;
-        let may = leads && self.group.config.mode == Mode::Manage;
+        let may = leads && self.known.group.config.mode == Mode::Manage;
         if may && self.watch.verdict().is_down() && !self.picture.has_script_killed() {
             info!(
-                target: "cfgserver::probe", group = %self.group.name, address = %self.address,
+                target: "cfgserver::probe", group = %self.known.group.name, address = %self.address,
                 "a script keeps it from answering: SCRIPT KILL"
             );
             if let Some(line) = self.slot(which).line() {
@@ -217,7 +213,7 @@ impl Instance {
             Ok((facts, text)) => {
                 let seen = self.watch.informed(&facts, now);
                 self.picture.informed(facts, text, now);
-                for event in seen_events(&self.group, self.address, seen) {
+                for event in seen_events(&self.known.group, self.address, seen) {
                     self.shared.announce.announce(event);
                 }
             }
@@ -330,11 +326,11 @@ impl Instance {
             // That it is down or back is an event; why is said here.
             match self.watch.cause(now) {
                 Some(cause) => info!(
-                    target: "cfgserver::probe", group = %self.group.name, address = %self.address, ?cause,
+                    target: "cfgserver::probe", group = %self.known.group.name, address = %self.address, ?cause,
                     last_error = self.picture.last_error(), "judged down"
                 ),
                 None => debug!(
-                    target: "cfgserver::probe", group = %self.group.name, address = %self.address, ?verdict,
+                    target: "cfgserver::probe", group = %self.known.group.name, address = %self.address, ?verdict,
                     "judged"
                 ),
             }
@@ -344,7 +340,7 @@ impl Instance {
     }
 
     fn announce_verdict(&self, before: Verdict) {
-        let event = verdict_event(&self.group, self.address, before, self.watch.verdict());
+        let event = verdict_event(&self.known.group, self.address, before, self.watch.verdict());
         if let Some(event) = event {
             self.shared.announce.announce(event);
         }
@@ -382,7 +378,7 @@ impl Instance {
         }
         let new_verdict = self.picture.has_new_verdict();
         if let Some((sighting, change)) = self.picture.unshown() {
-            let id = self.group.id;
+            let id = self.known.group.id;
             self.shared.board.put_sighting(id, self.address, sighting, change);
             if new_verdict {
                 self.shared.changes.mark(id);

@@ -87,7 +87,7 @@ pub(super) async fn run(
                     return;
                 }
                 roster.leader = leader(&leadership.borrow_and_update());
-                roster.share(&board.state());
+                roster.follow(&board.state());
             }
             wish = wishes.recv() => match wish {
                 Ok(group) => roster.hasten(group),
@@ -165,18 +165,6 @@ impl Roster {
             .filter(|address| !watched.members.contains_key(address))
             .copied()
             .collect()
-    }
-
-    /// Another node leads: the work is shared anew.
-    fn share(&self, state: &State) {
-        let electorate: Vec<NodeId> = state.electorate().collect();
-        for (id, watched) in &self.groups {
-            let Some(group) = state.group(*id) else { continue };
-            let duty = self.duty(group, &electorate);
-            watched
-                .brief
-                .send_if_modified(|brief| std::mem::replace(&mut brief.duty, duty) != duty);
-        }
     }
 
     fn duty(&self, group: &Group, electorate: &[NodeId]) -> Duty {

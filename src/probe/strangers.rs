@@ -30,7 +30,7 @@ impl Instance {
     fn note_sentinels(&self, list: &[u8], now: Instant) {
         for watcher in watchers(list) {
             let hello = Hello {
-                group: self.group.id,
+                group: self.known.group.id,
                 id: watcher.id.clone(),
                 address: Address {
                     ip: watcher.ip,
@@ -39,7 +39,7 @@ impl Instance {
             };
             if self.shared.board.note_hello(hello, now) {
                 warn!(
-                    target: "cfgserver::probe", group = %self.group.name, from = %watcher.ip, id = watcher.id,
+                    target: "cfgserver::probe", group = %self.known.group.name, from = %watcher.ip, id = watcher.id,
                     "a Sentinel that is not ours watches this group and may fail it over: nothing is adopted from it"
                 );
             }

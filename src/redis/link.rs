@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::model::{Address, GroupConfig, HostPort};
 use crate::net::{self, TcpStream};
@@ -214,8 +214,9 @@ impl Link {
         match net::take_arrived(&self.stream, &mut self.input)? {
             Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Some(_) => return Ok(()),
-            None => self.send()?,
+            None => {}
         }
+        net::send_ready(&self.stream, &mut self.output)?;
         if self.output.is_empty() {
             return net::readable(&self.stream).await;
         }
@@ -224,19 +225,6 @@ impl Link {
             ready = net::readable(&self.stream) => ready,
             ready = self.stream.writable() => ready,
         }
-    }
-
-    /// Sends what the socket takes.
-    fn send(&mut self) -> io::Result<()> {
-        while !self.output.is_empty() {
-            match self.stream.try_write(&self.output) {
-                Ok(count) => self.output.advance(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Gives memory back between answers: most links are idle most of the time.

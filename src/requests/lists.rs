@@ -84,12 +84,16 @@ impl<K: PartialEq, T: Clone> Shelf<K, T> {
 const ENTRY_BYTES: usize = 1_536;
 
 /// The answer to MASTERS: encoded already, where lists are kept, one entry after the other.
-pub(super) fn masters(session: &Session, view: &View<'_>, entries: impl ExactSizeIterator<Item = Reply>) -> Reply {
+pub(super) fn masters<E>(session: &Session, view: &View<'_>, entries: impl FnOnce() -> E) -> Reply
+where
+    E: ExactSizeIterator<Item = Reply>,
+{
     let Some(lists) = view.sightings.lists() else {
-        return Reply::Array(entries.collect());
+        return Reply::Array(entries().collect());
     };
     let protocol = session.protocol();
     let encoded = || {
+        let entries = entries();
         let mut out = BytesMut::with_capacity(entries.len() * ENTRY_BYTES);
         encode_each(entries, protocol, &mut out);
         out.freeze()

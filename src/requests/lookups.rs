@@ -55,8 +55,10 @@ pub(super) fn masters(session: &mut Session, view: &View<'_>, _: &[Bytes]) -> Ef
     session.asked_for_list(ListKind::Maps);
     session.listed(view);
     let face = session.face();
-    let groups: Vec<_> = view.state.groups_by_name().collect();
-    let entries = groups.into_iter().map(|group| primary_entry(view, face, group));
+    let entries = || {
+        let groups: Vec<_> = view.state.groups_by_name().collect();
+        groups.into_iter().map(|group| primary_entry(view, face, group))
+    };
     Effect::Reply(lists::masters(session, view, entries))
 }
 

@@ -44,7 +44,7 @@ impl Input {
         }
     }
 
-    /// Reads what is there, up to some [`net::ARRIVED_BYTES_MAX`].
+    /// Reads what is there, as much as one read takes.
     pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<Read> {
         Ok(match net::take_arrived(stream, &mut self.bytes)? {
             None => Read::Nothing,

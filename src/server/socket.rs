@@ -41,17 +41,8 @@ pub(super) fn turn_away(stream: TcpStream) {
 
 /// Sends what the socket takes.
 pub(super) fn write(stream: &TcpStream, output: &mut impl Buf, shared: &Shared) -> io::Result<()> {
-    while output.has_remaining() {
-        match stream.try_write(output.chunk()) {
-            Ok(count) => {
-                output.advance(count);
-                shared.counters.output(count);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let count = net::send_ready(stream, output)?;
+    shared.counters.output(count);
     Ok(())
 }
 

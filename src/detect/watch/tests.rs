@@ -16,6 +16,10 @@ const REPLICA: WatchRules = WatchRules {
     recorded: Role::Replica,
     ..RULES
 };
+const REMOTE: WatchRules = WatchRules {
+    pace: Pace::Remote,
+    ..RULES
+};
 const UP: Option<Verdict> = Some(Verdict::Up);
 
 fn at(ms: u64) -> Instant {
@@ -130,27 +134,18 @@ fn an_acceptable_answer_makes_it_up_again() {
 
 #[test]
 fn primaries_are_probed_ten_times_within_down_after_between_50_ms_and_1_s() {
-    let period = |down_after_ms, recorded, pace| {
-        WatchRules {
-            down_after_ms,
-            recorded,
-            pace,
-            ..RULES
-        }
-        .period_ms()
+    let rules = |down_after_ms, recorded, pace| WatchRules {
+        down_after_ms,
+        recorded,
+        pace,
+        ..RULES
     };
+    let period = |down_after_ms, recorded, pace| rules(down_after_ms, recorded, pace).period_ms();
     let primary = |down_after_ms| period(down_after_ms, Role::Primary, Pace::Calm);
     assert_eq!([1, 400, 1_000, 5_000, 30_000].map(primary), [50, 50, 100, 500, 1_000]);
     assert_eq!(period(1_000, Role::Replica, Pace::Calm), 1_000);
     assert_eq!(period(1_000, Role::Replica, Pace::Alert), 100);
-    let retry = |recorded, pace| {
-        WatchRules {
-            recorded,
-            pace,
-            ..RULES
-        }
-        .retry_ms()
-    };
+    let retry = |recorded, pace| rules(1_000, recorded, pace).retry_ms();
     assert_eq!(
         retry(Role::Primary, Pace::Calm),
         100,
@@ -431,11 +426,7 @@ fn a_stall_is_subtracted_from_the_silence_of_one_that_is_down_for_another_reason
 
 #[test]
 fn a_primary_that_others_watch_is_silent_from_the_question_on() {
-    let remote = WatchRules {
-        pace: Pace::Remote,
-        ..RULES
-    };
-    let mut watch = up(remote);
+    let mut watch = up(REMOTE);
     assert_eq!(watch.judge(at(59_000)), None, "nobody asked");
     watch.asked(at(60_000));
     assert_eq!(watch.judge(at(60_999)), None);
@@ -444,11 +435,7 @@ fn a_primary_that_others_watch_is_silent_from_the_question_on() {
 
 #[test]
 fn who_begins_to_watch_closely_waits_for_all_of_down_after() {
-    let remote = WatchRules {
-        pace: Pace::Remote,
-        ..RULES
-    };
-    let mut watch = up(remote);
+    let mut watch = up(REMOTE);
     watch.configure(RULES, at(50_000));
     watch.asked(at(50_001));
     assert_eq!(watch.judge(at(50_999)), None);

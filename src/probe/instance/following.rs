@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::detect::{Pace, WatchRules};
-use crate::model::{Address, Group, Instant, Role, Verdict};
+use crate::model::{Address, Group, Instant, Verdict};
 use crate::probe::Shared;
 use crate::probe::line::Slot;
 use crate::redis::Target;
@@ -14,27 +14,26 @@ use super::{INFO_FAST_MS, Instance};
 impl Instance {
     /// Settings, role and situation of the group.
     pub(super) fn follow_brief(&mut self, now: Instant) {
-        let is_new = std::mem::take(&mut self.briefed);
+        let news = std::mem::take(&mut self.briefed).then(|| self.briefs.borrow_and_update().clone());
+        let old = news.map(|new| std::mem::replace(&mut self.known, new));
         let dials = self.shared.board.dials();
         let turned = !Arc::ptr_eq(&dials, &self.dials);
-        if is_new {
-            self.known = self.briefs.borrow_and_update().clone();
-        }
         let before = *self.watch.rules();
         let pace = self.pace(now);
-        if !is_new && !turned && pace == before.pace {
+        if old.is_none() && !turned && pace == before.pace {
             return;
         }
         self.dials = dials;
-        let brief = self.known.clone();
-        let rules = rules(&self.shared, &brief.group, &self.dials, self.address, pace);
+        let rules = rules(&self.shared, &self.known.group, &self.dials, self.address, pace);
         self.watch.configure(rules, now);
         if rules.recorded != before.recorded || (rules.pace == Pace::Alert && before.pace != Pace::Alert) {
             self.ping_at = now;
             self.info_at = now;
         }
-        if brief.info_wishes != self.info_wishes {
-            self.info_wishes = brief.info_wishes;
+        if old
+            .as_ref()
+            .is_some_and(|old| old.info_wishes != self.known.info_wishes)
+        {
             self.info_at = now;
         }
         self.ping_at = self.ping_at.min(self.phase.next(now, rules.period_ms()));
@@ -44,8 +43,7 @@ impl Instance {
             self.info_asked_at = Instant(soon.0.saturating_sub(self.info_period_ms()));
             self.info_at = self.info_at.min(soon);
         }
-        if !Arc::ptr_eq(&brief.group, &self.group) {
-            self.group = brief.group;
+        if old.is_some_and(|old| !Arc::ptr_eq(&old.group, &self.known.group)) {
             self.follow_target(now);
         }
         if rules.recorded != before.recorded {
@@ -57,19 +55,15 @@ impl Instance {
     /// How closely to watch.
     fn pace(&self, now: Instant) -> Pace {
         if self.known.is_alert(now) {
-            Pace::Alert
-        } else if self.watch.verdict() != Verdict::Up || self.watch.is_rebooting() || !self.main.is_open() {
-            Pace::Calm
-        } else if self.known.group.primary == self.address {
-            self.known.duty.primary
-        } else {
-            self.known.duty.replicas
+            return Pace::Alert;
         }
+        let recorded = self.known.group.recorded_role(self.address);
+        self.known.duty.pace(recorded, &self.watch, self.main.is_open())
     }
 
     /// The instance wants another user or password now, or calls commands something else.
     fn follow_target(&mut self, now: Instant) {
-        let target = Target::new(self.address, &self.group.config);
+        let target = Target::new(self.address, &self.known.group.config);
         let before = std::mem::replace(&mut self.target, target);
         if before == self.target {
             return;
@@ -93,11 +87,7 @@ impl Instance {
 pub(super) fn rules(shared: &Shared, group: &Group, dials: &Dials, address: Address, pace: Pace) -> WatchRules {
     let config = &group.config;
     WatchRules {
-        recorded: if group.primary == address {
-            Role::Primary
-        } else {
-            Role::Replica
-        },
+        recorded: group.recorded_role(address),
         down_after_ms: config.down_after_ms,
         refused_after_ms: config.refused_after_ms,
         reboot_down_after_ms: config.reboot_down_after_ms,

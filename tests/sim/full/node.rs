@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cfgserver::app::{Node, NodeParts};
 use cfgserver::board::Board;
-use cfgserver::cli::{Founding, Limits, ProbedBy, ReadPolicy, RunScripts, Secret, ServeConfig};
+use cfgserver::cli::{Founding, Limits, ReadPolicy, RunScripts, Secret, ServeConfig};
+use cfgserver::detect::Probing;
 use cfgserver::host::Host;
 use cfgserver::model::{HostPort, NodeId};
 use cfgserver::raft::{ApplySink, Handle, Tuning};
@@ -59,7 +60,7 @@ pub(crate) struct Ended {
 /// How its processes are started.
 pub(crate) struct Parts {
     pub(crate) founding: Founding,
-    pub(crate) probed_by: ProbedBy,
+    pub(crate) probed_by: Probing,
     pub(crate) tuning: Tuning,
     pub(crate) witness: Arc<dyn Fn(NodeId) -> Arc<dyn ApplySink> + Send + Sync>,
 }

@@ -51,6 +51,13 @@ pub(crate) struct Emptied {
     pub(crate) to: u64,
 }
 
+impl Emptied {
+    /// Who has so much of the stream is in this part of it.
+    fn covers(&self, lineage: u32, offset: u64) -> bool {
+        self.lineage == lineage && self.from <= offset && offset < self.to
+    }
+}
+
 /// An instance threw its data away to copy another's.
 #[derive(Clone, Debug)]
 pub(crate) struct Overwritten {

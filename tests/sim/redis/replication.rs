@@ -52,7 +52,7 @@ impl Fleet {
     pub(crate) fn is_emptied(&self, who: Index) -> bool {
         let (lineage, offset) = (self.servers[who].lineage, self.offset(who, self.now));
         let mut parts = self.emptied.iter();
-        parts.any(|part| part.lineage == lineage && part.from <= offset && offset < part.to)
+        parts.any(|part| part.covers(lineage, offset))
     }
 
     /// It has all of a FLUSHALL, and nothing of what was written afterwards to its stream, or to the one that its stream
@@ -60,8 +60,7 @@ impl Fleet {
     pub(crate) fn misses_keys(&self, who: Index) -> bool {
         let mut at = Some((self.servers[who].lineage, self.offset(who, self.now)));
         while let Some((lineage, offset)) = at {
-            let covers = |part: &&Emptied| part.lineage == lineage && part.from <= offset && offset < part.to;
-            match self.emptied.iter().find(covers) {
+            match self.emptied.iter().find(|part| part.covers(lineage, offset)) {
                 Some(part) if part.to < u64::MAX => return true,
                 Some(_) => at = self.lineages.parent(lineage),
                 None => return false,
@@ -73,7 +72,7 @@ impl Fleet {
     /// A stream branches off another where that had no keys: it has none either, until something is written to it.
     fn inherit_emptiness(&mut self, from: u32, offset: u64, to: u32) {
         let mut parts = self.emptied.iter();
-        if parts.any(|part| part.lineage == from && part.from <= offset && offset < part.to) {
+        if parts.any(|part| part.covers(from, offset)) {
             self.emptied.push(Emptied {
                 lineage: to,
                 from: offset,

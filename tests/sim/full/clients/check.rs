@@ -69,7 +69,7 @@ pub(crate) fn a_dead_primary_is_replaced() {
         let witness = newest.clone();
         let parts = Parts {
             founding: node::founders(3),
-            probed_by: cfgserver::cli::ProbedBy::default(),
+            probed_by: cfgserver::detect::Probing::default(),
             tuning: Tuning::default(),
             witness: Arc::new(move |_| witness.clone()),
         };

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cfgserver::cli::{Founding, ProbedBy};
-use cfgserver::detect::Probing;
+use cfgserver::cli::Founding;
 use cfgserver::model::{NodeId, NodeRole};
 use cfgserver::net::weather;
 use cfgserver::raft::Tuning;
@@ -36,10 +35,7 @@ impl World {
         let ledger = self.ledger.clone();
         let parts = Parts {
             founding,
-            probed_by: match self.settings.probing {
-                Probing::All => ProbedBy::All,
-                Probing::Few => ProbedBy::Few,
-            },
+            probed_by: self.settings.probing,
             tuning,
             witness: std::sync::Arc::new(move |id| ledger.witness(id)),
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cfgserver::detect::{Duty, Pace, WatchRules};
-use cfgserver::model::{Address, Instant, Role, Verdict};
+use cfgserver::model::{Address, Instant};
 
 use super::{Brief, Probe};
 use crate::core::Core;
@@ -13,9 +13,8 @@ const FLOOR_MS: u64 = 50;
 impl Probe {
     pub(super) fn rules(brief: &Brief, address: Address, pace: Pace) -> WatchRules {
         let config = &brief.group.config;
-        let is_primary = brief.group.primary == address;
         WatchRules {
-            recorded: if is_primary { Role::Primary } else { Role::Replica },
+            recorded: brief.group.recorded_role(address),
             down_after_ms: config.down_after_ms,
             refused_after_ms: config.refused_after_ms,
             reboot_down_after_ms: config.reboot_down_after_ms,
@@ -31,12 +30,9 @@ impl Probe {
         let before = *self.watch.rules();
         let pace = if brief.is_alert(Instant(now)) {
             Pace::Alert
-        } else if self.watch.verdict() != Verdict::Up || self.watch.is_rebooting() || self.main.line().is_none() {
-            Pace::Calm
-        } else if brief.group.primary == self.address {
-            duty.primary
         } else {
-            duty.replicas
+            let recorded = brief.group.recorded_role(self.address);
+            duty.pace(recorded, &self.watch, self.main.line().is_some())
         };
         let rules = Self::rules(brief, self.address, pace);
         match pace {

@@ -1,15 +1,16 @@
-//! Reading without a buffer of one's own: thousands of connections are idle most of the time.
+//! Reading and writing what a socket is ready for, without a buffer of one's own for input: thousands of connections are
+//! idle most of the time.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use super::{TcpStream, poll_readable, read_arrived};
 
 /// What one read takes at most.
-pub const ARRIVED_BYTES_MAX: usize = 16 << 10;
+const ARRIVED_BYTES_MAX: usize = 16 << 10;
 
 thread_local! {
     static CHUNK: RefCell<Box<[u8; ARRIVED_BYTES_MAX]>> = RefCell::new(Box::new([0; ARRIVED_BYTES_MAX]));
@@ -31,4 +32,18 @@ pub fn take_arrived(stream: &TcpStream, input: &mut BytesMut) -> io::Result<Opti
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
         Err(error) => Err(error),
     })
+}
+
+/// Sends what the socket takes, and says how many bytes that is.
+pub fn send_ready(stream: &TcpStream, output: &mut impl Buf) -> io::Result<usize> {
+    let before = output.remaining();
+    while output.has_remaining() {
+        match stream.try_write(output.chunk()) {
+            Ok(count) => output.advance(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(before - output.remaining())
 }
